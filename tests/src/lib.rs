@@ -1,0 +1,1 @@
+//! Tests that need more than one crate; see the folders beside this one.
