@@ -1,1 +1,22 @@
-//! weft model.
+//! The nouns of weft as plain data: parsed and validated once, at the edge, and trusted from there on.
+//!
+//! Pure: no I/O, no clock. [`NetworkSpec`] is what people write, [`Network`] what it means; an [`Endpoint`] is one
+//! interface of one container and is also the record of the ledger.
+
+mod digest;
+mod endpoint;
+mod invalid;
+mod mac;
+mod name;
+mod network;
+mod pool;
+mod spec;
+
+pub use digest::{base32, fnv64};
+pub use endpoint::{Dns, Endpoint, EndpointKey, NetnsRecord, Route};
+pub use invalid::{Invalid, InvalidFields};
+pub use mac::MacAddr;
+pub use name::{ContainerId, IfName, Labels, Name, NameError, NetworkName};
+pub use network::{Attachment, Availability, MODES, Masquerade, Mode, Network, Transport};
+pub use pool::{AddressRange, Family, Pool};
+pub use spec::{MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};

@@ -1,0 +1,258 @@
+//! One endpoint's link, from nothing to usable and back.
+//!
+//! ```text
+//!   host namespace                                   container namespace
+//!   routes, neighbours ── host end ══ veth ══ inside ── addresses, neighbours, routes
+//!                            │
+//!                         (bridge)
+//! ```
+//!
+//! Birth makes both ends down, then one batch per namespace. Death takes both ends down and gives their names free; the
+//! deletion, which takes the kernel 16 ms, is left to [`reap`].
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rustix::io::Errno;
+use weft_model::{IfName, MacAddr};
+use weft_netns::{Netns, NetnsError};
+
+use crate::link::{self, Change, GROUP_DEAD, veth};
+use crate::neighbour::{self, Neighbour};
+use crate::netlink::{KernelError, Netlink, Request};
+use crate::route::{self, Hop};
+use crate::snapshot::Snapshot;
+use crate::{address, sysctl};
+
+/// How many link numbers are tried when one is taken.
+const INDEX_ROUNDS_MAX: u32 = 64;
+/// The loopback link's number in every namespace (`LOOPBACK_IFINDEX`).
+const LOOPBACK: u32 = 1;
+
+/// Everything that an endpoint's link needs, on both sides. Says what must be, not how it comes about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkPlan {
+    /// The host's end.
+    pub host: IfName,
+    /// Its Ethernet address.
+    pub host_mac: MacAddr,
+    /// Addresses on the host's end.
+    pub host_addresses: Vec<IpNet>,
+    /// Destinations that the host reaches through its end.
+    pub host_routes: Vec<IpNet>,
+    /// The bridge that the host's end is a port of.
+    pub port: Option<Port>,
+    /// The container's end.
+    pub inside: IfName,
+    /// Its Ethernet address.
+    pub inside_mac: MacAddr,
+    /// Addresses inside.
+    pub addresses: Vec<IpNet>,
+    /// Next hops inside, with their Ethernet addresses.
+    pub gateways: Vec<(IpAddr, MacAddr)>,
+    /// Routes inside: destination and next hop.
+    pub routes: Vec<(IpNet, IpAddr)>,
+    /// Bytes.
+    pub mtu: u32,
+}
+
+/// A port of a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port {
+    /// Number of the bridge.
+    pub bridge: u32,
+    /// Parted from other isolated ports.
+    pub isolated: bool,
+}
+
+/// Why an endpoint's link could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BirthError {
+    /// The container has an interface of that name.
+    #[error("the container already has an interface {0}: remove it, or choose another name")]
+    IfNameTaken(IfName),
+    /// The bridge has no port left.
+    #[error("the bridge has all of its {max} ports taken: use a `routed` network, or a second one", max = link::bridge::PORTS_MAX)]
+    BridgeFull,
+    /// The container's namespace cannot be entered.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// Makes the link and everything on it. On failure something may be left: [`delete`] takes it away.
+/// `next_index` gives numbers for links; one that is taken is skipped.
+pub fn create(
+    host: &mut Netlink,
+    netns: &Netns,
+    plan: &LinkPlan,
+    next_index: &mut dyn FnMut() -> u32,
+) -> Result<(), BirthError> {
+    let mut inside = netns.within(Netlink::open)??;
+    let index = create_pair(host, &mut inside, netns, plan, next_index)?;
+    host.run(&host_requests(plan, index))?;
+    match inside.run(&inside_requests(plan, index)) {
+        // IPv6 is switched off in this namespace (Docker does that); the network says otherwise.
+        Err(error) if error.errno == Errno::ACCESS => {
+            netns.within(|| sysctl::write(&format!("net/ipv6/conf/{}/disable_ipv6", plan.inside), "0"))??;
+            inside.run(&inside_requests(plan, index))?;
+        }
+        other => other?,
+    }
+    Ok(())
+}
+
+fn create_pair(
+    host: &mut Netlink,
+    inside: &mut Netlink,
+    netns: &Netns,
+    plan: &LinkPlan,
+    next_index: &mut dyn FnMut() -> u32,
+) -> Result<u32, BirthError> {
+    use std::os::fd::AsFd as _;
+    for _ in 0..INDEX_ROUNDS_MAX {
+        let index = next_index();
+        let pair = veth::Veth {
+            index,
+            host: &plan.host,
+            host_mac: plan.host_mac,
+            inside: &plan.inside,
+            inside_mac: plan.inside_mac,
+            mtu: plan.mtu,
+            master: plan.port.map(|port| port.bridge),
+            netns: netns.as_fd(),
+        };
+        match host.run(&[veth::create_pair(&pair)]) {
+            Ok(()) => return Ok(index),
+            Err(error) if error.errno == Errno::BUSY => {}
+            Err(error) if error.errno == Errno::XFULL => return Err(BirthError::BridgeFull),
+            Err(error) if error.is_present() => {
+                if link::find(inside, plan.inside.as_str())?.is_some() {
+                    return Err(BirthError::IfNameTaken(plan.inside.clone()));
+                }
+                // Older kernels say so for a number that is taken, too; a host's end that is left over is not ours to use.
+                if link::find(host, plan.host.as_str())?.is_some() {
+                    return Err(error.into());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(KernelError::new("find a free number for link", plan.host.as_str(), Errno::BUSY).into())
+}
+
+/// What the host's side needs once the link is there. Each request may be run again.
+fn host_requests(plan: &LinkPlan, index: u32) -> Vec<Request> {
+    let mut requests = vec![veth::raise(index, plan.host.as_str(), plan.port.map(|port| port.isolated))];
+    requests.extend(plan.host_addresses.iter().map(|net| address::add(index, *net)));
+    if plan.port.is_some() {
+        requests.push(neighbour::set_forwarding(index, plan.inside_mac));
+    }
+    requests.extend(host_neighbours(plan, index).map(neighbour::set));
+    requests.extend(plan.host_routes.iter().map(|net| route::set(*net, Hop::Link(index))));
+    requests
+}
+
+/// The container as the host's neighbour: on its link, or on the bridge.
+fn host_neighbours(plan: &LinkPlan, index: u32) -> impl Iterator<Item = Neighbour> {
+    let index = plan.port.map_or(index, |port| port.bridge);
+    plan.addresses.iter().map(move |net| Neighbour { index, ip: net.addr(), mac: plan.inside_mac })
+}
+
+fn inside_requests(plan: &LinkPlan, index: u32) -> Vec<Request> {
+    let mut requests = vec![raise_loopback(), veth::raise(index, plan.inside.as_str(), None)];
+    requests.extend(plan.addresses.iter().map(|net| address::add(index, *net)));
+    if plan.addresses.iter().any(|net| net.addr().is_ipv6()) {
+        requests.push(address::add(index, link_local(plan.inside_mac)));
+    }
+    requests.extend(plan.gateways.iter().map(|(ip, mac)| neighbour::set(Neighbour { index, ip: *ip, mac: *mac })));
+    requests.extend(plan.gateways.iter().map(|(ip, _)| route::set(IpNet::from(*ip), Hop::Link(index))));
+    requests.extend(plan.routes.iter().map(|(to, via)| route::set(*to, Hop::Via(*via, index))));
+    requests
+}
+
+fn link_local(mac: MacAddr) -> IpNet {
+    IpNet::new(IpAddr::V6(mac.link_local()), 64).expect("64 is a length of IPv6 prefixes")
+}
+
+fn raise_loopback() -> Request {
+    link::set(LOOPBACK, "lo", Change { up: Some(true), ..Change::default() })
+}
+
+/// Raises loopback in `netns`: all that an endpoint without a link needs.
+pub fn create_loopback(netns: &Netns) -> Result<(), BirthError> {
+    let mut inside = netns.within(Netlink::open)??;
+    Ok(inside.run(&[raise_loopback()])?)
+}
+
+/// The requests that mend the host's side where `actual` falls short of `plan`; none if all is well, `None` if the link
+/// itself is gone, which nobody can mend without the container's namespace.
+pub fn repairs(plan: &LinkPlan, actual: &Snapshot) -> Option<Vec<Request>> {
+    let link = actual.links.get(plan.host.as_str())?;
+    let index = link.index;
+    let whole = link.up
+        && link.master == plan.port.map(|port| port.bridge)
+        && plan.host_addresses.iter().all(|net| actual.addresses.contains(&(index, *net)))
+        && host_neighbours(plan, index).all(|neighbour| actual.neighbours.contains(&neighbour))
+        && (plan.port.is_none() || actual.forwarding.contains(&(index, plan.inside_mac)))
+        && plan.host_routes.iter().all(|net| actual.has_route(net, Hop::Link(index)));
+    if whole {
+        return Some(Vec::new());
+    }
+    let mut requests: Vec<_> =
+        plan.port.map(|port| veth::enslave(index, plan.host.as_str(), port.bridge)).into_iter().collect();
+    requests.extend(host_requests(plan, index));
+    Some(requests)
+}
+
+/// How a link is found again when it must go.
+#[derive(Debug, Clone)]
+pub struct Remains<'a> {
+    /// The host's end.
+    pub host: &'a IfName,
+    /// The container's end.
+    pub inside: &'a IfName,
+    /// Neighbours that the host has elsewhere than on its end, on the link with this number.
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// Takes an endpoint's link away, whatever is left of it: when it returns, nothing works and no name is taken any more.
+/// The links themselves wait for [`reap`], unless the container's namespace is out of reach: then the host's end is
+/// deleted at once, which takes the other with it.
+pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: &Remains<'_>) -> Result<(), KernelError> {
+    if let Some(netns) = netns {
+        bury_inside(netns, remains.inside)?;
+    }
+    let mut requests: Vec<Request> = remains.neighbours.iter().map(|n| neighbour::delete(*n)).collect();
+    if let Some(found) = link::find(host, remains.host.as_str())? {
+        match netns {
+            Some(_) => requests.extend(link::bury(found.index, &found.name)),
+            None => requests.push(link::delete(found.index, &found.name)),
+        }
+    }
+    first_serious(host.run_each(&requests)?)
+}
+
+/// Buries the container's end; a link of that name that is not weft's stays.
+fn bury_inside(netns: &Netns, name: &IfName) -> Result<(), KernelError> {
+    let refused = |e: NetnsError| KernelError::new("enter namespace of", format!("{name}: {e}"), Errno::NODEV);
+    let mut inside = netns.within(Netlink::open).map_err(refused)??;
+    match link::find(&mut inside, name.as_str())? {
+        Some(found) if found.group == link::GROUP_LIVE => {
+            first_serious(inside.run_each(&link::bury(found.index, &found.name))?)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is gone already needs no deletion.
+fn first_serious(refusals: Vec<KernelError>) -> Result<(), KernelError> {
+    refusals.into_iter().find(|error| !error.is_absent()).map_or(Ok(()), Err)
+}
+
+/// Deletes every buried link. Takes some 16 ms, or 0.7 ms each if there are many; births go on meanwhile.
+pub fn reap(host: &mut Netlink) -> Result<(), KernelError> {
+    first_serious(host.run_each(&[link::delete_group(GROUP_DEAD)])?)
+}

@@ -1,0 +1,210 @@
+//! Links: the requests that make, change, read and delete them. One file per kind.
+
+pub mod bridge;
+pub mod veth;
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+use rustix::io::Errno;
+use weft_model::{IfName, MacAddr};
+
+use crate::netlink::{KernelError, Netlink, Request};
+
+/// The device group of weft's live links: its mark on what it owns, as the names are (`weft` in ASCII).
+pub const GROUP_LIVE: u32 = 0x7765_6674;
+/// The group of links that wait for the reaper; deleted as one.
+pub const GROUP_DEAD: u32 = GROUP_LIVE + 1;
+/// What every name of a link made by weft begins with.
+pub const NAME_PREFIX: &str = "weft";
+/// What the names of links begin with that wait for the reaper, on the host and in containers.
+pub const DEAD_PREFIX: &str = "weft-x";
+
+/// A link as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Kind of virtual link (`veth`, `bridge`); empty for hardware.
+    pub kind: String,
+    /// Ethernet address, if it has one.
+    pub mac: Option<MacAddr>,
+    /// Bytes.
+    pub mtu: u32,
+    /// Administratively up.
+    pub up: bool,
+    /// The bridge it is a port of.
+    pub master: Option<u32>,
+    /// Device group.
+    pub group: u32,
+}
+
+impl Link {
+    /// Reads a link out of the kernel's message.
+    pub(crate) fn from_message(message: &LinkMessage) -> Self {
+        let mut link = Link {
+            index: message.header.index,
+            name: String::new(),
+            kind: String::new(),
+            mac: None,
+            mtu: 0,
+            up: message.header.flags.contains(LinkFlags::Up),
+            master: None,
+            group: 0,
+        };
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name.clone_from(name),
+                LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+                LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(MacAddr),
+                LinkAttribute::Controller(index) => link.master = Some(*index),
+                LinkAttribute::Group(group) => link.group = *group,
+                LinkAttribute::LinkInfo(infos) => {
+                    for info in infos {
+                        if let LinkInfo::Kind(kind) = info {
+                            link.kind = kind.to_string();
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        link
+    }
+
+    /// Whether weft made it: its name and its group say so.
+    pub fn is_ours(&self) -> bool {
+        self.name.starts_with(NAME_PREFIX) && (self.group == GROUP_LIVE || self.group == GROUP_DEAD)
+    }
+}
+
+/// Every link of the socket's namespace.
+pub fn list(netlink: &mut Netlink) -> Result<Vec<Link>, KernelError> {
+    let found = netlink.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
+    Ok(found.iter().filter_map(link_of).collect())
+}
+
+/// The link called `name`, if there is one.
+pub fn find(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, KernelError> {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    let found = netlink.get(RouteNetlinkMessage::GetLink(message)).map_err(|mut error| {
+        error.subject.object = format!("link {name}");
+        error
+    })?;
+    Ok(found.as_ref().and_then(link_of))
+}
+
+fn link_of(message: &RouteNetlinkMessage) -> Option<Link> {
+    match message {
+        RouteNetlinkMessage::NewLink(message) => Some(Link::from_message(message)),
+        _ => None,
+    }
+}
+
+/// What a change does to a link; `None` leaves a property as it is.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// Up or down.
+    pub up: Option<bool>,
+    /// Another name.
+    pub name: Option<IfName>,
+    /// Another group.
+    pub group: Option<u32>,
+    /// Another MTU, in bytes.
+    pub mtu: Option<u32>,
+    /// No IPv6 link-local address by itself: weft sets one, without duplicate address detection.
+    pub no_automatic_address: bool,
+}
+
+/// Changes the link numbered `index`; `name` is for the error message.
+pub fn set(index: u32, name: &str, change: Change) -> Request {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    if let Some(up) = change.up {
+        message.header.change_mask = LinkFlags::Up;
+        message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+    }
+    message.attributes.extend(change.name.map(|name| LinkAttribute::IfName(name.into())));
+    message.attributes.extend(change.group.map(LinkAttribute::Group));
+    message.attributes.extend(change.mtu.map(LinkAttribute::Mtu));
+    if change.no_automatic_address {
+        let inet6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        message.attributes.push(LinkAttribute::AfSpecUnspec(vec![inet6]));
+    }
+    Request::new("set link", name, 0, RouteNetlinkMessage::SetLink(message))
+}
+
+/// Deletes the link numbered `index`. The kernel takes some 16 ms to answer.
+pub fn delete(index: u32, name: &str) -> Request {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    Request::new("delete link", name, 0, RouteNetlinkMessage::DelLink(message))
+}
+
+/// Deletes every link of `group`: hardly dearer than one.
+pub fn delete_group(group: u32) -> Request {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::Group(group));
+    Request::new("delete links of", format!("group {group}"), 0, RouteNetlinkMessage::DelLink(message))
+}
+
+/// The name a dead link waits under: `index` keeps it unique in its namespace.
+pub fn dead_name(index: u32) -> IfName {
+    IfName::parse(format!("{DEAD_PREFIX}{index:x}")).expect("six bytes and at most eight hex digits")
+}
+
+/// Takes the link down and gives its name free, in 0.3 ms instead of the 16 of a deletion. Two requests, because
+/// kernels before 6.2 do not rename a link that is up.
+pub fn bury(index: u32, name: &str) -> [Request; 2] {
+    let down = set(index, name, Change { up: Some(false), ..Change::default() });
+    let rename = Change { name: Some(dead_name(index)), group: Some(GROUP_DEAD), ..Change::default() };
+    [down, set(index, name, rename)]
+}
+
+/// The message that makes a link of `kind`; `index` must be free in the namespace.
+fn new_message(index: u32, name: &IfName, mac: MacAddr, mtu: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![
+        LinkAttribute::IfName(name.to_string()),
+        LinkAttribute::Address(mac.0.to_vec()),
+        LinkAttribute::Mtu(mtu),
+        LinkAttribute::Group(GROUP_LIVE),
+    ];
+    message
+}
+
+fn create(name: &IfName, message: LinkMessage) -> Request {
+    let flags = NLM_F_CREATE | NLM_F_EXCL;
+    Request::new("create link", name.as_str(), flags, RouteNetlinkMessage::NewLink(message))
+}
+
+fn kind(kind: InfoKind) -> LinkInfo {
+    LinkInfo::Kind(kind)
+}
+
+fn netns(fd: BorrowedFd<'_>) -> LinkAttribute {
+    LinkAttribute::NetNsFd(fd.as_raw_fd())
+}
+
+/// Whether the kernel can make links of this kind: asks it to, wrongly on purpose. Without the module it answers that it
+/// knows no such kind; with it, that the request is faulty.
+pub fn is_supported(netlink: &mut Netlink, kind: InfoKind) -> Result<bool, KernelError> {
+    let mut message = LinkMessage::default();
+    // A name that no link may have: nothing can come of this.
+    message.attributes = vec![LinkAttribute::IfName("a/b".to_owned()), LinkAttribute::LinkInfo(vec![self::kind(kind)])];
+    let request = Request::new("probe", "link kind", NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewLink(message));
+    match netlink.run(&[request]) {
+        Err(error) if error.errno == Errno::OPNOTSUPP => Ok(false),
+        Err(error) if error.errno == Errno::INVAL => Ok(true),
+        Err(error) => Err(error),
+        Ok(()) => Ok(true),
+    }
+}

@@ -1,0 +1,83 @@
+//! News of links, as the kernel tells them.
+
+use netlink_packet_core::NetlinkDeserializable as _;
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::io::Errno;
+
+use crate::link::Link;
+use crate::netlink::{KernelError, messages};
+
+/// Multicast groups of include/uapi/linux/rtnetlink.h: links, IPv4 and IPv6 addresses, IPv4 and IPv6 routes.
+const GROUPS: [u32; 5] = [1, 5, 9, 7, 11];
+/// Bytes read at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Bytes of news that may wait while the agent is busy: a thousand links going at once.
+const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// A link was made or changed.
+    LinkChanged(Link),
+    /// A link is gone.
+    LinkGone(Link),
+    /// An address or a route came, changed or went.
+    RoutingChanged,
+    /// More happened than the queue holds: read everything again.
+    Overrun,
+}
+
+/// A socket that hears all of it, in the namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: Socket,
+}
+
+impl Monitor {
+    /// Begins to listen.
+    pub fn open() -> Result<Self, KernelError> {
+        let open = || -> std::io::Result<Socket> {
+            let mut socket = Socket::new(NETLINK_ROUTE)?;
+            socket.set_rx_buf_sz(i32::try_from(QUEUE_BYTES).unwrap_or(i32::MAX))?;
+            socket.bind(&SocketAddr::new(0, 0))?;
+            for group in GROUPS {
+                socket.add_membership(group)?;
+            }
+            Ok(socket)
+        };
+        let socket = open().map_err(|e| io("open", &e))?;
+        Ok(Self { socket })
+    }
+
+    /// Waits for the next news.
+    pub fn next(&mut self) -> Result<Vec<News>, KernelError> {
+        let mut buffer = Vec::with_capacity(READ_BYTES);
+        match self.socket.recv(&mut buffer, 0) {
+            Ok(_) => Ok(messages(&buffer)
+                .filter_map(|(header, payload)| {
+                    RouteNetlinkMessage::deserialize(&header, payload).ok().and_then(|message| news(&message))
+                })
+                .collect()),
+            Err(e) if e.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => Ok(vec![News::Overrun]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => Ok(Vec::new()),
+            Err(e) => Err(io("read from", &e)),
+        }
+    }
+}
+
+fn news(message: &RouteNetlinkMessage) -> Option<News> {
+    match message {
+        RouteNetlinkMessage::NewLink(message) => Some(News::LinkChanged(Link::from_message(message))),
+        RouteNetlinkMessage::DelLink(message) => Some(News::LinkGone(Link::from_message(message))),
+        RouteNetlinkMessage::NewAddress(_)
+        | RouteNetlinkMessage::DelAddress(_)
+        | RouteNetlinkMessage::NewRoute(_)
+        | RouteNetlinkMessage::DelRoute(_) => Some(News::RoutingChanged),
+        _ => None,
+    }
+}
+
+fn io(action: &'static str, error: &std::io::Error) -> KernelError {
+    KernelError::new(action, "netlink socket", Errno::from_io_error(error).unwrap_or(Errno::IO))
+}

@@ -1,0 +1,109 @@
+//! Permanent neighbours and forwarding entries of bridges.
+//!
+//! Permanent, because they are exempt from the limit of 1,024 learned entries that all namespaces of a kernel share
+//! (`gc_thresh3`), and because nobody then waits for an ARP or ND answer.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use weft_model::MacAddr;
+
+use crate::address::family;
+use crate::netlink::{KernelError, Netlink, Request};
+
+/// A permanent neighbour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Neighbour {
+    /// Number of the link it is reached on.
+    pub index: u32,
+    /// Its address.
+    pub ip: IpAddr,
+    /// Its Ethernet address.
+    pub mac: MacAddr,
+}
+
+/// Sets a permanent neighbour.
+pub fn set(neighbour: Neighbour) -> Request {
+    let flags = NLM_F_CREATE | NLM_F_REPLACE;
+    let message = RouteNetlinkMessage::NewNeighbour(message(neighbour));
+    Request::new("set neighbour", neighbour.ip.to_string(), flags, message)
+}
+
+/// Deletes a neighbour.
+pub fn delete(neighbour: Neighbour) -> Request {
+    let message = RouteNetlinkMessage::DelNeighbour(message(neighbour));
+    Request::new("delete neighbour", neighbour.ip.to_string(), 0, message)
+}
+
+fn message(neighbour: Neighbour) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family(neighbour.ip);
+    message.header.ifindex = neighbour.index;
+    message.header.state = NeighbourState::Permanent;
+    message.attributes.push(NeighbourAttribute::Destination(neighbour.ip.into()));
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(neighbour.mac.0.to_vec()));
+    message
+}
+
+/// Tells the bridge that `mac` is behind its port numbered `port`, for good.
+pub fn set_forwarding(port: u32, mac: MacAddr) -> Request {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    message.header.ifindex = port;
+    message.header.state = NeighbourState::Noarp;
+    message.header.flags = NeighbourFlags::Controller;
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
+    let flags = NLM_F_CREATE | NLM_F_REPLACE;
+    Request::new("set forwarding entry", mac.to_string(), flags, RouteNetlinkMessage::NewNeighbour(message))
+}
+
+/// Every permanent neighbour of the socket's namespace.
+pub fn list(netlink: &mut Netlink) -> Result<Vec<Neighbour>, KernelError> {
+    let mut neighbours = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut query = NeighbourMessage::default();
+        query.header.family = family;
+        let found = netlink.dump(RouteNetlinkMessage::GetNeighbour(query))?;
+        neighbours.extend(found.iter().filter_map(read));
+    }
+    Ok(neighbours)
+}
+
+fn read(message: &RouteNetlinkMessage) -> Option<Neighbour> {
+    let RouteNetlinkMessage::NewNeighbour(message) = message else { return None };
+    if message.header.state != NeighbourState::Permanent {
+        return None;
+    }
+    let (mut ip, mut mac) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => ip = Some(IpAddr::V4(*v4)),
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => ip = Some(IpAddr::V6(*v6)),
+            NeighbourAttribute::LinkLayerAddress(bytes) => mac = bytes.as_slice().try_into().ok().map(MacAddr),
+            _ => {}
+        }
+    }
+    Some(Neighbour { index: message.header.ifindex, ip: ip?, mac: mac? })
+}
+
+/// Static forwarding entries of every bridge: number of the port, address behind it.
+pub fn list_forwarding(netlink: &mut Netlink) -> Result<Vec<(u32, MacAddr)>, KernelError> {
+    let mut query = NeighbourMessage::default();
+    query.header.family = AddressFamily::Bridge;
+    let found = netlink.dump(RouteNetlinkMessage::GetNeighbour(query))?;
+    Ok(found.iter().filter_map(read_forwarding).collect())
+}
+
+fn read_forwarding(message: &RouteNetlinkMessage) -> Option<(u32, MacAddr)> {
+    let RouteNetlinkMessage::NewNeighbour(message) = message else { return None };
+    let is_static = message.header.state == NeighbourState::Noarp;
+    let mac = message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::LinkLayerAddress(bytes) => bytes.as_slice().try_into().ok().map(MacAddr),
+        _ => None,
+    })?;
+    is_static.then_some((message.header.ifindex, mac))
+}

@@ -1,0 +1,133 @@
+//! Routes of the main table.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+
+use crate::address::family;
+use crate::netlink::{KernelError, Netlink, Request};
+
+/// Routing protocol number of every route that weft sets on a host: its mark. Not assigned in iproute2's rt_protos.
+pub const PROTOCOL: u8 = 119;
+/// Metric of the routes that keep a pool's unused addresses on the host: worse than any other.
+const UNREACHABLE_METRIC: u32 = u32::MAX - 1;
+
+/// Where a route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hop {
+    /// The destination is at the other end of the link with this number.
+    Link(u32),
+    /// By way of a neighbour on that link, whether or not a route leads to the neighbour.
+    Via(IpAddr, u32),
+    /// Nowhere: the sender is told so.
+    Unreachable,
+}
+
+/// A route as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Destination.
+    pub to: IpNet,
+    /// Where it leads.
+    pub hop: Hop,
+    /// Metric; lower is better.
+    pub metric: u32,
+    /// Who set it: [`PROTOCOL`] for weft.
+    pub protocol: u8,
+    /// Kind `unicast`, or an unreachable one.
+    pub is_usable: bool,
+}
+
+/// Sets a route, replacing one to the same destination.
+pub fn set(to: IpNet, hop: Hop) -> Request {
+    let flags = NLM_F_CREATE | NLM_F_REPLACE;
+    Request::new("set route", to.to_string(), flags, RouteNetlinkMessage::NewRoute(message(to, hop)))
+}
+
+/// Deletes such a route.
+pub fn delete(to: IpNet, hop: Hop) -> Request {
+    Request::new("delete route", to.to_string(), 0, RouteNetlinkMessage::DelRoute(message(to, hop)))
+}
+
+fn message(to: IpNet, hop: Hop) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(to.addr());
+    message.header.destination_prefix_length = to.prefix_len();
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::from(PROTOCOL);
+    message.header.scope = RouteScope::Universe;
+    message.header.kind = RouteType::Unicast;
+    if to.prefix_len() > 0 {
+        message.attributes.push(RouteAttribute::Destination(to.addr().into()));
+    }
+    match hop {
+        Hop::Link(index) => {
+            if to.addr().is_ipv4() {
+                message.header.scope = RouteScope::Link;
+            }
+            message.attributes.push(RouteAttribute::Oif(index));
+        }
+        Hop::Via(gateway, index) => {
+            message.header.flags = RouteFlags::Onlink;
+            message.attributes.push(RouteAttribute::Gateway(gateway.into()));
+            message.attributes.push(RouteAttribute::Oif(index));
+        }
+        Hop::Unreachable => {
+            message.header.kind = RouteType::Unreachable;
+            message.attributes.push(RouteAttribute::Priority(UNREACHABLE_METRIC));
+        }
+    }
+    message
+}
+
+/// Every route of the main table in the socket's namespace.
+pub fn list(netlink: &mut Netlink) -> Result<Vec<Route>, KernelError> {
+    let mut routes = Vec::new();
+    for any in [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])] {
+        let mut query = RouteMessage::default();
+        query.header.address_family = family(any);
+        query.header.table = RouteHeader::RT_TABLE_MAIN;
+        let found = netlink.dump(RouteNetlinkMessage::GetRoute(query))?;
+        routes.extend(found.iter().filter_map(|message| read(message, any)));
+    }
+    Ok(routes)
+}
+
+fn read(message: &RouteNetlinkMessage, any: IpAddr) -> Option<Route> {
+    let RouteNetlinkMessage::NewRoute(message) = message else { return None };
+    let (mut to, mut gateway, mut index, mut metric, mut table) = (any, None, None, 0, u32::from(message.header.table));
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => to = ip(address)?,
+            RouteAttribute::Gateway(address) => gateway = ip(address),
+            RouteAttribute::Oif(oif) => index = Some(*oif),
+            RouteAttribute::Priority(priority) => metric = *priority,
+            RouteAttribute::Table(number) => table = *number,
+            _ => {}
+        }
+    }
+    if table != u32::from(RouteHeader::RT_TABLE_MAIN) {
+        return None;
+    }
+    let to = IpNet::new(to, message.header.destination_prefix_length).ok()?;
+    let is_usable = message.header.kind == RouteType::Unicast;
+    let hop = match (index, gateway) {
+        (Some(index), Some(gateway)) if is_usable => Hop::Via(gateway, index),
+        (Some(index), None) if is_usable => Hop::Link(index),
+        _ => Hop::Unreachable,
+    };
+    Some(Route { to, hop, metric, protocol: message.header.protocol.into(), is_usable })
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
+        RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
+        _ => None,
+    }
+}

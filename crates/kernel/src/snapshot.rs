@@ -1,0 +1,50 @@
+//! What the kernel has, read in one go, so that desired and actual state can be compared without a system call each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use weft_model::MacAddr;
+
+use crate::address;
+use crate::link::{self, Link};
+use crate::neighbour::{self, Neighbour};
+use crate::netlink::{KernelError, Netlink};
+use crate::route::{self, Hop, Route};
+
+/// Links, addresses, routes and neighbours of one namespace.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// By name.
+    pub links: BTreeMap<String, Link>,
+    /// Number of the link, address with its length.
+    pub addresses: BTreeSet<(u32, IpNet)>,
+    /// Routes of the main table.
+    pub routes: BTreeSet<Route>,
+    /// Permanent neighbours.
+    pub neighbours: BTreeSet<Neighbour>,
+    /// Static entries of bridges: port, address behind it.
+    pub forwarding: BTreeSet<(u32, MacAddr)>,
+}
+
+impl Snapshot {
+    /// Reads everything in the socket's namespace.
+    pub fn read(netlink: &mut Netlink) -> Result<Self, KernelError> {
+        Ok(Self {
+            links: link::list(netlink)?.into_iter().map(|link| (link.name.clone(), link)).collect(),
+            addresses: address::list(netlink)?.into_iter().collect(),
+            routes: route::list(netlink)?.into_iter().collect(),
+            neighbours: neighbour::list(netlink)?.into_iter().collect(),
+            forwarding: neighbour::list_forwarding(netlink)?.into_iter().collect(),
+        })
+    }
+
+    /// The link with this number.
+    pub fn link(&self, index: u32) -> Option<&Link> {
+        self.links.values().find(|link| link.index == index)
+    }
+
+    /// Whether a usable route leads to `to` by `hop`, whoever set it.
+    pub fn has_route(&self, to: &IpNet, hop: Hop) -> bool {
+        self.routes.iter().any(|route| route.to == *to && route.hop == hop)
+    }
+}

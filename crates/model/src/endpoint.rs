@@ -1,0 +1,160 @@
+//! One interface of one container: the record of the ledger, from which everything in the kernel follows.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{base32, fnv64};
+use crate::mac::MacAddr;
+use crate::name::{ContainerId, IfName, Labels, Name, NetworkName};
+use crate::network::Attachment;
+
+/// What tells one endpoint from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EndpointKey {
+    /// The runtime's id of the container.
+    pub container: ContainerId,
+    /// The interface inside the container.
+    pub ifname: IfName,
+}
+
+impl EndpointKey {
+    /// Name of the host's end of the endpoint's link: follows from the key, so it is known before and after the link.
+    /// 50 bits of hash; the ledger refuses the birth of a second endpoint of the same name.
+    pub fn host_link(&self) -> IfName {
+        let hash = fnv64(&[self.container.as_str(), self.ifname.as_str()]);
+        IfName::parse(format!("wefte{}", base32(hash, 10))).expect("15 lower-case letters and digits")
+    }
+}
+
+impl fmt::Display for EndpointKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.container, self.ifname)
+    }
+}
+
+/// A route inside the container, by way of the endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Route {
+    /// Destination.
+    pub to: IpNet,
+    /// Next hop; `None` means the endpoint's gateway of that family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+}
+
+/// Resolver settings, as CNI's `dns` has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dns {
+    /// Addresses of name servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<IpAddr>,
+    /// Search domains.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub searches: Vec<String>,
+    /// Options of resolv.conf(5).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
+
+impl Dns {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.searches.is_empty() && self.options.is_empty()
+    }
+}
+
+/// The container's namespace as it was at birth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetnsRecord {
+    /// The runtime's path to it; may stop leading there at any time.
+    pub path: String,
+    /// Device of its nsfs file.
+    pub device: u64,
+    /// Inode of its nsfs file.
+    pub inode: u64,
+}
+
+/// An endpoint with everything that was decided at its birth. Written by `attach` alone; read by whatever makes, checks,
+/// shows or takes down the endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Container and interface.
+    pub key: EndpointKey,
+    /// The network it is on.
+    pub network: NetworkName,
+    /// Namespace of its name; `default` where the runtime names none.
+    pub namespace: Name,
+    /// Its name; the container id where the runtime names none.
+    pub name: Name,
+    /// Labels, from the runtime.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Other names on this network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Name of the CNI configuration that made it: its GC frees only its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cni_name: Option<String>,
+    /// The container's cgroup, where the runtime told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_path: Option<String>,
+    /// Its namespace.
+    pub netns: NetnsRecord,
+    /// How it joins its host.
+    pub attachment: Attachment,
+    /// MAC address inside; `None` where it has no link of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddr>,
+    /// Addresses with the length that the container sees, IPv4 first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpNet>,
+    /// Next hops of its routes, at most one per family.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<IpAddr>,
+    /// Its routes, default ones included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+    /// Bytes.
+    pub mtu: u32,
+    /// Parted from the other endpoints of its network.
+    #[serde(default)]
+    pub isolated: bool,
+    /// What its runtime is told about name servers.
+    #[serde(default, skip_serializing_if = "Dns::is_empty")]
+    pub dns: Dns,
+    /// Seconds since 1970 at birth; for people only, nothing is decided by it.
+    pub born_s: u64,
+}
+
+impl Endpoint {
+    /// `NAMESPACE/NAME`, as every table shows it.
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// The gateway of the family of `to`.
+    pub fn gateway_towards(&self, to: &IpNet) -> Option<IpAddr> {
+        self.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == to.addr().is_ipv4())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_links_follow_from_the_key() {
+        let key = |container: &str, ifname: &str| EndpointKey {
+            container: container.parse().expect("id"),
+            ifname: ifname.parse().expect("ifname"),
+        };
+        assert_eq!(key("a", "eth0").host_link(), key("a", "eth0").host_link());
+        assert_ne!(key("a", "eth0").host_link(), key("a", "eth1").host_link());
+        assert_eq!(key("a", "eth0").host_link().as_str().len(), 15);
+    }
+}

@@ -1,0 +1,568 @@
+//! A network as people write it, and its way to a [`Network`]: every field is checked, every fault is reported at once.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::{Dns, Route};
+use crate::invalid::{Invalid, InvalidFields};
+use crate::name::{IfName, Labels, NetworkName};
+use crate::network::{Attachment, Availability, Masquerade, Mode, Network, Transport, nets_overlap};
+use crate::pool::{AddressRange, Family, Pool, is_special};
+
+/// Most pools, ranges, exclusions, routes or exceptions one network may list: each costs memory and, for exceptions, a
+/// comparison per new connection.
+const LIST_LENGTH_MAX: usize = 64;
+/// Smallest MTU: what IPv6 demands of every link (RFC 8200, section 5).
+const MTU_MIN: u32 = 1280;
+/// Largest MTU: what an IP packet can hold.
+const MTU_MAX: u32 = 65_535;
+
+/// `auto`, or bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum MtuSpec {
+    /// Bytes, 1280 to 65535.
+    Bytes(u32),
+    /// The word `auto`: follow the uplink.
+    Word(String),
+}
+
+/// `true`, `false`, or the details.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum MasqueradeSpec {
+    /// Whether to translate at all.
+    Switch(bool),
+    /// Translate, with these details.
+    Details {
+        /// CIDRs that see the container's own address.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        except: Vec<String>,
+        /// Addresses to leave with, one per family; the outgoing link's own if absent.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        source: Vec<String>,
+    },
+}
+
+/// A route beside the default one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSpec {
+    /// Destination CIDR.
+    pub to: String,
+    /// Next hop; the network's gateway if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+}
+
+/// `spec` of a Network.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct NetworkSpec {
+    /// A usual pair of attachment and transport, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// How containers join their host; instead of `mode`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<Attachment>,
+    /// How hosts are joined; the attachment's simplest if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<Transport>,
+    /// Families that endpoints get addresses of; both if absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub families: Vec<Family>,
+    /// CIDRs to lease from; weft picks a free one for each family without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
+    /// Lease only from these: `FIRST-LAST`, a CIDR or an address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<String>,
+    /// Never lease these: `FIRST-LAST`, a CIDR or an address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// The host's addresses in the pools; the first of each pool if absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<String>,
+    /// `auto` (the uplink's) or bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<MtuSpec>,
+    /// The link to sit on, for macvlan, ipvlan and device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Routes besides the default one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteSpec>,
+    /// Reach nothing beyond the host.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub internal: bool,
+    /// Part the endpoints of the network from each other.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub isolated: bool,
+    /// Translate sources towards the outside; true unless `internal`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masquerade: Option<MasqueradeSpec>,
+    /// What runtimes are told about name servers.
+    #[serde(skip_serializing_if = "Dns::is_empty")]
+    pub dns: Dns,
+}
+
+impl NetworkSpec {
+    /// Attachment and transport, if the fields that name them agree.
+    pub fn pair(&self, name: &NetworkName) -> Result<(Attachment, Transport), InvalidFields> {
+        let mut faults = Faults::new(name);
+        let pair = match (self.mode, self.attachment) {
+            (Some(mode), None) => {
+                let (attachment, usual) = mode.pair();
+                (attachment, self.transport.unwrap_or(usual))
+            }
+            (None, Some(attachment)) => (attachment, self.transport.unwrap_or(attachment.transports()[0])),
+            (Some(mode), Some(_)) => {
+                return faults.refuse("spec.mode", mode, "write either mode or attachment, not both");
+            }
+            (None, None) => return faults.refuse("spec.mode", "", "say how containers join, such as mode: bridge"),
+        };
+        let (attachment, transport) = pair;
+        let legal = attachment.transports();
+        if !legal.contains(&transport) {
+            let legal: Vec<_> = legal.iter().map(|t| t.word()).collect();
+            let remedy = format!("attachment {attachment} goes with {}", legal.join(", "));
+            faults.add("spec.transport", transport, remedy);
+        }
+        faults.into_result(pair)
+    }
+
+    /// The families for which weft must pick a pool itself.
+    pub fn families_without_pool(&self) -> Vec<Family> {
+        let given = |family: Family| {
+            self.pools.iter().any(|p| p.parse::<IpNet>().is_ok_and(|net| Family::of_net(&net) == family))
+        };
+        let wanted = |family: &Family| self.families.is_empty() || self.families.contains(family);
+        Family::ALL.into_iter().filter(|f| wanted(f) && !given(*f)).collect()
+    }
+
+    /// Checks every field and says what the network is. All faults are reported together.
+    pub fn resolve(
+        &self,
+        name: &NetworkName,
+        labels: &Labels,
+        available: &dyn Availability,
+    ) -> Result<Network, InvalidFields> {
+        let (attachment, transport) = self.pair(name)?;
+        let mut faults = Faults::new(name);
+        if let Err(reason) = available.attachment(attachment) {
+            faults.add("spec.attachment", attachment, reason);
+        }
+        if let Err(reason) = available.transport(transport) {
+            faults.add("spec.transport", transport, reason);
+        }
+        self.check_lengths(&mut faults);
+        let network = Network {
+            name: name.clone(),
+            labels: labels.clone(),
+            attachment,
+            transport,
+            pools: self.resolve_pools(attachment, &mut faults),
+            mtu: self.resolve_mtu(&mut faults),
+            parent: self.resolve_parent(attachment, &mut faults),
+            routes: self.resolve_routes(&mut faults),
+            internal: self.internal,
+            isolated: self.isolated,
+            masquerade: self.resolve_masquerade(attachment, &mut faults),
+            dns: self.dns.clone(),
+        };
+        faults.into_result(network)
+    }
+
+    /// What may not change while the network lives, because running containers were built on it.
+    pub fn check_change(&self, name: &NetworkName, old: &NetworkSpec) -> Result<(), InvalidFields> {
+        let mut faults = Faults::new(name);
+        let reason = "is fixed for the life of a network, because running containers were built on it: \
+                      delete the network and create it anew";
+        let mut fixed = |field: &str, was: String, is: String| {
+            if was != is {
+                faults.add(field, is, format!("was {was:?}; {field} {reason}"));
+            }
+        };
+        let pair = |spec: &NetworkSpec| spec.pair(name).map(|(a, t)| format!("{a}/{t}")).unwrap_or_default();
+        fixed("spec.mode", pair(old), pair(self));
+        fixed("spec.pools", old.pools.join(", "), self.pools.join(", "));
+        fixed("spec.gateways", old.gateways.join(", "), self.gateways.join(", "));
+        fixed("spec.parent", old.parent.clone().unwrap_or_default(), self.parent.clone().unwrap_or_default());
+        faults.into_result(())
+    }
+
+    fn check_lengths(&self, faults: &mut Faults) {
+        let lists = [
+            ("spec.pools", self.pools.len()),
+            ("spec.ranges", self.ranges.len()),
+            ("spec.exclude", self.exclude.len()),
+            ("spec.gateways", self.gateways.len()),
+            ("spec.routes", self.routes.len()),
+        ];
+        for (field, length) in lists {
+            if length > LIST_LENGTH_MAX {
+                faults.add(field, length, format!("list {LIST_LENGTH_MAX} at most"));
+            }
+        }
+    }
+
+    fn resolve_pools(&self, attachment: Attachment, faults: &mut Faults) -> Vec<Pool> {
+        if !attachment.has_pools() {
+            if let Some(pool) = self.pools.first() {
+                faults.add("spec.pools", pool, format!("attachment {attachment} leases no addresses: leave it out"));
+            }
+            return Vec::new();
+        }
+        let subnets = self.parse_subnets(faults);
+        let ranges = parse_ranges("spec.ranges", &self.ranges, &subnets, faults);
+        let excluded = parse_ranges("spec.exclude", &self.exclude, &subnets, faults);
+        let gateways = self.parse_gateways(attachment, &subnets, faults);
+        let mut pools: Vec<Pool> = Vec::new();
+        for subnet in subnets {
+            let within = |all: &[AddressRange]| -> Vec<AddressRange> {
+                all.iter().copied().filter(|range| subnet.contains(&range.first)).collect()
+            };
+            let ranges = Some(merge(within(&ranges))).filter(|r| !r.is_empty());
+            let gateway = attachment.has_gateway().then(|| {
+                let chosen = gateways.iter().copied().find(|g| subnet.contains(g));
+                chosen.unwrap_or_else(|| first_host(&subnet))
+            });
+            let ranges = ranges.unwrap_or_else(|| vec![AddressRange::of_net(&subnet)]);
+            pools.push(Pool { subnet, gateway, ranges, excluded: within(&excluded) });
+        }
+        pools.sort_by_key(|pool| Family::of_net(&pool.subnet));
+        pools
+    }
+
+    fn parse_subnets(&self, faults: &mut Faults) -> Vec<IpNet> {
+        let mut subnets: Vec<IpNet> = Vec::new();
+        for (n, text) in self.pools.iter().enumerate() {
+            let field = format!("spec.pools[{n}]");
+            match parse_net(text) {
+                Err(remedy) => faults.add(&field, text, remedy),
+                Ok(net) if let Some(reason) = unusable(&net) => faults.add(&field, text, reason),
+                Ok(net) if let Some(other) = subnets.iter().find(|other| nets_overlap(other, &net)) => {
+                    faults.add(&field, text, format!("overlaps {other} of the same network: list disjoint pools"));
+                }
+                Ok(net) => subnets.push(net),
+            }
+        }
+        subnets
+    }
+
+    fn parse_gateways(&self, attachment: Attachment, subnets: &[IpNet], faults: &mut Faults) -> Vec<IpAddr> {
+        let mut gateways = Vec::new();
+        for (n, text) in self.gateways.iter().enumerate() {
+            let field = format!("spec.gateways[{n}]");
+            if !attachment.has_gateway() {
+                faults.add(&field, text, format!("attachment {attachment} has a link-local gateway: leave it out"));
+                continue;
+            }
+            match text.parse::<IpAddr>() {
+                Err(_) => faults.add(&field, text, "write an address, such as 10.64.0.1"),
+                Ok(ip) => match subnets.iter().find(|net| net.contains(&ip)) {
+                    None => {
+                        faults.add(&field, text, "lies in none of the network's pools: choose an address of a pool")
+                    }
+                    Some(net) if is_special(net, ip) => {
+                        faults.add(
+                            &field,
+                            text,
+                            format!("is the network or broadcast address of {net}: choose another"),
+                        );
+                    }
+                    Some(_) => gateways.push(ip),
+                },
+            }
+        }
+        gateways
+    }
+
+    fn resolve_mtu(&self, faults: &mut Faults) -> Option<u32> {
+        let remedy = format!("write auto, or bytes from {MTU_MIN} to {MTU_MAX}");
+        match &self.mtu {
+            None => None,
+            Some(MtuSpec::Word(word)) if word == "auto" => None,
+            Some(MtuSpec::Bytes(bytes)) if (MTU_MIN..=MTU_MAX).contains(bytes) => Some(*bytes),
+            Some(MtuSpec::Bytes(bytes)) => {
+                faults.add("spec.mtu", bytes, remedy);
+                None
+            }
+            Some(MtuSpec::Word(word)) => {
+                faults.add("spec.mtu", word, remedy);
+                None
+            }
+        }
+    }
+
+    fn resolve_parent(&self, attachment: Attachment, faults: &mut Faults) -> Option<IfName> {
+        let text = self.parent.as_ref()?;
+        if !attachment.has_parent() {
+            faults.add("spec.parent", text, format!("attachment {attachment} sits on no link: leave it out"));
+            return None;
+        }
+        IfName::parse(text).map_err(|error| faults.add("spec.parent", text, error.rule())).ok()
+    }
+
+    fn resolve_routes(&self, faults: &mut Faults) -> Vec<Route> {
+        let mut routes = Vec::new();
+        for (n, route) in self.routes.iter().enumerate() {
+            let field = format!("spec.routes[{n}]");
+            let to = match parse_net(&route.to) {
+                Ok(to) => to,
+                Err(remedy) => {
+                    faults.add(&format!("{field}.to"), &route.to, remedy);
+                    continue;
+                }
+            };
+            let via = match route.via.as_ref().map(|via| (via, via.parse::<IpAddr>())) {
+                None => None,
+                Some((_, Ok(via))) if via.is_ipv4() == to.addr().is_ipv4() => Some(via),
+                Some((text, _)) => {
+                    faults.add(&format!("{field}.via"), text, "write an address of the destination's family");
+                    continue;
+                }
+            };
+            routes.push(Route { to, via });
+        }
+        routes
+    }
+
+    fn resolve_masquerade(&self, attachment: Attachment, faults: &mut Faults) -> Option<Masquerade> {
+        let wanted = match &self.masquerade {
+            None => return (attachment.has_pools() && !self.internal).then(Masquerade::default),
+            Some(MasqueradeSpec::Switch(false)) => return None,
+            Some(wanted) => wanted,
+        };
+        if !attachment.has_pools() || self.internal {
+            let why = if self.internal { "an internal network" } else { "this attachment" };
+            faults.add(
+                "spec.masquerade",
+                "true",
+                format!("{why} sends nothing that could be translated: leave it out"),
+            );
+            return None;
+        }
+        let MasqueradeSpec::Details { except, source } = wanted else { return Some(Masquerade::default()) };
+        if except.len() > LIST_LENGTH_MAX {
+            faults.add("spec.masquerade.except", except.len(), format!("list {LIST_LENGTH_MAX} at most"));
+        }
+        let mut result = Masquerade::default();
+        for (n, text) in except.iter().enumerate() {
+            match parse_net(text) {
+                Ok(net) => result.except.push(net),
+                Err(remedy) => faults.add(&format!("spec.masquerade.except[{n}]"), text, remedy),
+            }
+        }
+        for (n, text) in source.iter().enumerate() {
+            let field = format!("spec.masquerade.source[{n}]");
+            match text.parse::<IpAddr>() {
+                Ok(ip) if result.source.iter().any(|other| other.is_ipv4() == ip.is_ipv4()) => {
+                    faults.add(&field, text, "name one address per family");
+                }
+                Ok(ip) => result.source.push(ip),
+                Err(_) => faults.add(&field, text, "write an address of this host"),
+            }
+        }
+        Some(result)
+    }
+}
+
+/// Gathers what is wrong with one network.
+struct Faults {
+    object: String,
+    found: Vec<Invalid>,
+}
+
+impl Faults {
+    fn new(name: &NetworkName) -> Self {
+        Self { object: format!("network {:?}", name.as_str()), found: Vec::new() }
+    }
+
+    fn add(&mut self, field: &str, value: impl ToString, remedy: impl Into<String>) {
+        let object = self.object.clone();
+        self.found.push(Invalid { object, field: field.to_owned(), value: value.to_string(), remedy: remedy.into() });
+    }
+
+    fn refuse<T>(mut self, field: &str, value: impl ToString, remedy: &str) -> Result<T, InvalidFields> {
+        self.add(field, value, remedy);
+        Err(InvalidFields(self.found))
+    }
+
+    fn into_result<T>(self, value: T) -> Result<T, InvalidFields> {
+        if self.found.is_empty() { Ok(value) } else { Err(InvalidFields(self.found)) }
+    }
+}
+
+fn parse_net(text: &str) -> Result<IpNet, String> {
+    let example = "write ADDRESS/LENGTH, such as 10.64.0.0/16 or fd64::/64";
+    let net: IpNet = text.parse().map_err(|_| format!("is not a CIDR: {example}"))?;
+    if net.addr() == net.network() { Ok(net) } else { Err(format!("has host bits set: write {}", net.trunc())) }
+}
+
+/// Why no container may have an address of `net`.
+fn unusable(net: &IpNet) -> Option<&'static str> {
+    let ip = net.network();
+    let v4_mapped = matches!(ip, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    let link_local = match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    if net.prefix_len() == 0 || ip.is_unspecified() {
+        Some("covers the unspecified address: choose a smaller subnet")
+    } else if ip.is_loopback() || ip.is_multicast() || v4_mapped {
+        Some("is loopback, multicast or v4-mapped: choose a unicast subnet")
+    } else if link_local {
+        Some("is link-local, and weft's own gateways are there: choose another subnet")
+    } else if net.max_prefix_len() - net.prefix_len() < 2 {
+        Some("is too small for a gateway and an endpoint: choose a shorter prefix")
+    } else {
+        None
+    }
+}
+
+fn parse_ranges(field: &str, texts: &[String], subnets: &[IpNet], faults: &mut Faults) -> Vec<AddressRange> {
+    let mut ranges = Vec::new();
+    for (n, text) in texts.iter().enumerate() {
+        match text.parse::<AddressRange>() {
+            Err(remedy) => faults.add(&format!("{field}[{n}]"), text, remedy),
+            Ok(range) if subnets.iter().any(|s| s.contains(&range.first) && s.contains(&range.last)) => {
+                ranges.push(range)
+            }
+            Ok(_) => faults.add(&format!("{field}[{n}]"), text, "lies in none of the network's pools"),
+        }
+    }
+    ranges
+}
+
+/// Ascending and disjoint.
+fn merge(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
+    ranges.sort();
+    let mut merged: Vec<AddressRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.first <= last.last => last.last = last.last.max(range.last),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+fn first_host(subnet: &IpNet) -> IpAddr {
+    match subnet.network() {
+        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) + 1).into()),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) + 1).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Everything;
+
+    impl Availability for Everything {
+        fn attachment(&self, attachment: Attachment) -> Result<(), String> {
+            if attachment == Attachment::Device { Err("is not built yet".into()) } else { Ok(()) }
+        }
+
+        fn transport(&self, _: Transport) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    fn resolve(spec: &NetworkSpec) -> Result<Network, InvalidFields> {
+        spec.resolve(&NetworkName::parse("app").expect("name"), &Labels::new(), &Everything)
+    }
+
+    fn bridge() -> NetworkSpec {
+        NetworkSpec {
+            mode: Some(Mode::Bridge),
+            pools: vec!["fd64::/64".into(), "10.1.0.0/24".into()],
+            ..NetworkSpec::default()
+        }
+    }
+
+    #[test]
+    fn a_plain_bridge_gets_gateways_masquerade_and_ipv4_first() {
+        let network = resolve(&bridge()).expect("valid");
+        assert_eq!(network.pools[0].gateway, Some("10.1.0.1".parse().expect("ip")));
+        assert_eq!(network.pools[1].gateway, Some("fd64::1".parse().expect("ip")));
+        assert_eq!(network.masquerade, Some(Masquerade::default()));
+        assert_eq!(network.families().collect::<Vec<_>>(), Family::ALL);
+    }
+
+    #[test]
+    fn every_fault_is_named_with_field_value_and_remedy() {
+        let cases: &[(&str, NetworkSpec)] = &[
+            (
+                r#"spec.pools[0] "10.1.0.0/33": is not a CIDR"#,
+                NetworkSpec { pools: vec!["10.1.0.0/33".into()], ..bridge() },
+            ),
+            (
+                r#"spec.pools[0] "10.1.0.9/24": has host bits"#,
+                NetworkSpec { pools: vec!["10.1.0.9/24".into()], ..bridge() },
+            ),
+            (
+                r#"spec.pools[1] "10.1.0.128/25": overlaps 10.1.0.0/24"#,
+                NetworkSpec { pools: vec!["10.1.0.0/24".into(), "10.1.0.128/25".into()], ..bridge() },
+            ),
+            (
+                r#"spec.pools[0] "169.254.0.0/16": is link-local"#,
+                NetworkSpec { pools: vec!["169.254.0.0/16".into()], ..bridge() },
+            ),
+            (
+                r#"spec.gateways[0] "10.2.0.1": lies in none"#,
+                NetworkSpec { gateways: vec!["10.2.0.1".into()], ..bridge() },
+            ),
+            (r#"spec.mtu "100": write auto, or bytes"#, NetworkSpec { mtu: Some(MtuSpec::Bytes(100)), ..bridge() }),
+            (r#"spec.mtu "big": write auto"#, NetworkSpec { mtu: Some(MtuSpec::Word("big".into())), ..bridge() }),
+            (
+                r#"spec.parent "eth0": attachment bridge sits on no link"#,
+                NetworkSpec { parent: Some("eth0".into()), ..bridge() },
+            ),
+            (r#"spec.mode "": say how containers join"#, NetworkSpec::default()),
+            (r#"spec.attachment "device": is not built yet"#, NetworkSpec { mode: Some(Mode::Device), ..bridge() }),
+            (
+                r#"spec.transport "wireguard": attachment bridge goes with local"#,
+                NetworkSpec { transport: Some(Transport::Wireguard), ..bridge() },
+            ),
+            (
+                r#"spec.pools "10.1.0.0/24": attachment none"#,
+                NetworkSpec { mode: Some(Mode::None), pools: vec!["10.1.0.0/24".into()], ..NetworkSpec::default() },
+            ),
+        ];
+        for (expected, spec) in cases {
+            let error = resolve(spec).expect_err(expected).to_string();
+            assert!(error.contains(&format!("network \"app\": {expected}")), "{error}\n  lacks {expected}");
+        }
+    }
+
+    #[test]
+    fn pools_and_mode_are_fixed_and_the_rest_may_change() {
+        let name = NetworkName::parse("app").expect("name");
+        let open = NetworkSpec { isolated: true, internal: true, ..bridge() };
+        assert!(open.check_change(&name, &bridge()).is_ok());
+        let moved = NetworkSpec { pools: vec!["10.9.0.0/24".into()], ..bridge() };
+        let error = moved.check_change(&name, &bridge()).expect_err("fixed").to_string();
+        assert!(error.contains("spec.pools") && error.contains("delete the network"), "{error}");
+    }
+
+    #[test]
+    fn ranges_are_merged_and_kept_within_their_pool() {
+        let ranges = vec!["10.1.0.10-10.1.0.20".into(), "10.1.0.15-10.1.0.30".into()];
+        let network = resolve(&NetworkSpec { ranges, ..bridge() }).expect("valid");
+        assert_eq!(network.pools[0].ranges.len(), 1);
+        assert_eq!(network.pools[0].ranges[0].to_string(), "10.1.0.10-10.1.0.30");
+        assert_eq!(network.pools[1].ranges, vec![AddressRange::of_net(&network.pools[1].subnet)]);
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let text = r#"{"mode":"bridge","isolate":true}"#;
+        assert!(serde_json::from_str::<NetworkSpec>(text).expect_err("typo").to_string().contains("isolate"));
+    }
+}
