@@ -1,2 +1,41 @@
-//! main
-fn main() {}
+//! What the project does with itself: `cargo xtask tidy` and `cargo xtask test`.
+
+mod metadata;
+mod test;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+const USAGE: &str = "usage: cargo xtask <verb>
+
+  tidy                             check what the compiler and clippy cannot: layers, names, files, licences
+  test [suite]... [-- argument]... run suites (all that exist, if none is named) and count what was skipped";
+
+fn main() -> Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    std::env::set_current_dir(root()?).context("enter the project's root")?;
+    let (verb, rest) = match arguments.split_first() {
+        Some((verb, rest)) => (verb.as_str(), rest),
+        None => ("help", [].as_slice()),
+    };
+    match verb {
+        "tidy" => tidy::run(),
+        "test" => test::run(rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprintln!("cargo xtask has no verb {verb}\n\n{USAGE}");
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+fn root() -> Result<PathBuf> {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.parent().map(PathBuf::from).context("xtask lies in the project's root")
+}

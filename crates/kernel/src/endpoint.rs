@@ -38,7 +38,7 @@ pub struct LinkPlan {
     pub host_mac: MacAddr,
     /// Addresses on the host's end.
     pub host_addresses: Vec<IpNet>,
-    /// Destinations that the host reaches through its end.
+    /// Destinations that the host reaches through its end, or through the bridge that its end is a port of.
     pub host_routes: Vec<IpNet>,
     /// The bridge that the host's end is a port of.
     pub port: Option<Port>,
@@ -90,23 +90,52 @@ pub fn create(
     plan: &LinkPlan,
     next_index: &mut dyn FnMut() -> u32,
 ) -> Result<(), BirthError> {
-    let mut inside = netns.within(Netlink::open)??;
-    let index = create_pair(host, &mut inside, netns, plan, next_index)?;
+    let index = create_pair(host, netns, plan, next_index)?;
     host.run(&host_requests(plan, index))?;
+    let mut inside = netns.within(|| prepare_inside(plan))??;
     match inside.run(&inside_requests(plan, index)) {
         // IPv6 is switched off in this namespace (Docker does that); the network says otherwise.
         Err(error) if error.errno == Errno::ACCESS => {
-            netns.within(|| sysctl::write(&format!("net/ipv6/conf/{}/disable_ipv6", plan.inside), "0"))??;
+            netns.within(|| sysctl::write(&inet6(plan, "disable_ipv6"), "0"))??;
             inside.run(&inside_requests(plan, index))?;
         }
         other => other?,
     }
+    link::wait_running(&mut inside, plan.inside.as_str())?;
+    link::wait_running(host, plan.host.as_str())?;
     Ok(())
+}
+
+/// Opens a socket inside and makes the link deaf to routers: weft alone says how the container is reached. A link that
+/// listened would also ask for routers, and leave a learned neighbour on the host at every birth.
+fn prepare_inside(plan: &LinkPlan) -> Result<Netlink, KernelError> {
+    if plan.has_ipv6() {
+        sysctl::write(&inet6(plan, "accept_ra"), "0")?;
+    }
+    Netlink::open()
+}
+
+fn inet6(plan: &LinkPlan, setting: &str) -> String {
+    format!("net/ipv6/conf/{}/{setting}", plan.inside)
+}
+
+impl LinkPlan {
+    /// The link by which the host's stack reaches the container: the bridge, or the host's end with this number.
+    fn reached_by(&self, index: u32) -> u32 {
+        self.port.map_or(index, |port| port.bridge)
+    }
+
+    fn hop(&self, index: u32) -> Hop {
+        Hop::Link(self.reached_by(index))
+    }
+
+    fn has_ipv6(&self) -> bool {
+        self.addresses.iter().any(|net| net.addr().is_ipv6())
+    }
 }
 
 fn create_pair(
     host: &mut Netlink,
-    inside: &mut Netlink,
     netns: &Netns,
     plan: &LinkPlan,
     next_index: &mut dyn FnMut() -> u32,
@@ -129,7 +158,8 @@ fn create_pair(
             Err(error) if error.errno == Errno::BUSY => {}
             Err(error) if error.errno == Errno::XFULL => return Err(BirthError::BridgeFull),
             Err(error) if error.is_present() => {
-                if link::find(inside, plan.inside.as_str())?.is_some() {
+                let mut inside = netns.within(Netlink::open)??;
+                if link::find(&mut inside, plan.inside.as_str())?.is_some() {
                     return Err(BirthError::IfNameTaken(plan.inside.clone()));
                 }
                 // Older kernels say so for a number that is taken, too; a host's end that is left over is not ours to use.
@@ -151,20 +181,22 @@ fn host_requests(plan: &LinkPlan, index: u32) -> Vec<Request> {
         requests.push(neighbour::set_forwarding(index, plan.inside_mac));
     }
     requests.extend(host_neighbours(plan, index).map(neighbour::set));
-    requests.extend(plan.host_routes.iter().map(|net| route::set(*net, Hop::Link(index))));
+    requests.extend(plan.host_routes.iter().map(|net| route::set(*net, plan.hop(index))));
     requests
 }
 
 /// The container as the host's neighbour: on its link, or on the bridge.
 fn host_neighbours(plan: &LinkPlan, index: u32) -> impl Iterator<Item = Neighbour> {
-    let index = plan.port.map_or(index, |port| port.bridge);
+    let index = plan.reached_by(index);
     plan.addresses.iter().map(move |net| Neighbour { index, ip: net.addr(), mac: plan.inside_mac })
 }
 
 fn inside_requests(plan: &LinkPlan, index: u32) -> Vec<Request> {
     let mut requests = vec![raise_loopback(), veth::raise(index, plan.inside.as_str(), None)];
     requests.extend(plan.addresses.iter().map(|net| address::add(index, *net)));
-    if plan.addresses.iter().any(|net| net.addr().is_ipv6()) {
+    let ipv6 = plan.addresses.iter().map(IpNet::addr).filter(IpAddr::is_ipv6);
+    requests.extend(ipv6.map(|ip| route::set_local(ip, index)));
+    if plan.has_ipv6() {
         requests.push(address::add(index, link_local(plan.inside_mac)));
     }
     requests.extend(plan.gateways.iter().map(|(ip, mac)| neighbour::set(Neighbour { index, ip: *ip, mac: *mac })));
@@ -197,7 +229,7 @@ pub fn repairs(plan: &LinkPlan, actual: &Snapshot) -> Option<Vec<Request>> {
         && plan.host_addresses.iter().all(|net| actual.addresses.contains(&(index, *net)))
         && host_neighbours(plan, index).all(|neighbour| actual.neighbours.contains(&neighbour))
         && (plan.port.is_none() || actual.forwarding.contains(&(index, plan.inside_mac)))
-        && plan.host_routes.iter().all(|net| actual.has_route(net, Hop::Link(index)));
+        && plan.host_routes.iter().all(|net| actual.has_route(net, plan.hop(index)));
     if whole {
         return Some(Vec::new());
     }
@@ -214,8 +246,8 @@ pub struct Remains<'a> {
     pub host: &'a IfName,
     /// The container's end.
     pub inside: &'a IfName,
-    /// Neighbours that the host has elsewhere than on its end, on the link with this number.
-    pub neighbours: Vec<Neighbour>,
+    /// On a bridge: its number, and the container as its neighbour. What hangs on the host's end goes with it.
+    pub on_bridge: Vec<Neighbour>,
 }
 
 /// Takes an endpoint's link away, whatever is left of it: when it returns, nothing works and no name is taken any more.
@@ -225,7 +257,11 @@ pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: &Remains<'_>) 
     if let Some(netns) = netns {
         bury_inside(netns, remains.inside)?;
     }
-    let mut requests: Vec<Request> = remains.neighbours.iter().map(|n| neighbour::delete(*n)).collect();
+    let mut requests = Vec::new();
+    for neighbour in &remains.on_bridge {
+        requests.push(route::delete(IpNet::from(neighbour.ip), Hop::Link(neighbour.index)));
+        requests.push(neighbour::delete(*neighbour));
+    }
     if let Some(found) = link::find(host, remains.host.as_str())? {
         match netns {
             Some(_) => requests.extend(link::bury(found.index, &found.name)),

@@ -4,11 +4,13 @@ pub mod bridge;
 pub mod veth;
 
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InfoBridgePort, InfoKind, InfoPortData, LinkAttribute,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use rustix::io::Errno;
 use weft_model::{IfName, MacAddr};
@@ -23,6 +25,10 @@ pub const GROUP_DEAD: u32 = GROUP_LIVE + 1;
 pub const NAME_PREFIX: &str = "weft";
 /// What the names of links begin with that wait for the reaper, on the host and in containers.
 pub const DEAD_PREFIX: &str = "weft-x";
+
+/// How often [`wait_running`] asks, and how long it waits in between: 1 s in all, a thousand times the usual.
+const RUNNING_ROUNDS_MAX: u32 = 10_000;
+const RUNNING_ROUND: Duration = Duration::from_micros(100);
 
 /// A link as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// Device group.
     pub group: u32,
+    /// Packets pass: operationally up and, as a port of a bridge, forwarding.
+    pub running: bool,
 }
 
 impl Link {
@@ -57,7 +65,9 @@ impl Link {
             up: message.header.flags.contains(LinkFlags::Up),
             master: None,
             group: 0,
+            running: false,
         };
+        let mut port_forwards = true;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
@@ -65,16 +75,20 @@ impl Link {
                 LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(MacAddr),
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::Group(group) => link.group = *group,
+                LinkAttribute::OperState(state) => link.running = *state == State::Up,
                 LinkAttribute::LinkInfo(infos) => {
                     for info in infos {
-                        if let LinkInfo::Kind(kind) = info {
-                            link.kind = kind.to_string();
+                        match info {
+                            LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+                            LinkInfo::PortData(InfoPortData::BridgePort(port)) => port_forwards = forwards(port),
+                            _ => {}
                         }
                     }
                 }
                 _ => {}
             }
         }
+        link.running &= port_forwards;
         link
     }
 
@@ -82,6 +96,10 @@ impl Link {
     pub fn is_ours(&self) -> bool {
         self.name.starts_with(NAME_PREFIX) && (self.group == GROUP_LIVE || self.group == GROUP_DEAD)
     }
+}
+
+fn forwards(port: &[InfoBridgePort]) -> bool {
+    port.iter().any(|setting| matches!(setting, InfoBridgePort::State(BridgePortState::Forwarding)))
 }
 
 /// Every link of the socket's namespace.
@@ -94,11 +112,25 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<Link>, KernelError> {
 pub fn find(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, KernelError> {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     let found = netlink.get(RouteNetlinkMessage::GetLink(message)).map_err(|mut error| {
         error.subject.object = format!("link {name}");
         error
     })?;
     Ok(found.as_ref().and_then(link_of))
+}
+
+/// Waits until packets pass the link. A veth end gets its carrier by a work queue of the kernel (net/core/link_watch.c),
+/// and before that it drops what is sent; since Linux 6.8 the question itself runs that work.
+pub fn wait_running(netlink: &mut Netlink, name: &str) -> Result<(), KernelError> {
+    for _ in 0..RUNNING_ROUNDS_MAX {
+        match find(netlink, name)? {
+            Some(link) if link.running => return Ok(()),
+            Some(_) => std::thread::sleep(RUNNING_ROUND),
+            None => return Err(KernelError::new("wait for link", name, Errno::NODEV)),
+        }
+    }
+    Err(KernelError::new("wait for link", name, Errno::TIMEDOUT))
 }
 
 fn link_of(message: &RouteNetlinkMessage) -> Option<Link> {

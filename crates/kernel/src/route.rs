@@ -17,6 +17,11 @@ pub const PROTOCOL: u8 = 119;
 /// Metric of the routes that keep a pool's unused addresses on the host: worse than any other.
 const UNREACHABLE_METRIC: u32 = u32::MAX - 1;
 
+/// RT_TABLE_LOCAL of include/uapi/linux/rtnetlink.h.
+const TABLE_LOCAL: u8 = 255;
+/// Seconds until a stand-in is gone: a thousand times what the kernel needs for its own route.
+const LOCAL_ROUTE_S: u32 = 10;
+
 /// Where a route leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hop {
@@ -47,6 +52,19 @@ pub struct Route {
 pub fn set(to: IpNet, hop: Hop) -> Request {
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
     Request::new("set route", to.to_string(), flags, RouteNetlinkMessage::NewRoute(message(to, hop)))
+}
+
+/// Lets the link receive for `ip` at once. The kernel adds such a route for every address, but for IPv6 by a work queue
+/// that waits for the routing lock (`addrconf_dad_start` in net/ipv6/addrconf.c), and until then drops what comes in.
+/// This one stands in for it and expires.
+pub fn set_local(ip: IpAddr, index: u32) -> Request {
+    let mut message = message(IpNet::from(ip), Hop::Link(index));
+    message.header.table = TABLE_LOCAL;
+    message.header.kind = RouteType::Local;
+    message.header.scope = RouteScope::Host;
+    message.attributes.push(RouteAttribute::Expires(LOCAL_ROUTE_S));
+    let flags = NLM_F_CREATE | NLM_F_REPLACE;
+    Request::new("set local route", ip.to_string(), flags, RouteNetlinkMessage::NewRoute(message))
 }
 
 /// Deletes such a route.

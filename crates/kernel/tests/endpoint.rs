@@ -44,9 +44,6 @@ impl World {
         self.netlink.run(&requests).unwrap();
         let requests: Vec<_> = addresses.iter().map(|a| address::add(500, net(a))).collect();
         self.netlink.run(&requests).unwrap();
-        for subnet in addresses.iter().map(|a| net(a).trunc()) {
-            self.netlink.run(&[weft_kernel::route::set(subnet, weft_kernel::route::Hop::Link(500))]).unwrap();
-        }
         (500, mac)
     }
 
@@ -93,7 +90,7 @@ fn bridged(n: u8, bridge: u32, mac: MacAddr) -> LinkPlan {
         host: name(&format!("weftetest{n}")),
         host_mac: MacAddr::derived(&[&n.to_string()]),
         host_addresses: Vec::new(),
-        host_routes: Vec::new(),
+        host_routes: vec![net(&format!("10.9.0.{n}/32")), net(&format!("fd09::{n}/128"))],
         port: Some(Port { bridge, isolated: false }),
         addresses: vec![net(&format!("10.9.0.{n}/24")), net(&format!("fd09::{n}/64"))],
         gateways: vec![(ip("10.9.0.1"), mac), (ip("fd09::1"), mac)],
@@ -217,7 +214,7 @@ fn death_gives_the_names_free_at_once_and_the_reaper_deletes() {
     let mut world = World::new();
     let a = Netns::create().unwrap();
     let plan = routed(11);
-    let remains = Remains { host: &plan.host, inside: &plan.inside, neighbours: Vec::new() };
+    let remains = Remains { host: &plan.host, inside: &plan.inside, on_bridge: Vec::new() };
     for _ in 0..3 {
         world.create(&a, &plan).unwrap();
         endpoint::delete(&mut world.netlink, Some(&a), &remains).unwrap();
@@ -240,7 +237,7 @@ fn a_foreign_interface_of_that_name_survives_a_deletion() {
     let add = |args: &[&str]| std::process::Command::new("ip").args(args).status().unwrap().success();
     assert!(a.run(|| add(&["link", "add", "eth0", "type", "bridge"])).unwrap());
     let (host, inside) = (name("wefteabsent"), name("eth0"));
-    let remains = Remains { host: &host, inside: &inside, neighbours: Vec::new() };
+    let remains = Remains { host: &host, inside: &inside, on_bridge: Vec::new() };
     endpoint::delete(&mut world.netlink, Some(&a), &remains).unwrap();
     let mut netlink = a.run(Netlink::open).unwrap().unwrap();
     assert!(link::find(&mut netlink, "eth0").unwrap().is_some());
@@ -254,7 +251,8 @@ fn a_full_bridge_refuses_by_name() {
     let script: String = fill.collect();
     let ran = world.host.run(|| {
         use std::io::Write as _;
-        let mut ip = std::process::Command::new("ip").args(["-batch", "-"]).stdin(std::process::Stdio::piped()).spawn()?;
+        let mut ip =
+            std::process::Command::new("ip").args(["-batch", "-"]).stdin(std::process::Stdio::piped()).spawn()?;
         ip.stdin.take().expect("piped").write_all(script.as_bytes())?;
         ip.wait()
     });

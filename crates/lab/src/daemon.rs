@@ -11,9 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
+use crate::Host;
 use crate::command::PATH;
 use crate::wire::{self, Launched, Request};
-use crate::Host;
 
 /// Where logs are, inside.
 pub(crate) const LOGS: &str = "/run/lab/log";

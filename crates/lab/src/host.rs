@@ -1,7 +1,7 @@
 //! A private host: started by its builder, ended by `stop` or by being dropped.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};

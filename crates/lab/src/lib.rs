@@ -49,5 +49,5 @@ pub use host::{Builder, Host};
 pub use netns::Netns;
 pub use runtime::containerd::Containerd;
 pub use runtime::podman::Podman;
-pub use runtime::{Container, Runtime};
+pub use runtime::{Container, Runtime, Stay};
 pub use weftd::Weftd;

@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::{Daemon, Host, programs};
 
 /// The API's socket, inside.
-pub const SOCKET: &str = "/run/weft/weft.sock";
+const SOCKET: &str = "/run/weft/weft.sock";
 
 /// How long one question whether weftd serves may take. Another follows.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! The recent commits, and the watches that read them.
 //!
-//! A watch has no queue of its own, only a place in the one bounded history: memory does not grow with the watchers, and
-//! a slow one falls out of the history and is told so. Invariant: the history is one unbroken run of revisions.
+//! A watch has no queue of its own, only a place in the one bounded history: memory does not grow with the watchers,
+//! and a slow one falls out of the history and is told so. Invariant: the history is one unbroken run of revisions.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -9,8 +9,8 @@
 //!   snapshot() ◄──────────────────────────────────────┘     watch(snapshot.revision) misses nothing
 //! ```
 //!
-//! A reader that wants to follow takes a snapshot, then watches from its revision; told [`WatchError::Resync`], it starts
-//! over with a new snapshot.
+//! A reader that wants to follow takes a snapshot, then watches from its revision; told [`WatchError::Resync`], it
+//! starts over with a new snapshot.
 
 mod embedded;
 mod error;
@@ -28,8 +28,8 @@ pub use txn::{Change, Commit, Expectation, KEY_BYTES_MAX, OPERATIONS_MAX, Txn, V
 
 /// A place where objects are kept.
 ///
-/// Revisions count the commits that changed something, from 1; an empty new store is at 0. Calls block for as long as the
-/// backend takes (a durable write at most), so an async caller keeps them off its worker threads.
+/// Revisions count the commits that changed something, from 1; an empty new store is at 0. Calls block for as long as
+/// the backend takes (a durable write at most), so an async caller keeps them off its worker threads.
 pub trait Store: Send + Sync {
     /// Everything, as of one revision.
     fn snapshot(&self) -> Result<Snapshot, StoreError>;

@@ -23,11 +23,10 @@ mod uapi;
 mod wire;
 
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 
 pub use self::digest::Digest;
 pub use self::error::NftError;
-pub use self::foreign::ForwardChain;
+pub use self::foreign::{Accept, ForwardChain};
 pub use self::monitor::{Event, Monitor};
 pub use self::table::{
     COMMENT_BYTES_MAX, Chain, ChainRef, Family, Field, Hook, HookKind, HookPoint, Interface, Match, Policy, Rule, State,
@@ -111,7 +110,7 @@ impl Nft {
         let (mut refusal, mut confirmed) = (None, false);
         // The answers are all there when sending is over: nothing to wait for.
         loop {
-            let datagram = match self.socket.receive(RecvFlags::DONTWAIT) {
+            let datagram = match self.socket.receive() {
                 Ok(datagram) => datagram,
                 Err(_) if refusal.is_some() || confirmed => break,
                 Err(source) => return Err(NftError::Socket { action: "read an answer from", source }),
@@ -151,7 +150,7 @@ impl Nft {
         let mut listing = Listing { items: Vec::new(), generation: None };
         let mut steady = true;
         loop {
-            let datagram = self.socket.receive(RecvFlags::DONTWAIT);
+            let datagram = self.socket.receive();
             let datagram = datagram.map_err(|source| NftError::Socket { action: "read a list from", source })?;
             for message in messages(datagram)?.iter().filter(|message| message.sequence == self.sequence) {
                 steady &= message.flags & NLM_F_DUMP_INTR == 0;

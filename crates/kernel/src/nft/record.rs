@@ -6,7 +6,6 @@ use super::wire::{Attributes, Body, Malformed, until_nul};
 
 /// A table.
 pub(super) struct TableRecord {
-    pub(super) family: Family,
     pub(super) name: String,
     pub(super) flags: u32,
 }
@@ -45,7 +44,6 @@ pub(super) struct Expression {
 impl TableRecord {
     pub(super) fn parse(body: &Body<'_>) -> Result<Self, Malformed> {
         Ok(Self {
-            family: family(body)?,
             name: body.attributes.text(NFTA_TABLE_NAME)?,
             flags: body.attributes.number(NFTA_TABLE_FLAGS).unwrap_or_default(),
         })

@@ -24,7 +24,7 @@ pub(super) struct Socket {
 impl Socket {
     pub(super) fn open() -> Result<Self, NftError> {
         let error = |source| NftError::Socket { action: "open", source };
-        let io = |e: std::io::Error| error(Errno::from_io_error(&e).unwrap_or(Errno::IO));
+        let io = |e| error(errno(&e));
         let mut socket = NetlinkSocket::new(NETLINK_NETFILTER).map_err(io)?;
         socket.bind_auto().map_err(io)?;
         socket.set_ext_ack(true).map_err(io)?;
@@ -37,7 +37,7 @@ impl Socket {
     /// Asks for the announcements of a multicast group.
     pub(super) fn join(&self, group: u32) -> Result<(), NftError> {
         let joined = self.socket.add_membership(group);
-        joined.map_err(|e| NftError::Socket { action: "subscribe", source: Errno::from_io_error(&e).unwrap_or(Errno::IO) })
+        joined.map_err(|e| NftError::Socket { action: "subscribe", source: errno(&e) })
     }
 
     /// Hands a datagram to the kernel, which carries it out before this returns.
@@ -46,11 +46,11 @@ impl Socket {
         sent.map(drop).map_err(|source| NftError::Socket { action: "write to", source })
     }
 
-    /// The next datagram; `AGAIN` if there is none and `flags` say not to wait, `NOBUFS` if some were lost.
-    pub(super) fn receive(&mut self, flags: RecvFlags) -> Result<&[u8], Errno> {
-        let buffer = self.buffer.as_mut_slice();
-        let (length, whole) =
-            rustix::io::retry_on_intr(|| rustix::net::recv(&self.socket, &mut *buffer, flags | RecvFlags::TRUNC))?;
+    /// The next datagram, without waiting: `AGAIN` if there is none, `NOBUFS` if some were lost.
+    pub(super) fn receive(&mut self) -> Result<&[u8], Errno> {
+        let (socket, buffer) = (&self.socket, self.buffer.as_mut_slice());
+        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        let (length, whole) = rustix::io::retry_on_intr(|| rustix::net::recv(socket, &mut *buffer, flags))?;
         if whole > length { Err(Errno::MSGSIZE) } else { Ok(&self.buffer[..length]) }
     }
 }
@@ -59,4 +59,8 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

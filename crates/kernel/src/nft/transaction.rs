@@ -183,7 +183,7 @@ fn write_hook(writer: &mut Writer, hook: Hook) {
     writer.text(NFTA_CHAIN_TYPE, kind);
 }
 
-fn hook_number(at: HookPoint) -> u32 {
+pub(super) fn hook_number(at: HookPoint) -> u32 {
     match at {
         HookPoint::Prerouting => 0,
         HookPoint::Input => 1,

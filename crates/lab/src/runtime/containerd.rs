@@ -39,7 +39,7 @@ pub struct Containerd<'h> {
 impl<'h> Containerd<'h> {
     pub(crate) fn start(host: &'h Host) -> Result<Self> {
         host.write(CONFIG, SETTINGS)?;
-        let daemon = host.spawn("containerd", &["containerd", "--config", CONFIG])?;
+        let daemon = host.spawn("containerd", &["containerd", "--log-level", "warn", "--config", CONFIG])?;
         let socket = host.path(SOCKET);
         daemon.wait_ready(|| UnixStream::connect(&socket).is_ok())?;
         Ok(Self { host, daemon, execs: AtomicU32::new(0) })
@@ -66,7 +66,8 @@ impl<'h> Containerd<'h> {
 impl Runtime for Containerd<'_> {
     fn run_command(&self, container: &Container, stay: Stay) -> Command {
         let mut command = self.ctr();
-        command.args(["run", "--cni", "--rootfs"]);
+        // Without an image there is no environment either.
+        command.args(["run", "--cni", "--rootfs", "--env", "PATH=/bin"]);
         command.arg(if stay == Stay::Detached { "--detach" } else { "--rm" });
         command.args(&container.options).arg(&container.rootfs).arg(&container.id).args(&container.command);
         command

@@ -7,8 +7,15 @@ use anyhow::{Context, Result};
 use super::{Container, Runtime, Stay};
 use crate::{Host, stdout_of};
 
-/// crun refuses hybrid cgroups, so runc; there is no systemd to ask for cgroups or to log to.
-const CONTAINERS_CONF: &str = r#"[engine]
+/// crun refuses hybrid cgroups, so runc; there is no systemd to ask for cgroups or to log to. NET_RAW is not podman's
+/// default, but containerd's and Docker's: containers must be able to ping, and to try to spoof.
+const CONTAINERS_CONF: &str = r#"[containers]
+default_capabilities = [
+  "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP",
+  "SETUID", "SYS_CHROOT",
+]
+
+[engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"

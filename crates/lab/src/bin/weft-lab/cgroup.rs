@@ -38,7 +38,8 @@ pub(crate) struct Hierarchy {
 /// The hierarchies of this machine, with the directory for a new host of this name.
 pub(crate) fn discover(name: &str) -> Result<Vec<Hierarchy>> {
     let group = format!("{PREFIX}.{name}.{}", std::process::id());
-    let hierarchies = parse(&fs::read_to_string("/proc/self/mountinfo")?, &fs::read_to_string("/proc/self/cgroup")?, &group);
+    let hierarchies =
+        parse(&fs::read_to_string("/proc/self/mountinfo")?, &fs::read_to_string("/proc/self/cgroup")?, &group);
     ensure!(!hierarchies.is_empty(), "no cgroup hierarchy is mounted");
     Ok(hierarchies)
 }

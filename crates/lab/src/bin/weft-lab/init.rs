@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -59,7 +60,7 @@ fn start_launcher() -> Result<Pid> {
     // Listening before anyone is told: a client that comes early waits in the socket's queue.
     let listener = UnixListener::bind(LAUNCHER_SOCKET).context("cannot make the launcher's socket")?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg("launcher").stdin(OwnedFd::from(listener)).stdout(Stdio::null());
+    command.arg0("weft-lab").arg("launcher").stdin(OwnedFd::from(listener)).stdout(Stdio::null());
     Ok(Pid::from_child(&command.spawn().context("cannot start the launcher")?))
 }
 

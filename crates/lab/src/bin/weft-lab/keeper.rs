@@ -6,6 +6,7 @@
 
 use std::io::BufReader;
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
@@ -57,7 +58,7 @@ fn bear(name: &str) -> Result<Child> {
     // SAFETY: changes only in which pid namespace the children of this single-threaded process are born.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWPID) }.context("cannot make a pid namespace")?;
     let mut command = Command::new("/proc/self/exe");
-    command.args(["init", name]).stdin(Stdio::piped()).spawn().context("cannot start pid 1")
+    command.arg0("weft-lab").args(["init", name]).stdin(Stdio::piped()).spawn().context("cannot start pid 1")
 }
 
 fn attend(init: &mut Child, orders: &Orders) -> Result<()> {

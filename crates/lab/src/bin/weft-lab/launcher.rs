@@ -53,10 +53,11 @@ fn start(request: &Request, stdio: Vec<OwnedFd>) -> Result<Child> {
 /// Passes the pidfd, waits for the end, the child's or the client's, and returns the child's wait status.
 fn attend(mut child: Child, stream: &UnixStream) -> Result<i32> {
     let pid = Pid::from_child(&child);
-    let attended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(anyhow::Error::from).and_then(|pidfd| {
-        wire::send_descriptors(stream, &[pidfd.as_fd()])?;
-        ends_first(pidfd.as_fd(), stream.as_fd())
-    });
+    let attended =
+        rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(anyhow::Error::from).and_then(|pidfd| {
+            wire::send_descriptors(stream, &[pidfd.as_fd()])?;
+            ends_first(pidfd.as_fd(), stream.as_fd())
+        });
     if !attended.unwrap_or(false) {
         let _ = rustix::process::kill_process_group(pid, Signal::KILL);
     }
@@ -65,7 +66,8 @@ fn attend(mut child: Child, stream: &UnixStream) -> Result<i32> {
 
 /// Whether the process ends before the client hangs up.
 fn ends_first(process: BorrowedFd<'_>, client: BorrowedFd<'_>) -> Result<bool> {
-    let mut watched = [PollFd::from_borrowed_fd(process, PollFlags::IN), PollFd::from_borrowed_fd(client, PollFlags::IN)];
+    let mut watched =
+        [PollFd::from_borrowed_fd(process, PollFlags::IN), PollFd::from_borrowed_fd(client, PollFlags::IN)];
     loop {
         match rustix::event::poll(&mut watched, None) {
             Ok(_) => return Ok(!watched[0].revents().is_empty()),

@@ -43,9 +43,9 @@ const EMPTY: [(&str, &str); 12] = [
 /// Made for what comes.
 const DIRECTORIES: [&str; 5] = ["/etc/cni/net.d", "/opt/cni/bin", "/run/lab/log", "/run/lock", "/run/netns"];
 
-/// Switches of the one kernel, which no namespace divides.
-const READ_ONLY: [&str; 6] =
-    ["/proc/sys/fs", "/proc/sys/kernel", "/proc/sys/vm", "/proc/sysrq-trigger", "/sys/kernel", "/sys/module"];
+/// Switches of the one kernel, which no namespace divides; what there is depends on its configuration. Of `/proc/sys`, only
+/// `net` is the host's own.
+const READ_ONLY: [&str; 3] = ["/proc/sysrq-trigger", "/sys/kernel", "/sys/module"];
 
 /// Where the overlays' layers are made. It is gone again before anyone is told of the host; the overlays keep them.
 const STAGE: &str = "/tmp";
@@ -67,7 +67,7 @@ pub(crate) fn make_private(orders: &Orders) -> Result<()> {
     }
     mount("proc", "/proc", "")?;
     mount_sys(orders, &links)?;
-    READ_ONLY.iter().try_for_each(|path| freeze(path))?;
+    freeze_kernel()?;
     programs.iter().try_for_each(|(program, target)| show(program, target))
 }
 
@@ -109,11 +109,12 @@ fn symlinks(directory: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
 }
 
 fn open_programs(programs: &[(PathBuf, PathBuf)]) -> Result<Vec<(OwnedFd, &Path)>> {
-    let open = |(program, target): &'_ (PathBuf, PathBuf)| {
+    let mut opened = Vec::new();
+    for (program, target) in programs {
         let fd = rustix::fs::open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-        Ok((fd.with_context(|| format!("cannot open {}", program.display()))?, target))
-    };
-    programs.iter().map(open).collect()
+        opened.push((fd.with_context(|| format!("cannot open {}", program.display()))?, target.as_path()));
+    }
+    Ok(opened)
 }
 
 fn show(program: &OwnedFd, target: &Path) -> Result<()> {
@@ -122,10 +123,23 @@ fn show(program: &OwnedFd, target: &Path) -> Result<()> {
         .with_context(|| format!("cannot show {}", target.display()))
 }
 
-fn freeze(path: &str) -> Result<()> {
+fn freeze_kernel() -> Result<()> {
+    for path in READ_ONLY.map(Path::new).into_iter().filter(|path| path.exists()) {
+        freeze(path)?;
+    }
+    for entry in fs::read_dir("/proc/sys")? {
+        let entry = entry?;
+        if entry.file_name() != "net" {
+            freeze(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn freeze(path: &Path) -> Result<()> {
     rustix::mount::mount_bind(path, path)
         .and_then(|()| rustix::mount::mount_remount(path, MountFlags::BIND | MountFlags::RDONLY, ""))
-        .with_context(|| format!("cannot make {path} read-only"))
+        .with_context(|| format!("cannot make {} read-only", path.display()))
 }
 
 fn mount(kind: &str, target: &str, options: &str) -> Result<()> {

@@ -1,0 +1,150 @@
+//! The forward chains of others: found, and given one marked accept each.
+//!
+//! An accept in a table of our own ends that table's chain only: a packet that Docker's or a firewall's forward chain
+//! drops is dropped. So the accept has to stand in their chain, at the place the owner keeps free for such rules.
+//! Chains of iptables-legacy are no part of nftables and are not seen here.
+
+use super::error::NftError;
+use super::record::{ChainRecord, RuleRecord};
+use super::table::{ChainRef, Family, Field, HookPoint, Match, Policy, Rule, Statement};
+use super::transaction::{Place, Transaction, hook_number, write_chain_of_rule};
+use super::uapi::*;
+use super::{NFPROTO_UNSPEC, Nft, OWN_TABLE};
+
+/// Chains that their owner leaves to the user and never writes to: Docker's.
+const RESERVED: &[&str] = &["DOCKER-USER"];
+
+/// A chain of somebody else that packets through the host must pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardChain {
+    /// Its name.
+    pub at: ChainRef,
+    /// Its priority; all chains of the hook are passed, in this order.
+    pub priority: i32,
+    /// What it says of packets that no rule decided.
+    pub policy: Policy,
+    /// Whether packets that no rule accepts end here: by policy, or by a last rule that rejects or drops everything.
+    pub refuses: bool,
+    /// The chain its owner leaves to us, if it jumps to such a one.
+    pub reserved: Option<ChainRef>,
+}
+
+impl ForwardChain {
+    /// Where an accept belongs: the reserved chain, else this chain itself.
+    pub fn place(&self) -> &ChainRef {
+        self.reserved.as_ref().unwrap_or(&self.at)
+    }
+}
+
+/// A rule of ours in a chain of somebody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accept {
+    /// The chain it stands in.
+    pub at: ChainRef,
+    /// Its handle, unique in its table.
+    pub handle: u64,
+}
+
+impl Nft {
+    /// Every forward chain of the namespace that is not weft's, in tables of `ip`, `ip6`, `inet` and `bridge`.
+    pub fn forward_chains(&mut self) -> Result<Vec<ForwardChain>, NftError> {
+        let mut found = Vec::new();
+        for ChainRecord { at, hook } in self.foreign_chains()? {
+            let Some(hook) = hook.filter(|hook| hook.point == hook_number(HookPoint::Forward)) else {
+                continue;
+            };
+            let rules = self.rules(&at)?;
+            let policy = if hook.policy == NF_DROP { Policy::Drop } else { Policy::Accept };
+            found.push(ForwardChain {
+                priority: hook.priority,
+                policy,
+                refuses: policy == Policy::Drop || rules.last().is_some_and(RuleRecord::refuses_all),
+                reserved: reserved(&at, &rules),
+                at,
+            });
+        }
+        Ok(found)
+    }
+
+    /// Puts a rule that accepts what `matches` say on top of a foreign chain, unless one with `comment` is in it.
+    /// True if it was put there.
+    ///
+    /// Takes interfaces, addresses and protocols only: these iptables can list and save; anything else makes
+    /// `iptables -S` give up on the whole table.
+    pub fn insert_accept(&mut self, at: &ChainRef, matches: &[Match], comment: &str) -> Result<bool, NftError> {
+        let invalid = |reason| NftError::Invalid { object: format!("rule {comment:?} in {at}"), reason };
+        if comment.is_empty() {
+            return Err(invalid("it needs a comment to be found by"));
+        }
+        if !matches.iter().all(listable) {
+            return Err(invalid("iptables could not list it"));
+        }
+        if self.rules(at)?.iter().any(|rule| is_marked(rule, comment)) {
+            return Ok(false);
+        }
+        let statements = vec![Statement::Counter, Statement::Accept];
+        let rule = Rule { matches: matches.to_vec(), statements, comment: comment.to_owned() };
+        let mut transaction = Transaction::begin(self.sequence);
+        transaction.add_rule(at, &rule, Place::Top)?;
+        self.commit(transaction)?;
+        Ok(true)
+    }
+
+    /// Every rule with `comment` in a foreign forward chain or in a chain reserved by one's owner.
+    pub fn accepts(&mut self, comment: &str) -> Result<Vec<Accept>, NftError> {
+        let mut found = Vec::new();
+        for ChainRecord { at, hook } in self.foreign_chains()? {
+            let forward = hook.is_some_and(|hook| hook.point == hook_number(HookPoint::Forward));
+            if forward || RESERVED.contains(&at.chain.as_str()) {
+                let rules = self.rules(&at)?.into_iter().filter(|rule| is_marked(rule, comment));
+                found.extend(rules.map(|rule| Accept { at: rule.at, handle: rule.handle }));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes all of [`Nft::accepts`] away; none there is fine.
+    pub fn remove_accepts(&mut self, comment: &str) -> Result<(), NftError> {
+        for accept in self.accepts(comment)? {
+            let mut transaction = Transaction::begin(self.sequence);
+            transaction.remove_rule(&accept.at, accept.handle)?;
+            match self.commit(transaction) {
+                Err(error) if !error.is_gone() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn foreign_chains(&mut self) -> Result<impl Iterator<Item = ChainRecord> + use<>, NftError> {
+        let chains = self.list(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, ChainRecord::parse, |_| {})?;
+        Ok(chains.items.into_iter().filter(|chain| is_foreign(&chain.at)))
+    }
+
+    fn rules(&mut self, at: &ChainRef) -> Result<Vec<RuleRecord>, NftError> {
+        let within = |writer: &mut _| write_chain_of_rule(writer, at);
+        Ok(self.list(NFT_MSG_GETRULE, at.family as u8, RuleRecord::parse, within)?.items)
+    }
+}
+
+fn is_foreign(at: &ChainRef) -> bool {
+    let forwards = matches!(at.family, Family::Ip | Family::Ip6 | Family::Inet | Family::Bridge);
+    forwards && !(at.family == Family::Inet && at.table == OWN_TABLE)
+}
+
+fn is_marked(rule: &RuleRecord, comment: &str) -> bool {
+    rule.comment().is_some_and(|found| found == comment)
+}
+
+fn reserved(at: &ChainRef, rules: &[RuleRecord]) -> Option<ChainRef> {
+    let chain = rules.iter().filter_map(RuleRecord::jump).find(|chain| RESERVED.contains(&chain.as_str()))?;
+    Some(ChainRef { chain, ..at.clone() })
+}
+
+fn listable(condition: &Match) -> bool {
+    let (Match::Is(field) | Match::Not(field)) = condition;
+    matches!(
+        field,
+        Field::Input(_) | Field::Output(_) | Field::Source(_) | Field::Destination(_) | Field::Protocol(_)
+    )
+}
