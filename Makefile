@@ -5,16 +5,15 @@ CNI_BIN_DIR ?= /opt/cni/bin
 CARGO ?= cargo
 CARGO_TARGET_DIR ?= target
 RELEASE := $(CARGO_TARGET_DIR)/release
-export CARGO_TARGET_DIR
 
 # A static shim starts 0.3 ms faster: nothing has to be linked at run time.
-STATIC := -C target-feature=+crt-static -C relocation-model=static
+STATIC := -C target-feature=+crt-static -C relocation-model=static -C strip=symbols
 
 .PHONY: help build demo test soak bench install
 .DEFAULT_GOAL := help
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1#\2/p' Makefile | column -t -s '#'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 build: need-cargo ## build weftd, weft and weft-cni for use
 	$(CARGO) build --locked --release --package weft-agent --package weft --bins

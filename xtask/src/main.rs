@@ -7,14 +7,21 @@ mod tidy;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "usage: cargo xtask <verb>
 
-  tidy                             check what the compiler and clippy cannot: layers, names, files, licences
-  test [suite]... [-- argument]... run suites (all that exist, if none is named) and count what was skipped";
+  tidy                               check what the compiler and clippy cannot: layers, names, files, licences
+  test [suite]... [-- argument]...   run suites (all that exist, if none is named) and count what was skipped";
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     std::env::set_current_dir(root()?).context("enter the project's root")?;
     let (verb, rest) = match arguments.split_first() {
@@ -28,10 +35,7 @@ fn main() -> Result<ExitCode> {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)
         }
-        _ => {
-            eprintln!("cargo xtask has no verb {verb}\n\n{USAGE}");
-            Ok(ExitCode::from(2))
-        }
+        _ => bail!("no verb {verb}\n\n{USAGE}"),
     }
 }
 

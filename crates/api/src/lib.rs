@@ -1,1 +1,23 @@
-//! weft api.
+//! What the agent, the command line, the lab and people with curl say to each other: types, routes, client.
+//!
+//! [`ROUTES`] is the one table of the API: the agent serves it, [`openapi`] describes it, the tests hold every answer
+//! against that description. HTTP/1.1 with JSON on a unix socket; nothing else is needed to speak it.
+
+mod client;
+mod cni;
+mod object;
+mod openapi;
+mod report;
+mod route;
+mod row;
+
+pub use client::{CallError, Client, DEFAULT_SOCKET, SOCKET_VARIABLE};
+pub use cni::{CniError, CniRequest};
+pub use object::{
+    API_VERSION, Condition, EndpointObject, EndpointSpec, EndpointStatus, List, Metadata, NetworkObject, NetworkStatus,
+    NodeObject, NodeStatus, PoolStatus,
+};
+pub use openapi::openapi;
+pub use report::{Applied, ApplyAction, Availability, ErrorReply, Finding, IpamCheck, Lease, Setting, Status, Version};
+pub use route::{Method, ROUTES, Reply, Route};
+pub use row::Row;

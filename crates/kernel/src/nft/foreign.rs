@@ -143,8 +143,5 @@ fn reserved(at: &ChainRef, rules: &[RuleRecord]) -> Option<ChainRef> {
 
 fn listable(condition: &Match) -> bool {
     let (Match::Is(field) | Match::Not(field)) = condition;
-    matches!(
-        field,
-        Field::Input(_) | Field::Output(_) | Field::Source(_) | Field::Destination(_) | Field::Protocol(_)
-    )
+    matches!(field, Field::Input(_) | Field::Output(_) | Field::Source(_) | Field::Destination(_) | Field::Protocol(_))
 }

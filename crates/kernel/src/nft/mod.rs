@@ -29,8 +29,8 @@ pub use self::error::NftError;
 pub use self::foreign::{Accept, ForwardChain};
 pub use self::monitor::{Event, Monitor};
 pub use self::table::{
-    COMMENT_BYTES_MAX, Chain, ChainRef, Family, Field, Hook, HookKind, HookPoint, Interface, Match, Policy, Rule, State,
-    Statement, Table, TableRef,
+    COMMENT_BYTES_MAX, Chain, ChainRef, Family, Field, Hook, HookKind, HookPoint, Interface, Match, Policy, Rule,
+    State, Statement, Table, TableRef,
 };
 pub use self::wire::Malformed;
 

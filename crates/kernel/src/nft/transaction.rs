@@ -77,11 +77,8 @@ impl Transaction {
     /// Makes a table with all it holds. It must not be there.
     pub(super) fn add_table(&mut self, table: &Table) -> Result<(), NftError> {
         self.new_table(&table.name)?;
-        let at = |chain: &Chain| ChainRef {
-            family: Family::Inet,
-            table: table.name.clone(),
-            chain: chain.name.clone(),
-        };
+        let at =
+            |chain: &Chain| ChainRef { family: Family::Inet, table: table.name.clone(), chain: chain.name.clone() };
         // All chains come before any rule, so that rules may jump ahead.
         for chain in &table.chains {
             self.add_chain(&at(chain), chain.hook)?;

@@ -156,7 +156,8 @@ impl<'a> Message<'a> {
 
     /// Family, generation and attributes of an nf_tables message.
     pub(super) fn body(&self) -> Result<Body<'a>, Malformed> {
-        let [family, _version, resource @ ..] = array::<FAMILY_HEADER>(self.payload, 0).ok_or(Malformed("no family"))?;
+        let [family, _version, resource @ ..] =
+            array::<FAMILY_HEADER>(self.payload, 0).ok_or(Malformed("no family"))?;
         let attributes = Attributes::parse(&self.payload[FAMILY_HEADER..])?;
         Ok(Body { family, generation: u16::from_be_bytes(resource), attributes })
     }

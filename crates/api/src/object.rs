@@ -1,0 +1,188 @@
+//! Objects in the shape of Kubernetes: apiVersion, kind, metadata, spec, status.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use weft_model::NetworkSpec;
+
+/// Group and version of weft's own kinds.
+pub const API_VERSION: &str = "weft.dev/v1alpha1";
+
+/// Who an object is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metadata {
+    /// Its name.
+    pub name: String,
+    /// Namespace of its name, for kinds that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Notes of other tools; kept, not read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What is true of an object, in words that programs and people read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Condition {
+    /// Such as `Ready`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True` or `False`.
+    pub status: String,
+    /// Why, if not as wished.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// Several objects of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct List<T> {
+    /// In the order of their names.
+    pub items: Vec<T>,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NetworkObject {
+    /// `weft.dev/v1alpha1`.
+    pub api_version: String,
+    /// `Network`.
+    pub kind: String,
+    /// Name and labels.
+    pub metadata: Metadata,
+    /// What is wished.
+    pub spec: NetworkSpec,
+    /// What is; ignored in requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<NetworkStatus>,
+}
+
+/// What a network is on this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkStatus {
+    /// How containers join.
+    pub attachment: String,
+    /// How hosts are joined.
+    pub transport: String,
+    /// Its pools and how full they are.
+    pub pools: Vec<PoolStatus>,
+    /// Bytes, for endpoints born now.
+    pub mtu: u32,
+    /// The link that stands for the network on the host, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Endpoints on this host.
+    pub endpoints: usize,
+    /// `Ready`, and what else is to be known.
+    pub conditions: Vec<Condition>,
+}
+
+/// How full a pool is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolStatus {
+    /// CIDR.
+    pub subnet: String,
+    /// The host's address in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
+    /// Addresses held.
+    pub held: u64,
+    /// Addresses that may be held; of huge pools, 2^63 - 1.
+    pub capacity: u64,
+}
+
+/// An endpoint: one interface of one container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointObject {
+    /// `weft.dev/v1alpha1`.
+    pub api_version: String,
+    /// `Endpoint`.
+    pub kind: String,
+    /// Namespace, name and labels, as the runtime gave them.
+    pub metadata: Metadata,
+    /// What was asked for.
+    pub spec: EndpointSpec,
+    /// What it got.
+    pub status: EndpointStatus,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointSpec {
+    /// Its network.
+    pub network: String,
+    /// The runtime's id of the container.
+    pub container_id: String,
+    /// The interface inside.
+    pub interface: String,
+    /// Other names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Name of the CNI configuration that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cni_name: Option<String>,
+}
+
+/// What it got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointStatus {
+    /// How it joins.
+    pub attachment: String,
+    /// Addresses with their length, IPv4 first.
+    pub addresses: Vec<String>,
+    /// Next hops.
+    pub gateways: Vec<String>,
+    /// MAC address inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// Bytes.
+    pub mtu: u32,
+    /// The host's end of its link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_link: Option<String>,
+    /// The runtime's path to its namespace at birth.
+    pub netns: String,
+    /// Seconds since 1970 at birth.
+    pub born: u64,
+}
+
+/// A host of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeObject {
+    /// `weft.dev/v1alpha1`.
+    pub api_version: String,
+    /// `Node`.
+    pub kind: String,
+    /// Its host name.
+    pub metadata: Metadata,
+    /// What it is.
+    pub status: NodeStatus,
+}
+
+/// What a host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Its addresses on the uplink.
+    pub addresses: Vec<String>,
+    /// The link by which it reaches the outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<String>,
+    /// Kernel release.
+    pub kernel: String,
+    /// weft's version.
+    pub version: String,
+    /// Endpoints on it.
+    pub endpoints: usize,
+}

@@ -1,0 +1,193 @@
+//! The table of routes.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::cni::{CniError, CniRequest};
+use crate::object::{EndpointObject, List, NetworkObject, NodeObject};
+use crate::report::{Applied, ErrorReply, IpamCheck, Lease, Status, Version};
+
+/// HTTP method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Does something, or makes something new.
+    Post,
+    /// Takes away.
+    Delete,
+}
+
+impl Method {
+    /// As HTTP writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// One kind of answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// When it is given.
+    pub when: &'static str,
+    /// Shape of its body; `None` if it has none, or one without a fixed shape.
+    pub body: Option<SchemaOf>,
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// HTTP method.
+    pub method: Method,
+    /// Path, with `{name}` for what varies.
+    pub path: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// Optional query parameters and what they mean.
+    pub query: &'static [(&'static str, &'static str)],
+    /// Shape of the request's body.
+    pub request: Option<SchemaOf>,
+    /// Its answers.
+    pub replies: &'static [Reply],
+}
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+const fn ok(body: SchemaOf) -> Reply {
+    Reply { status: 200, when: "done", body: Some(body) }
+}
+
+const fn refused(status: u16, when: &'static str) -> Reply {
+    Reply { status, when, body: Some(schema::<ErrorReply>) }
+}
+
+const BAD_REQUEST: Reply = refused(400, "the request is faulty; nothing was changed");
+const NOT_FOUND: Reply = refused(404, "there is no such object");
+const CONFLICT: Reply = refused(409, "the present state does not allow it; nothing was changed");
+const FAILED: Reply = refused(500, "the host refused");
+
+/// Every route.
+pub const ROUTES: &[Route] = &[
+    Route {
+        method: Method::Get,
+        path: "/v1/version",
+        summary: "Who answers",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<Version>)],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/status",
+        summary: "The agent's state: what it can serve, what it changed on the host, what is wrong",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<Status>), FAILED],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/openapi.json",
+        summary: "This description",
+        query: &[],
+        request: None,
+        replies: &[Reply { status: 200, when: "done", body: None }],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/networks",
+        summary: "Networks",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<List<NetworkObject>>), FAILED],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/networks",
+        summary: "Creates a network",
+        query: &[],
+        request: Some(schema::<NetworkObject>),
+        replies: &[ok(schema::<NetworkObject>), BAD_REQUEST, CONFLICT, FAILED],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/networks/{name}",
+        summary: "One network",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<NetworkObject>), NOT_FOUND, FAILED],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/networks/{name}",
+        summary: "Deletes a network that has no endpoints",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<NetworkObject>), NOT_FOUND, CONFLICT, FAILED],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/apply",
+        summary: "Creates or changes objects: all of them or none",
+        query: &[],
+        request: Some(schema::<List<NetworkObject>>),
+        replies: &[ok(schema::<List<Applied>>), BAD_REQUEST, CONFLICT, FAILED],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/endpoints",
+        summary: "Endpoints",
+        query: &[
+            (
+                "match",
+                "[NAMESPACE/]NAME, a container id or 4 and more of its first characters, or an address; @INTERFACE",
+            ),
+            ("network", "only those on this network"),
+        ],
+        request: None,
+        replies: &[ok(schema::<List<EndpointObject>>), BAD_REQUEST],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/nodes",
+        summary: "Hosts",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<List<NodeObject>>), FAILED],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/ipam/leases",
+        summary: "Held addresses and their holders",
+        query: &[("network", "only those of this network")],
+        request: None,
+        replies: &[ok(schema::<List<Lease>>), NOT_FOUND],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/ipam/check",
+        summary: "Compares ledger, kernel and namespaces",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<IpamCheck>), FAILED],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/cni",
+        summary: "One call of the CNI plugin; its result is the body, as CNI has it",
+        query: &[],
+        request: Some(schema::<CniRequest>),
+        replies: &[
+            Reply { status: 200, when: "done; empty where CNI wants no output", body: None },
+            Reply { status: 422, when: "refused, with CNI's own code", body: Some(schema::<CniError>) },
+        ],
+    },
+];

@@ -1,0 +1,121 @@
+//! One line of a table per object: the same columns on every screen.
+
+use crate::object::{EndpointObject, NetworkObject, NodeObject};
+use crate::report::{Applied, Availability, Finding, Lease, Setting};
+
+/// Something that is shown as a row.
+pub trait Row {
+    /// Names of the columns.
+    const HEADER: &'static [&'static str];
+
+    /// Its cells, as many as there are columns.
+    fn cells(&self) -> Vec<String>;
+}
+
+fn or_dash(text: Option<&str>) -> String {
+    text.filter(|t| !t.is_empty()).unwrap_or("-").to_owned()
+}
+
+fn joined(parts: &[String]) -> String {
+    or_dash(Some(&parts.join(",")))
+}
+
+impl Row for NetworkObject {
+    const HEADER: &'static [&'static str] =
+        &["NAME", "ATTACHMENT", "TRANSPORT", "POOLS", "MTU", "ENDPOINTS", "LINK", "READY"];
+
+    fn cells(&self) -> Vec<String> {
+        let Some(status) = &self.status else {
+            return vec![self.metadata.name.clone(); 1].into_iter().chain(vec!["-".to_owned(); 7]).collect();
+        };
+        let pools: Vec<_> = status.pools.iter().map(|pool| pool.subnet.clone()).collect();
+        let ready = status.conditions.iter().find(|condition| condition.kind == "Ready");
+        vec![
+            self.metadata.name.clone(),
+            status.attachment.clone(),
+            status.transport.clone(),
+            joined(&pools),
+            status.mtu.to_string(),
+            status.endpoints.to_string(),
+            or_dash(status.link.as_deref()),
+            or_dash(ready.map(|condition| condition.status.as_str())),
+        ]
+    }
+}
+
+impl Row for EndpointObject {
+    const HEADER: &'static [&'static str] =
+        &["NAMESPACE", "NAME", "INTERFACE", "NETWORK", "ADDRESSES", "MAC", "CONTAINER", "HOST-LINK"];
+
+    fn cells(&self) -> Vec<String> {
+        let bare: Vec<_> =
+            self.status.addresses.iter().map(|a| a.split('/').next().unwrap_or_default().to_owned()).collect();
+        vec![
+            or_dash(self.metadata.namespace.as_deref()),
+            self.metadata.name.clone(),
+            self.spec.interface.clone(),
+            self.spec.network.clone(),
+            joined(&bare),
+            or_dash(self.status.mac.as_deref()),
+            self.spec.container_id.chars().take(12).collect(),
+            or_dash(self.status.host_link.as_deref()),
+        ]
+    }
+}
+
+impl Row for NodeObject {
+    const HEADER: &'static [&'static str] = &["NAME", "ADDRESSES", "UPLINK", "ENDPOINTS", "KERNEL", "VERSION"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.metadata.name.clone(),
+            joined(&self.status.addresses),
+            or_dash(self.status.uplink.as_deref()),
+            self.status.endpoints.to_string(),
+            self.status.kernel.clone(),
+            self.status.version.clone(),
+        ]
+    }
+}
+
+impl Row for Lease {
+    const HEADER: &'static [&'static str] = &["ADDRESS", "NETWORK", "ENDPOINT", "INTERFACE", "CONTAINER"];
+
+    fn cells(&self) -> Vec<String> {
+        let container = self.container_id.chars().take(12).collect();
+        vec![self.address.clone(), self.network.clone(), self.endpoint.clone(), self.interface.clone(), container]
+    }
+}
+
+impl Row for Finding {
+    const HEADER: &'static [&'static str] = &["OBJECT", "PROBLEM"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.object.clone(), self.problem.clone()]
+    }
+}
+
+impl Row for Applied {
+    const HEADER: &'static [&'static str] = &["KIND", "NAME", "ACTION"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.kind.clone(), self.name.clone(), format!("{:?}", self.action).to_lowercase()]
+    }
+}
+
+impl Row for Availability {
+    const HEADER: &'static [&'static str] = &["FEATURE", "NAME", "AVAILABLE", "REASON"];
+
+    fn cells(&self) -> Vec<String> {
+        let available = if self.available { "yes" } else { "no" };
+        vec![self.feature.clone(), self.name.clone(), available.to_owned(), or_dash(Some(&self.reason))]
+    }
+}
+
+impl Row for Setting {
+    const HEADER: &'static [&'static str] = &["SETTING", "WAS", "NOW", "WHY"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name.clone(), self.was.clone(), self.now.clone(), self.why.clone()]
+    }
+}
