@@ -101,8 +101,7 @@ fn run_suite(suite: &Suite, for_tests: &[String], skips: &Path, tally: &mut Tall
     }
     let status = cargo.wait().context("wait for cargo test")?;
     if !status.success() && tally.failed() == failed_before {
-        println!("suite {} did not build, or died before it could say what failed", suite.name);
-        tally.add_failure();
+        tally.add_failure(format!("suite {}: it did not build, or died before it could say what failed", suite.name));
     }
     Ok(())
 }

@@ -1,1 +1,19 @@
-//! weft agent.
+//! weftd: the agent of one host.
+//!
+//! [`app`] wires the parts; [`attach`] is the walk of a container's birth, [`shell::reconciler`] that of a configuration.
+//! What decides is pure ([`graph`], [`attachment`], the ledger's book); what waits is in [`shell`].
+
+pub mod app;
+pub mod apply;
+pub mod attach;
+pub mod attachment;
+pub mod check;
+pub mod config;
+pub mod describe;
+pub mod faces;
+pub mod graph;
+pub mod ledger;
+pub mod networks;
+pub mod node;
+pub mod serve;
+pub mod shell;

@@ -10,6 +10,7 @@ pub mod link;
 pub mod monitor;
 pub mod neighbour;
 mod netlink;
+pub mod nft;
 pub mod route;
 mod snapshot;
 pub mod sysctl;

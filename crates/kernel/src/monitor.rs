@@ -6,7 +6,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::io::Errno;
 
 use crate::link::Link;
-use crate::netlink::{KernelError, messages};
+use crate::netlink::{KernelError, SOCKET, messages};
 
 /// Multicast groups of include/uapi/linux/rtnetlink.h: links, IPv4 and IPv6 addresses, IPv4 and IPv6 routes.
 const GROUPS: [u32; 5] = [1, 5, 9, 7, 11];
@@ -22,8 +22,10 @@ pub enum News {
     LinkChanged(Link),
     /// A link is gone.
     LinkGone(Link),
-    /// An address or a route came, changed or went.
-    RoutingChanged,
+    /// An address came, changed or went on the link with this number.
+    AddressChanged(u32),
+    /// A default route came, changed or went.
+    DefaultRouteChanged,
     /// More happened than the queue holds: read everything again.
     Overrun,
 }
@@ -46,12 +48,12 @@ impl Monitor {
             }
             Ok(socket)
         };
-        let socket = open().map_err(|e| io("open", &e))?;
+        let socket = open().map_err(|e| KernelError::io("open", SOCKET, &e))?;
         Ok(Self { socket })
     }
 
     /// Waits for the next news.
-    pub fn next(&mut self) -> Result<Vec<News>, KernelError> {
+    pub fn wait(&mut self) -> Result<Vec<News>, KernelError> {
         let mut buffer = Vec::with_capacity(READ_BYTES);
         match self.socket.recv(&mut buffer, 0) {
             Ok(_) => Ok(messages(&buffer)
@@ -61,7 +63,7 @@ impl Monitor {
                 .collect()),
             Err(e) if e.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => Ok(vec![News::Overrun]),
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => Ok(Vec::new()),
-            Err(e) => Err(io("read from", &e)),
+            Err(e) => Err(KernelError::io("read from", SOCKET, &e)),
         }
     }
 }
@@ -70,14 +72,12 @@ fn news(message: &RouteNetlinkMessage) -> Option<News> {
     match message {
         RouteNetlinkMessage::NewLink(message) => Some(News::LinkChanged(Link::from_message(message))),
         RouteNetlinkMessage::DelLink(message) => Some(News::LinkGone(Link::from_message(message))),
-        RouteNetlinkMessage::NewAddress(_)
-        | RouteNetlinkMessage::DelAddress(_)
-        | RouteNetlinkMessage::NewRoute(_)
-        | RouteNetlinkMessage::DelRoute(_) => Some(News::RoutingChanged),
+        RouteNetlinkMessage::NewAddress(message) | RouteNetlinkMessage::DelAddress(message) => {
+            Some(News::AddressChanged(message.header.index))
+        }
+        RouteNetlinkMessage::NewRoute(message) | RouteNetlinkMessage::DelRoute(message) => {
+            (message.header.destination_prefix_length == 0).then_some(News::DefaultRouteChanged)
+        }
         _ => None,
     }
-}
-
-fn io(action: &'static str, error: &std::io::Error) -> KernelError {
-    KernelError::new(action, "netlink socket", Errno::from_io_error(error).unwrap_or(Errno::IO))
 }

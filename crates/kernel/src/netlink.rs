@@ -19,6 +19,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// How often a dump that changed while it was read is read again before what was seen is taken.
 const DUMP_ROUNDS_MAX: u32 = 8;
 
+/// The socket in error messages.
+pub(crate) const SOCKET: &str = "netlink socket";
+
 const NLMSG_HEADER_BYTES: usize = 16;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -66,8 +69,9 @@ impl KernelError {
         Self { subject: Subject { action, object: object.into() }, errno, detail: String::new() }
     }
 
-    fn io(action: &'static str, error: &std::io::Error) -> Self {
-        Self::new(action, "netlink socket", Errno::from_io_error(error).unwrap_or(Errno::IO))
+    /// The error of a system call.
+    pub fn io(action: &'static str, object: impl Into<String>, error: &std::io::Error) -> Self {
+        Self::new(action, object, Errno::from_io_error(error).unwrap_or(Errno::IO))
     }
 
     /// Whether the object to act on is not there.
@@ -120,7 +124,7 @@ impl Netlink {
             socket.set_netlink_get_strict_chk(true)?;
             Ok(socket)
         };
-        let socket = open().map_err(|e| KernelError::io("open", &e))?;
+        let socket = open().map_err(|e| KernelError::io("open", SOCKET, &e))?;
         Ok(Self { socket, sequence: 0, buffer: Vec::new() })
     }
 
@@ -206,7 +210,7 @@ impl Netlink {
         self.sequence = sequence;
         let mut bytes = Vec::new();
         encode(request.clone(), NLM_F_REQUEST | NLM_F_DUMP, sequence, &mut bytes);
-        self.socket.send(&bytes, 0).map_err(|e| KernelError::io("write to", &e))?;
+        self.socket.send(&bytes, 0).map_err(|e| KernelError::io("write to", SOCKET, &e))?;
         let (mut found, mut interrupted) = (Vec::new(), false);
         loop {
             let bytes = self.receive()?;
@@ -234,7 +238,7 @@ impl Netlink {
             self.sequence = self.sequence.wrapping_add(1);
             encode(request.message.clone(), NLM_F_REQUEST | NLM_F_ACK | request.flags, self.sequence, &mut bytes);
         }
-        self.socket.send(&bytes, 0).map_err(|e| KernelError::io("write to", &e))?;
+        self.socket.send(&bytes, 0).map_err(|e| KernelError::io("write to", SOCKET, &e))?;
         Ok(())
     }
 
@@ -245,7 +249,7 @@ impl Netlink {
             match self.socket.recv(&mut self.buffer, 0) {
                 Ok(_) => return Ok(std::mem::take(&mut self.buffer)),
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(KernelError::io("read from", &e)),
+                Err(e) => return Err(KernelError::io("read from", SOCKET, &e)),
             }
         }
     }

@@ -14,6 +14,8 @@ use crate::netlink::{KernelError, Netlink, Request};
 
 /// Routing protocol number of every route that weft sets on a host: its mark. Not assigned in iproute2's rt_protos.
 pub const PROTOCOL: u8 = 119;
+/// Routes learned from router advertisements (RTPROT_RA).
+pub const PROTOCOL_RA: u8 = 9;
 /// Metric of the routes that keep a pool's unused addresses on the host: worse than any other.
 const UNREACHABLE_METRIC: u32 = u32::MAX - 1;
 

@@ -2,16 +2,10 @@
 
 use std::path::PathBuf;
 
-use rustix::io::Errno;
-
 use crate::netlink::KernelError;
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from("/proc/sys").join(name)
-}
-
-fn error(action: &'static str, name: &str, error: &std::io::Error) -> KernelError {
-    KernelError::new(action, name, Errno::from_io_error(error).unwrap_or(Errno::IO))
 }
 
 /// Reads a setting by its path below /proc/sys, such as `net/ipv4/ip_forward`; `None` if this kernel has none such.
@@ -19,11 +13,11 @@ pub fn read(name: &str) -> Result<Option<String>, KernelError> {
     match std::fs::read_to_string(path(name)) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(error("read setting", name, &e)),
+        Err(e) => Err(KernelError::io("read setting", name, &e)),
     }
 }
 
 /// Writes a setting.
 pub fn write(name: &str, value: &str) -> Result<(), KernelError> {
-    std::fs::write(path(name), value).map_err(|e| error("write setting", name, &e))
+    std::fs::write(path(name), value).map_err(|e| KernelError::io("write setting", name, &e))
 }

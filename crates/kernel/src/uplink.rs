@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::link::{Link, NAME_PREFIX};
+use ipnet::IpNet;
+
+use crate::link::Link;
 use crate::route::{Hop, Route};
 use crate::snapshot::Snapshot;
 
@@ -24,18 +26,13 @@ pub fn choose<'s>(snapshot: &'s Snapshot, chosen: Option<&str>) -> Option<&'s Li
 }
 
 /// Addresses of `link` that others may use, IPv4 first.
-pub fn addresses(snapshot: &Snapshot, link: &Link) -> Vec<IpAddr> {
+pub fn addresses(snapshot: &Snapshot, link: &Link) -> Vec<IpNet> {
     let usable = |ip: &IpAddr| match ip {
         IpAddr::V4(v4) => !v4.is_link_local(),
         IpAddr::V6(v6) => !v6.is_unicast_link_local(),
     };
-    let own = snapshot.addresses.iter().filter(|(index, _)| *index == link.index).map(|(_, net)| net.addr());
-    let mut own: Vec<IpAddr> = own.filter(usable).collect();
+    let own = snapshot.addresses.iter().filter(|(index, _)| *index == link.index).map(|(_, net)| *net);
+    let mut own: Vec<IpNet> = own.filter(|net| usable(&net.addr())).collect();
     own.sort();
     own
-}
-
-/// Whether a link is none of weft's own.
-pub fn is_foreign(link: &Link) -> bool {
-    !link.name.starts_with(NAME_PREFIX)
 }

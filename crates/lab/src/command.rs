@@ -6,9 +6,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// `enter`'s name for the host's own network namespace.
-pub(crate) const OWN_NETNS: &str = "-";
-
 /// Where programs are looked for inside, whatever the caller's own `PATH`.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -23,8 +20,8 @@ pub(crate) fn enter(lab: &Path, socket: &Path, netns: &str, program: &OsStr) -> 
     command
 }
 
-/// Runs a command to its end and returns what it printed. The error of one that failed holds the command, its status and
-/// its stderr.
+/// Runs a command to its end and returns what it printed. The error of one that failed holds the command, its status
+/// and its stderr.
 pub fn stdout_of(command: &mut Command) -> Result<String> {
     let shown = line(command);
     let output = command.output().with_context(|| format!("cannot run {shown}"))?;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::daemon::LOGS;
-use crate::wire::{self, LAUNCHER_SOCKET, Report, Setup};
+use crate::wire::{self, LAUNCHER_SOCKET, OWN_NETNS, Report, Setup};
 use crate::{Containerd, Daemon, Netns, Podman, Weftd, command, programs, rootfs, uplink};
 
 /// Longest name of a host: with its affixes it must make a host name (64 bytes).
@@ -104,8 +104,8 @@ impl Host {
         wire::receive(&mut self.reports).context("its keeper died")
     }
 
-    /// What any machine has that runs containers: the reference CNI plugins, where containerd looks for them, and a name
-    /// server, which is the outside.
+    /// What any machine has that runs containers: the reference CNI plugins, where containerd looks for them, and a
+    /// name server, which is the outside.
     fn furnish(&self) -> Result<()> {
         self.write("/etc/resolv.conf", format!("nameserver {}\n", uplink::OUTSIDE_V4))?;
         let Ok(plugins) = std::fs::read_dir("/usr/lib/cni") else { return Ok(()) };
@@ -150,7 +150,7 @@ impl Host {
     /// A command that will run inside: as usual, but `program` is looked for inside, and the directory is `/` (one set
     /// with `current_dir` must exist on both sides). Killing the child kills its whole process group inside.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        self.enter(command::OWN_NETNS, program.as_ref())
+        self.enter(OWN_NETNS, program.as_ref())
     }
 
     /// Runs a command inside to its end and returns its stdout. The error holds command, status and stderr.

@@ -11,7 +11,7 @@
 //! # fn main() -> anyhow::Result<()> {
 //! let host = Host::start("web")?;
 //! host.run(&["ip", "link", "add", "br0", "type", "bridge"])?;
-//! host.outside().run(&["ping", "-c1", "198.51.100.2"])?;
+//! host.outside().run(&["busybox", "ping", "-c1", "198.51.100.2"])?;
 //!
 //! host.cni_conflist("app", r#"{"cniVersion":"1.0.0","name":"app","plugins":[{"type":"loopback"}]}"#)?;
 //! let podman = host.podman()?;

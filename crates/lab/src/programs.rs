@@ -22,8 +22,8 @@ pub(crate) fn shown() -> Result<Vec<(PathBuf, PathBuf)>> {
     Ok(pairs.into_iter().filter(|(program, _)| program.is_file()).collect())
 }
 
-/// Where cargo, or an installation, puts programs: `$WEFT_BIN_DIR`, or the directory of the running program. Cargo keeps
-/// tests and examples one level below the rest.
+/// Where cargo, or an installation, puts programs: `$WEFT_BIN_DIR`, or the directory of the running program. Cargo
+/// keeps tests and examples one level below the rest.
 fn directory() -> Result<PathBuf> {
     if let Some(directory) = std::env::var_os("WEFT_BIN_DIR") {
         return std::path::absolute(directory).context("WEFT_BIN_DIR");

@@ -1,8 +1,9 @@
 //! What the library and the `weft-lab` program say to each other.
 //!
 //! With the keeper: one line of JSON in ([`Setup`]), lines of JSON out ([`Report`]).
-//! With the launcher, over a unix socket, one connection per command: a [`Request`] with three descriptors in; a pidfd out
-//! when the command has started, and an [`Outcome`] when it has ended. Closing the connection early kills the command.
+//! With the launcher, over a unix socket, one connection per command: a [`Request`] with three descriptors in; a pidfd
+//! out when the command has started, and an [`Outcome`] when it has ended. Closing the connection early kills the
+//! command.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Write};
@@ -22,6 +23,9 @@ use serde::{Deserialize, Serialize};
 
 /// The launcher's socket, inside the host.
 pub const LAUNCHER_SOCKET: &str = "/run/lab/launcher.sock";
+
+/// How `weft-lab enter` is told to stay in the host's own network namespace.
+pub const OWN_NETNS: &str = "-";
 
 /// Most descriptors one message carries: stdin, stdout, stderr.
 const DESCRIPTORS_MAX: usize = 3;

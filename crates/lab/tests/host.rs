@@ -1,5 +1,7 @@
 //! A private host by itself.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its parts too")]
+
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
@@ -30,8 +32,8 @@ fn real_host() -> Vec<(&'static str, String)> {
 /// The cgroup directories of a host, on the real one.
 fn cgroups(host: &Host) -> Vec<String> {
     let membership = fs::read_to_string(format!("/proc/{}/cgroup", host.init_pid())).unwrap();
-    let own = membership.lines().filter_map(|line| line.split('/').find(|part| part.starts_with("weft-lab.")));
-    let name = own.last().expect("a cgroup of its own").to_owned();
+    let mut own = membership.lines().filter_map(|line| line.split('/').find(|part| part.starts_with("weft-lab.")));
+    let name = own.next_back().expect("a cgroup of its own").to_owned();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let cgroup_mounts = mounts.lines().filter(|line| line.contains(" - cgroup"));
     cgroup_mounts.map(|line| format!("{}/{name}", line.split(' ').nth(4).unwrap())).collect()
@@ -52,7 +54,7 @@ fn the_real_host_does_not_notice() {
         mkdir -p /sys/fs/bpf/mine
         ip netns add mine
         for procs in $(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs); do mkdir -p ${procs%/*}/mine/deep; done
-        setsid sleep 1000 &";
+        setsid sleep 1000 >/dev/null 2>&1 &";
     host.run(&["sh", "-ec", change_everything]).unwrap();
     assert_eq!(real_host(), before);
     host.stop().unwrap();
@@ -128,6 +130,7 @@ fn killing_a_command_kills_its_process_group() {
     std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
     assert_eq!(line, "started\n");
     child.kill().unwrap();
+    child.wait().unwrap();
     // The pipe ends when the last process that holds it does.
     assert_eq!(std::io::copy(&mut stdout, &mut std::io::sink()).unwrap(), 0);
     host.run(&["sh", "-c", "! pgrep -x sleep"]).unwrap();

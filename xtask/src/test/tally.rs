@@ -8,6 +8,8 @@ pub(super) struct Tally {
     /// As the harness sees it: with those that skipped themselves.
     succeeded: usize,
     failed: usize,
+    /// The names of those that failed.
+    failures: Vec<String>,
     /// Tests that ran and found that they could not, one `name: reason` each.
     skipped: Vec<String>,
     /// Tests that the harness was told not to run, likewise.
@@ -20,6 +22,8 @@ impl Tally {
         if let Some(counts) = line.strip_prefix("test result: ") {
             self.succeeded += count(counts, "passed");
             self.failed += count(counts, "failed");
+        } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.failures.push(name.to_owned());
         } else if let Some((name, reason)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ignored"))
         {
             let reason = reason.strip_prefix(", ").unwrap_or("ignored without a reason");
@@ -33,8 +37,9 @@ impl Tally {
     }
 
     /// Takes note of a failure that the harness did not count.
-    pub(super) fn add_failure(&mut self) {
+    pub(super) fn add_failure(&mut self, what: String) {
         self.failed += 1;
+        self.failures.push(what);
     }
 
     pub(super) fn failed(&self) -> usize {
@@ -44,16 +49,19 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let skipped = self.skipped.len() + self.ignored.len();
-        if skipped > 0 {
-            writeln!(f, "\n{skipped} skipped:")?;
-        }
-        for test in self.skipped.iter().chain(&self.ignored) {
-            writeln!(f, "  {test}")?;
-        }
+        let skips: Vec<_> = self.skipped.iter().chain(&self.ignored).collect();
+        list(f, "skipped", &skips)?;
+        list(f, "failed", &self.failures.iter().collect::<Vec<_>>())?;
         let passed = self.succeeded.saturating_sub(self.skipped.len());
-        writeln!(f, "\n{passed} passed, {} failed, {skipped} skipped", self.failed)
+        writeln!(f, "\n{passed} passed, {} failed, {} skipped", self.failed, skips.len())
     }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, what: &str, tests: &[&String]) -> fmt::Result {
+    if !tests.is_empty() {
+        writeln!(f, "\n{} {what}:", tests.len())?;
+    }
+    tests.iter().try_for_each(|test| writeln!(f, "  {test}"))
 }
 
 /// The number before `what` in `ok. 12 passed; 0 failed; 1 ignored; ...`.
@@ -73,7 +81,8 @@ mod tests {
         tally.add_line("test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.1s");
         tally.add_line("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out");
         tally.add_line("test a::b ... ok");
-        assert_eq!(tally.to_string(), "\n14 passed, 1 failed, 0 skipped\n");
+        tally.add_line("test a::c ... FAILED");
+        assert_eq!(tally.to_string(), "\n1 failed:\n  a::c\n\n14 passed, 1 failed, 0 skipped\n");
     }
 
     #[test]

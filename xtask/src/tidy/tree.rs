@@ -83,7 +83,7 @@ impl SourceFile {
         name.split_once('.').map_or(name, |(stem, _)| stem)
     }
 
-    /// The last part of the path from its first dot on, if it has one.
+    /// What comes after the last dot of the path, if it has one.
     pub(super) fn extension(&self) -> Option<&str> {
         Path::new(&self.path).extension()?.to_str()
     }

@@ -39,9 +39,9 @@ fn check_file(file: &SourceFile, text: &str) -> Vec<Finding> {
     let mut findings: Vec<_> = find(file, numbered(text), ANYWHERE, is_whole_word).collect();
     if file.path.ends_with(".rs") {
         let code = || numbered(text).filter(|(_, line)| !is_comment(line));
-        let anyhow = |_: &str, _: &str| true;
-        findings.extend(find(file, code(), IN_RUST, anyhow));
-        findings.extend(find(file, file.production(), IN_PRODUCTION, anyhow));
+        let always = |_: &str, _: &str| true;
+        findings.extend(find(file, code(), IN_RUST, always));
+        findings.extend(find(file, file.production(), IN_PRODUCTION, always));
         findings.extend(code().filter(|(number, line)| is_silenced_without_reason(text, *number, line)).map(
             |(number, _)| {
                 Finding::new(&file.path, number, "a lint is silenced without a reason", "add reason = \"...\"")

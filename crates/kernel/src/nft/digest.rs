@@ -26,30 +26,34 @@ impl fmt::Display for Digest {
 impl Table {
     /// The digest of this table once it is installed.
     pub fn digest(&self) -> Result<Digest, NftError> {
-        let mut transaction = Transaction::begin(0);
+        let mut transaction = Transaction::begin(0, None);
         transaction.add_table(self)?;
-        let (mut flags, mut chains, mut rules) = (0, Vec::new(), Vec::new());
+        let mut table = TableRecord { name: self.name.clone(), flags: 0, objects: 0 };
+        let (mut chains, mut rules) = (Vec::new(), Vec::new());
         for message in messages(transaction.as_bytes())? {
             match message.nf_tables() {
-                Some(NFT_MSG_NEWTABLE) => flags = TableRecord::parse(&message.body()?)?.flags,
+                Some(NFT_MSG_NEWTABLE) => table = TableRecord::parse(&message.body()?)?,
                 Some(NFT_MSG_NEWCHAIN) => chains.push(ChainRecord::parse(&message.body()?)?),
                 Some(NFT_MSG_NEWRULE) => rules.push(RuleRecord::parse(&message.body()?)?),
                 _ => {}
             }
         }
-        Ok(Digest::of(flags, &chains, &rules))
+        table.objects = chains.len() as u32;
+        Ok(Digest::of(&table, chains, rules))
     }
 }
 
 impl Digest {
-    /// Of one table: its flags, its chains and its rules, each in the kernel's order.
-    pub(super) fn of(flags: u32, chains: &[ChainRecord], rules: &[RuleRecord]) -> Self {
+    /// Of one table, its chains in any order, and the rules of each chain in theirs.
+    pub(super) fn of(table: &TableRecord, mut chains: Vec<ChainRecord>, mut rules: Vec<RuleRecord>) -> Self {
+        chains.sort_by(|a, b| a.at.cmp(&b.at));
+        rules.sort_by(|a, b| a.at.cmp(&b.at));
         let mut state = DefaultHasher::new();
-        flags.hash(&mut state);
-        for chain in chains {
+        (&table.name, table.flags, table.objects).hash(&mut state);
+        for chain in &chains {
             (&chain.at, &chain.hook).hash(&mut state);
         }
-        for rule in rules {
+        for rule in &rules {
             let meaning: Vec<_> = rule.expressions.iter().map(meaning).collect();
             (&rule.at, &rule.userdata, meaning).hash(&mut state);
         }

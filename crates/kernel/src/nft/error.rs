@@ -3,34 +3,18 @@
 use rustix::io::Errno;
 
 use super::wire::Malformed;
+use crate::KernelError;
 
 /// Why nftables could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
-    /// The socket itself failed.
-    #[error("cannot {action} nftables socket: {source}")]
-    Socket {
-        /// What was tried.
-        action: &'static str,
-        /// The system's reason.
-        source: Errno,
-    },
-    /// The kernel refused; a transaction that held the refused step changed nothing.
-    #[error("cannot {action} {object}: {source}{}", bracketed(.explanation))]
-    Refused {
-        /// What was tried.
-        action: &'static str,
-        /// Table, chain or rule, as in "rule web in chain inet weft forward".
-        object: String,
-        /// The kernel's reason.
-        source: Errno,
-        /// The kernel's own words, where it gave any.
-        explanation: Option<String>,
-    },
+    /// The kernel refused, and of a transaction nothing was done; or the socket failed.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// Nothing was sent: the object cannot be said to the kernel, or must not be.
     #[error("{object} cannot be written: {reason}")]
     Invalid {
-        /// Table, chain or rule.
+        /// Table, chain or rule, as in "rule \"web\" in chain inet weft forward".
         object: String,
         /// What is wrong with it.
         reason: &'static str,
@@ -38,21 +22,22 @@ pub enum NftError {
     /// The kernel's answer makes no sense.
     #[error("malformed nftables message: {0}")]
     Malformed(#[from] Malformed),
-    /// Other programs kept changing the rules while we read.
-    #[error("nftables rules changed during each of {tries} readings")]
+    /// Other programs kept changing the rules while they were read.
+    #[error("nftables rules changed during each of {attempts} attempts")]
     Unsteady {
         /// How often it was tried.
-        tries: usize,
+        attempts: usize,
     },
 }
 
 impl NftError {
     /// Whether the object, or the chain or table it belongs to, is not there (any more).
-    pub fn is_gone(&self) -> bool {
-        matches!(self, NftError::Refused { source: Errno::NOENT, .. })
+    pub fn is_absent(&self) -> bool {
+        matches!(self, NftError::Kernel(error) if error.is_absent())
     }
-}
 
-fn bracketed(explanation: &Option<String>) -> String {
-    explanation.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
+    /// Whether the rules are no longer those that the transaction was made for.
+    pub(super) fn is_outdated(&self) -> bool {
+        matches!(self, NftError::Kernel(error) if error.errno == Errno::RESTART)
+    }
 }

@@ -22,9 +22,12 @@ const IPV6_ADDRESSES: (u32, u32) = (8, 24);
 pub(super) fn write_rule(writer: &mut Writer, family: Family, rule: &Rule) -> Result<(), Unsayable> {
     let mut result = Ok(());
     writer.nest(NFTA_RULE_EXPRESSIONS, |writer| {
-        let mut list = List { writer, family, version: None };
+        let mut list = List { writer, family, version: None, length: 0 };
         result = rule.matches.iter().try_for_each(|condition| list.condition(condition));
         rule.statements.iter().for_each(|statement| list.statement(statement));
+        if list.length > NFT_RULE_MAXEXPRS {
+            result = Err("it has too many matches");
+        }
     });
     result?;
     write_comment(writer, &rule.comment)
@@ -49,6 +52,7 @@ struct List<'a> {
     family: Family,
     /// The version of IP that the rule already asked for.
     version: Option<u8>,
+    length: usize,
 }
 
 impl List<'_> {
@@ -209,6 +213,7 @@ impl List<'_> {
     }
 
     fn expression(&mut self, name: &str, data: impl FnOnce(&mut Writer)) {
+        self.length += 1;
         self.writer.nest(NFTA_LIST_ELEM, |writer| {
             writer.text(NFTA_EXPR_NAME, name);
             writer.nest(NFTA_EXPR_DATA, data);

@@ -5,11 +5,11 @@
 //! Chains of iptables-legacy are no part of nftables and are not seen here.
 
 use super::error::NftError;
-use super::record::{ChainRecord, RuleRecord};
-use super::table::{ChainRef, Family, Field, HookPoint, Match, Policy, Rule, Statement};
-use super::transaction::{Place, Transaction, hook_number, write_chain_of_rule};
-use super::uapi::*;
-use super::{NFPROTO_UNSPEC, Nft, OWN_TABLE};
+use super::record::{ChainRecord, HookRecord, RuleRecord};
+use super::table::{ChainRef, Family, Field, Match, Policy, Rule, Statement};
+use super::transaction::{Place, Transaction};
+use super::uapi::NF_DROP;
+use super::{Nft, OWN_TABLE};
 
 /// Chains that their owner leaves to the user and never writes to: Docker's.
 const RESERVED: &[&str] = &["DOCKER-USER"];
@@ -48,22 +48,16 @@ pub struct Accept {
 impl Nft {
     /// Every forward chain of the namespace that is not weft's, in tables of `ip`, `ip6`, `inet` and `bridge`.
     pub fn forward_chains(&mut self) -> Result<Vec<ForwardChain>, NftError> {
-        let mut found = Vec::new();
-        for ChainRecord { at, hook } in self.foreign_chains()? {
-            let Some(hook) = hook.filter(|hook| hook.point == hook_number(HookPoint::Forward)) else {
-                continue;
-            };
-            let rules = self.rules(&at)?;
-            let policy = if hook.policy == NF_DROP { Policy::Drop } else { Policy::Accept };
-            found.push(ForwardChain {
-                priority: hook.priority,
-                policy,
-                refuses: policy == Policy::Drop || rules.last().is_some_and(RuleRecord::refuses_all),
-                reserved: reserved(&at, &rules),
-                at,
-            });
-        }
-        Ok(found)
+        self.steadily(|nft| {
+            let mut found = Vec::new();
+            for ChainRecord { at, hook } in nft.foreign_chains()? {
+                if let Some(hook) = hook.filter(HookRecord::is_forward) {
+                    let rules = nft.rules(&at)?;
+                    found.push(forward_chain(at, &hook, &rules));
+                }
+            }
+            Ok(found)
+        })
     }
 
     /// Puts a rule that accepts what `matches` say on top of a foreign chain, unless one with `comment` is in it.
@@ -84,7 +78,7 @@ impl Nft {
         }
         let statements = vec![Statement::Counter, Statement::Accept];
         let rule = Rule { matches: matches.to_vec(), statements, comment: comment.to_owned() };
-        let mut transaction = Transaction::begin(self.sequence);
+        let mut transaction = Transaction::begin(self.sequence, None);
         transaction.add_rule(at, &rule, Place::Top)?;
         self.commit(transaction)?;
         Ok(true)
@@ -92,38 +86,57 @@ impl Nft {
 
     /// Every rule with `comment` in a foreign forward chain or in a chain reserved by one's owner.
     pub fn accepts(&mut self, comment: &str) -> Result<Vec<Accept>, NftError> {
-        let mut found = Vec::new();
-        for ChainRecord { at, hook } in self.foreign_chains()? {
-            let forward = hook.is_some_and(|hook| hook.point == hook_number(HookPoint::Forward));
-            if forward || RESERVED.contains(&at.chain.as_str()) {
-                let rules = self.rules(&at)?.into_iter().filter(|rule| is_marked(rule, comment));
-                found.extend(rules.map(|rule| Accept { at: rule.at, handle: rule.handle }));
+        self.steadily(|nft| {
+            let mut found = Vec::new();
+            for ChainRecord { at, hook } in nft.foreign_chains()? {
+                if hook.as_ref().is_some_and(HookRecord::is_forward) || RESERVED.contains(&at.chain.as_str()) {
+                    let rules = nft.rules(&at)?.into_iter().filter(|rule| is_marked(rule, comment));
+                    found.extend(rules.map(|rule| Accept { at: rule.at, handle: rule.handle }));
+                }
             }
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     /// Takes all of [`Nft::accepts`] away; none there is fine.
     pub fn remove_accepts(&mut self, comment: &str) -> Result<(), NftError> {
-        for accept in self.accepts(comment)? {
-            let mut transaction = Transaction::begin(self.sequence);
+        let accepts = self.accepts(comment)?;
+        self.remove(accepts)
+    }
+
+    /// Takes those of [`Nft::accepts`] away that stand in one chain; none there is fine.
+    pub fn remove_accept(&mut self, at: &ChainRef, comment: &str) -> Result<(), NftError> {
+        let accepts = self.accepts(comment)?;
+        self.remove(accepts.into_iter().filter(|accept| accept.at == *at))
+    }
+
+    fn remove(&mut self, accepts: impl IntoIterator<Item = Accept>) -> Result<(), NftError> {
+        for accept in accepts {
+            let mut transaction = Transaction::begin(self.sequence, None);
             transaction.remove_rule(&accept.at, accept.handle)?;
             match self.commit(transaction) {
-                Err(error) if !error.is_gone() => return Err(error),
+                Err(error) if !error.is_absent() => return Err(error),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn foreign_chains(&mut self) -> Result<impl Iterator<Item = ChainRecord> + use<>, NftError> {
-        let chains = self.list(NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, ChainRecord::parse, |_| {})?;
-        Ok(chains.items.into_iter().filter(|chain| is_foreign(&chain.at)))
+    fn foreign_chains(&mut self) -> Result<Vec<ChainRecord>, NftError> {
+        let mut chains = self.chains()?;
+        chains.retain(|chain| is_foreign(&chain.at));
+        Ok(chains)
     }
+}
 
-    fn rules(&mut self, at: &ChainRef) -> Result<Vec<RuleRecord>, NftError> {
-        let within = |writer: &mut _| write_chain_of_rule(writer, at);
-        Ok(self.list(NFT_MSG_GETRULE, at.family as u8, RuleRecord::parse, within)?.items)
+fn forward_chain(at: ChainRef, hook: &HookRecord, rules: &[RuleRecord]) -> ForwardChain {
+    let policy = if hook.policy == NF_DROP { Policy::Drop } else { Policy::Accept };
+    ForwardChain {
+        priority: hook.priority,
+        policy,
+        refuses: policy == Policy::Drop || rules.last().is_some_and(RuleRecord::refuses_all),
+        reserved: reserved(&at, rules),
+        at,
     }
 }
 

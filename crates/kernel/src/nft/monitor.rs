@@ -7,10 +7,11 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use super::error::NftError;
-use super::socket::Socket;
+use super::socket::{NAME, Socket};
 use super::table::{Family, TableRef};
 use super::uapi::*;
 use super::wire::{Malformed, messages};
+use crate::KernelError;
 
 /// The name of the table is the first attribute of everything that is in one.
 const TABLE_OF_ANYTHING: u16 = NFTA_TABLE_NAME;
@@ -28,6 +29,7 @@ pub enum Event {
 }
 
 /// Hears of every change of rules in one network namespace.
+#[derive(Debug)]
 pub struct Monitor {
     socket: Socket,
 }
@@ -48,7 +50,7 @@ impl Monitor {
             }
             let mut readable = [PollFd::new(&self.socket, PollFlags::IN)];
             let polled = rustix::io::retry_on_intr(|| rustix::event::poll(&mut readable, None));
-            polled.map_err(|source| NftError::Socket { action: "wait for", source })?;
+            polled.map_err(|errno| KernelError::new("wait for", NAME, errno))?;
         }
     }
 
@@ -70,7 +72,7 @@ impl Monitor {
             Ok(datagram) => Ok(note(datagram, changed)?),
             Err(Errno::AGAIN) => Ok(Heard::Nothing),
             Err(Errno::NOBUFS) => Ok(Heard::Overrun),
-            Err(source) => Err(NftError::Socket { action: "listen to", source }),
+            Err(errno) => Err(KernelError::new("listen to", NAME, errno).into()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Tables, chains and rules as the kernel lists them, whoever made them.
 
-use super::table::{ChainRef, Family};
+use super::table::{Chain, ChainRef, Family, Hook, HookPoint};
 use super::uapi::*;
 use super::wire::{Attributes, Body, Malformed, until_nul};
 
@@ -8,6 +8,8 @@ use super::wire::{Attributes, Body, Malformed, until_nul};
 pub(super) struct TableRecord {
     pub(super) name: String,
     pub(super) flags: u32,
+    /// Number of chains, sets and other objects in it.
+    pub(super) objects: u32,
 }
 
 /// A chain.
@@ -46,6 +48,7 @@ impl TableRecord {
         Ok(Self {
             name: body.attributes.text(NFTA_TABLE_NAME)?,
             flags: body.attributes.number(NFTA_TABLE_FLAGS).unwrap_or_default(),
+            objects: body.attributes.number(NFTA_TABLE_USE).unwrap_or_default(),
         })
     }
 }
@@ -61,9 +64,20 @@ impl ChainRecord {
         let hook = if hooked { Some(HookRecord::parse(&body.attributes)?) } else { None };
         Ok(Self { at, hook })
     }
+
+    /// Whether it could become `chain` without being made anew: only rules and policy of a chain can change.
+    pub(super) fn is_hooked_as(&self, chain: &Chain) -> bool {
+        let hooked = |record: &HookRecord| (record.kind.clone(), record.point, record.priority);
+        let wanted = |hook: &Hook| (hook.kind.to_string(), hook.at as u32, hook.priority);
+        self.at.chain == chain.name && self.hook.as_ref().map(hooked) == chain.hook.as_ref().map(wanted)
+    }
 }
 
 impl HookRecord {
+    pub(super) fn is_forward(&self) -> bool {
+        self.point == HookPoint::Forward as u32
+    }
+
     fn parse(chain: &Attributes<'_>) -> Result<Self, Malformed> {
         let hook = chain.nest(NFTA_CHAIN_HOOK)?;
         Ok(Self {
@@ -160,4 +174,76 @@ impl Expression {
 
 fn family(body: &Body<'_>) -> Result<Family, Malformed> {
     Family::from_number(body.family).ok_or(Malformed("an unknown family"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nft::digest::Digest;
+    use crate::nft::table::{Field, HookKind, Interface, Match, Policy, Rule, Statement, Table};
+    use crate::nft::transaction::Transaction;
+    use crate::nft::wire::messages;
+
+    /// The bytes of a table with a bit of everything.
+    fn sample() -> Vec<u8> {
+        let rule = Rule {
+            matches: vec![
+                Match::Is(Field::Input(Interface::Prefixed("weft".to_owned()))),
+                Match::Not(Field::Source("10.0.0.0/8".parse().expect("a prefix"))),
+            ],
+            statements: vec![Statement::Counter, Statement::Jump("web".to_owned())],
+            comment: "a comment".to_owned(),
+        };
+        let hook = Hook { kind: HookKind::Filter, at: HookPoint::Forward, priority: 0, policy: Policy::Drop };
+        let chain = Chain { name: "forward".to_owned(), hook: Some(hook), rules: vec![rule] };
+        let mut transaction = Transaction::begin(0, Some(7));
+        transaction.add_table(&Table { name: "weft".to_owned(), chains: vec![chain] }).expect("sayable");
+        transaction.end();
+        transaction.as_bytes().to_vec()
+    }
+
+    /// Reads `bytes` in every way that bytes of the kernel are read.
+    fn read(bytes: &[u8]) -> Result<(), Malformed> {
+        for message in messages(bytes)? {
+            let _ = message.answer().map(|answer| answer.refusal(("read", "nothing".to_owned())));
+            let body = message.body()?;
+            let table = TableRecord::parse(&body);
+            let (chain, rule) = (ChainRecord::parse(&body), RuleRecord::parse(&body)?);
+            let _ = (rule.comment(), rule.refuses_all(), rule.jump());
+            Digest::of(&table?, chain.into_iter().collect(), vec![rule]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn no_bytes_whatever_make_reading_panic() {
+        let sample = sample();
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        for _ in 0..20_000 {
+            let mut bytes = sample.clone();
+            for _ in 0..=random(4) {
+                let at = random(bytes.len());
+                bytes[at] = random(256) as u8;
+            }
+            bytes.truncate(random(bytes.len()) + 1);
+            let _ = read(&bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let bytes = sample();
+        let messages = messages(&bytes).expect("whole");
+        let rule = messages.iter().find(|message| message.nf_tables() == Some(NFT_MSG_NEWRULE)).expect("a rule");
+        let rule = RuleRecord::parse(&rule.body().expect("whole")).expect("a rule");
+        assert_eq!(rule.at.to_string(), "chain inet weft forward");
+        assert_eq!(rule.comment().as_deref(), Some("a comment"));
+        assert_eq!(rule.jump().as_deref(), Some("web"));
+        assert!(!rule.refuses_all());
+        assert_eq!(rule.expressions.len(), 9);
+    }
 }

@@ -47,19 +47,29 @@ pub enum HookKind {
     Nat,
 }
 
-/// The points of a packet's path through the host.
+impl fmt::Display for HookKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HookKind::Filter => "filter",
+            HookKind::Nat => "nat",
+        })
+    }
+}
+
+/// The points of a packet's path through the host; the numbers are the kernel's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub enum HookPoint {
     /// Before routing.
-    Prerouting,
+    Prerouting = 0,
     /// To the host itself.
-    Input,
+    Input = 1,
     /// Through the host.
-    Forward,
+    Forward = 2,
     /// From the host itself.
-    Output,
+    Output = 3,
     /// After routing.
-    Postrouting,
+    Postrouting = 4,
 }
 
 /// The fate of a packet at the end of a base chain.
@@ -72,6 +82,9 @@ pub enum Policy {
 }
 
 /// One rule: when all matches hold, the statements are carried out in order.
+///
+/// Alternatives are several rules. A rule holds about 30 matches; longer lists of exceptions are better a chain of their
+/// own that returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// None at all is a rule for every packet.

@@ -1,12 +1,11 @@
 //! A batch of changes that the kernel makes all together or not at all.
 
-use rustix::io::Errno;
-
 use super::error::NftError;
 use super::expression::{Unsayable, write_rule};
-use super::table::{Chain, ChainRef, Family, Hook, HookKind, HookPoint, Policy, Rule, Table};
+use super::table::{Chain, ChainRef, Family, Hook, Policy, Rule, Table};
 use super::uapi::*;
 use super::wire::{Answer, Head, Writer, nf_tables};
+use crate::KernelError;
 
 /// The changes so far, as bytes and as words for errors.
 pub(super) struct Transaction {
@@ -30,17 +29,25 @@ pub(super) enum Place {
 }
 
 impl Transaction {
-    /// Opens a batch whose messages are numbered from `first` on.
-    pub(super) fn begin(first: u32) -> Self {
+    /// Opens a batch whose messages are numbered from `first` on. If a generation is given, the kernel refuses the batch
+    /// once the rules are of a later one.
+    pub(super) fn begin(first: u32, generation: Option<u32>) -> Self {
         let mut transaction = Self { writer: Writer::default(), first, steps: Vec::new() };
-        transaction.border(NFNL_MSG_BATCH_BEGIN);
+        transaction.border(NFNL_MSG_BATCH_BEGIN, generation);
+        transaction
+    }
+
+    /// A batch of no changes: the kernel does not answer.
+    pub(super) fn empty(first: u32) -> Self {
+        let mut transaction = Self::begin(first, None);
+        transaction.border(NFNL_MSG_BATCH_END, None);
         transaction
     }
 
     /// Closes the batch; the answer to its last change tells that all went well.
     pub(super) fn end(&mut self) {
         self.writer.acknowledge_last();
-        self.border(NFNL_MSG_BATCH_END);
+        self.border(NFNL_MSG_BATCH_END, None);
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -57,15 +64,10 @@ impl Transaction {
         sequence.wrapping_add(2) == self.after()
     }
 
-    /// The refusal that `answer` is, in words; none if it is none, or belongs to another batch.
-    pub(super) fn refusal(&self, sequence: u32, answer: Answer) -> Option<NftError> {
+    /// The refusal that `answer` is, in words; none if it is success, or belongs to another batch.
+    pub(super) fn refusal(&self, sequence: u32, answer: Answer) -> Option<KernelError> {
         let step = self.steps.get(sequence.wrapping_sub(self.first) as usize)?;
-        (answer.errno != 0).then(|| NftError::Refused {
-            action: step.action,
-            object: step.object.clone(),
-            source: Errno::from_raw_os_error(answer.errno),
-            explanation: answer.explanation,
-        })
+        answer.refusal((step.action, step.object.clone()))
     }
 
     /// Takes a table of family `inet` away, whether or not it is there.
@@ -74,7 +76,7 @@ impl Transaction {
         self.table_step("remove", name, NFT_MSG_DELTABLE, 0)
     }
 
-    /// Makes a table with all it holds. It must not be there.
+    /// Makes a table with all it holds. Chains of its names may be there, hooked alike and empty.
     pub(super) fn add_table(&mut self, table: &Table) -> Result<(), NftError> {
         self.new_table(&table.name)?;
         let at =
@@ -110,6 +112,25 @@ impl Transaction {
             if let Some(hook) = hook {
                 write_hook(writer, hook);
             }
+            Ok(())
+        })
+    }
+
+    /// Removes an empty chain that no rule jumps to.
+    pub(super) fn remove_chain(&mut self, at: &ChainRef) -> Result<(), NftError> {
+        let step = Step { action: "remove", object: at.to_string() };
+        self.add(step, nf_tables(NFT_MSG_DELCHAIN), 0, at.family, |writer| {
+            writer.text(NFTA_CHAIN_TABLE, &at.table);
+            writer.text(NFTA_CHAIN_NAME, &at.chain);
+            Ok(())
+        })
+    }
+
+    /// Removes all rules of a chain.
+    pub(super) fn empty_chain(&mut self, at: &ChainRef) -> Result<(), NftError> {
+        let step = Step { action: "empty", object: at.to_string() };
+        self.add(step, nf_tables(NFT_MSG_DELRULE), 0, at.family, |writer| {
+            write_chain_of_rule(writer, at);
             Ok(())
         })
     }
@@ -156,38 +177,26 @@ impl Transaction {
         Ok(())
     }
 
-    fn border(&mut self, kind: u16) {
-        let sequence = self.after();
-        self.writer.message(Head { kind, flags: 0, sequence, family: 0, resource: NFNL_SUBSYS_NFTABLES }, |_| {});
-        self.steps.push(Step { action: "commit", object: "transaction".to_owned() });
+    fn border(&mut self, kind: u16, generation: Option<u32>) {
+        let head = Head { kind, flags: 0, sequence: self.after(), family: 0, resource: NFNL_SUBSYS_NFTABLES };
+        self.writer.message(head, |writer| {
+            generation.into_iter().for_each(|generation| writer.number(NFNL_BATCH_GENID, generation));
+        });
+        self.steps.push(Step { action: "commit", object: "nftables transaction".to_owned() });
     }
 }
 
 fn write_hook(writer: &mut Writer, hook: Hook) {
-    let kind = match hook.kind {
-        HookKind::Filter => "filter",
-        HookKind::Nat => "nat",
-    };
     let policy = match hook.policy {
         Policy::Accept => NF_ACCEPT,
         Policy::Drop => NF_DROP,
     };
     writer.nest(NFTA_CHAIN_HOOK, |writer| {
-        writer.number(NFTA_HOOK_HOOKNUM, hook_number(hook.at));
+        writer.number(NFTA_HOOK_HOOKNUM, hook.at as u32);
         writer.number(NFTA_HOOK_PRIORITY, hook.priority.cast_unsigned());
     });
     writer.number(NFTA_CHAIN_POLICY, policy.cast_unsigned());
-    writer.text(NFTA_CHAIN_TYPE, kind);
-}
-
-pub(super) fn hook_number(at: HookPoint) -> u32 {
-    match at {
-        HookPoint::Prerouting => 0,
-        HookPoint::Input => 1,
-        HookPoint::Forward => 2,
-        HookPoint::Output => 3,
-        HookPoint::Postrouting => 4,
-    }
+    writer.text(NFTA_CHAIN_TYPE, &hook.kind.to_string());
 }
 
 /// Says which chain a rule, or a dump of rules, is of.

@@ -4,8 +4,6 @@
 
 pub(super) const NLM_F_REQUEST: u16 = 0x1;
 pub(super) const NLM_F_ACK: u16 = 0x4;
-pub(super) const NLM_F_DUMP_INTR: u16 = 0x10;
-pub(super) const NLM_F_CAPPED: u16 = 0x100;
 pub(super) const NLM_F_ACK_TLVS: u16 = 0x200;
 pub(super) const NLM_F_DUMP: u16 = 0x300;
 pub(super) const NLM_F_CREATE: u16 = 0x400;
@@ -23,19 +21,23 @@ pub(super) const NFNL_SUBSYS_NFTABLES: u16 = 10;
 pub(super) const NFNL_MSG_BATCH_BEGIN: u16 = 16;
 pub(super) const NFNL_MSG_BATCH_END: u16 = 17;
 pub(super) const NFNLGRP_NFTABLES: u32 = 7;
+pub(super) const NFNL_BATCH_GENID: u16 = 1;
 
 pub(super) const NFT_MSG_NEWTABLE: u8 = 0;
 pub(super) const NFT_MSG_GETTABLE: u8 = 1;
 pub(super) const NFT_MSG_DELTABLE: u8 = 2;
 pub(super) const NFT_MSG_NEWCHAIN: u8 = 3;
 pub(super) const NFT_MSG_GETCHAIN: u8 = 4;
+pub(super) const NFT_MSG_DELCHAIN: u8 = 5;
 pub(super) const NFT_MSG_NEWRULE: u8 = 6;
 pub(super) const NFT_MSG_GETRULE: u8 = 7;
 pub(super) const NFT_MSG_DELRULE: u8 = 8;
 pub(super) const NFT_MSG_NEWGEN: u8 = 15;
+pub(super) const NFT_MSG_GETGEN: u8 = 16;
 
 pub(super) const NFTA_TABLE_NAME: u16 = 1;
 pub(super) const NFTA_TABLE_FLAGS: u16 = 2;
+pub(super) const NFTA_TABLE_USE: u16 = 3;
 
 pub(super) const NFTA_CHAIN_TABLE: u16 = 1;
 pub(super) const NFTA_CHAIN_NAME: u16 = 3;
@@ -50,8 +52,12 @@ pub(super) const NFTA_RULE_CHAIN: u16 = 2;
 pub(super) const NFTA_RULE_HANDLE: u16 = 3;
 pub(super) const NFTA_RULE_EXPRESSIONS: u16 = 4;
 pub(super) const NFTA_RULE_USERDATA: u16 = 7;
+pub(super) const NFTA_GEN_ID: u16 = 1;
 /// Of libnftnl, not of the kernel: the type of a comment within a rule's user data.
 pub(super) const NFTNL_UDATA_RULE_COMMENT: u8 = 0;
+
+/// Of include/net/netfilter/nf_tables.h: most expressions of one rule.
+pub(super) const NFT_RULE_MAXEXPRS: usize = 128;
 
 pub(super) const NFTA_LIST_ELEM: u16 = 1;
 pub(super) const NFTA_EXPR_NAME: u16 = 1;
@@ -108,6 +114,7 @@ pub(super) const NF_ACCEPT: i32 = 1;
 pub(super) const NFT_JUMP: i32 = -3;
 pub(super) const NFT_RETURN: i32 = -5;
 
+pub(super) const NFPROTO_UNSPEC: u8 = 0;
 pub(super) const NFPROTO_IPV4: u8 = 2;
 pub(super) const NFPROTO_IPV6: u8 = 10;
 pub(super) const ETH_P_IP: u16 = 0x0800;

@@ -4,13 +4,19 @@
 //! kernel writes none into its dumps, and `digest` compares what we write with what it dumps.
 //! Reading trusts no length and never panics.
 
+use rustix::io::Errno;
+
 use super::uapi::*;
+use crate::{KernelError, Subject};
 
 /// Length of `nlmsghdr` and of the `nfgenmsg` that follows it, in bytes.
 const HEADER: usize = 16;
 const FAMILY_HEADER: usize = 4;
 const ATTRIBUTE_HEADER: usize = 4;
 const ALIGNMENT: usize = 4;
+
+/// The kernel's error numbers end here (include/linux/err.h).
+const ERRNO_MAX: i32 = 4096;
 
 /// A message or attribute whose lengths or contents do not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -117,16 +123,26 @@ pub(super) struct Message<'a> {
 /// What an nf_tables message carries.
 pub(super) struct Body<'a> {
     pub(super) family: u8,
-    /// Low half of the number of the rule set's generation.
-    pub(super) generation: u16,
     pub(super) attributes: Attributes<'a>,
 }
 
-/// What an NLMSG_ERROR says of the message it answers.
+/// What the kernel says of a request.
 pub(super) struct Answer {
     /// Positive; zero is success.
-    pub(super) errno: i32,
-    pub(super) explanation: Option<String>,
+    errno: i32,
+    /// The kernel's own words, if it gave any.
+    detail: String,
+}
+
+impl Answer {
+    /// The error this is, about `subject`; none if it is success.
+    pub(super) fn refusal(self, (action, object): (&'static str, String)) -> Option<KernelError> {
+        (self.errno != 0).then(|| KernelError {
+            subject: Subject { action, object },
+            errno: Errno::from_raw_os_error(self.errno),
+            detail: self.detail,
+        })
+    }
 }
 
 /// Splits a datagram.
@@ -154,32 +170,26 @@ impl<'a> Message<'a> {
         (u16::from(subsystem) == NFNL_SUBSYS_NFTABLES).then_some(kind)
     }
 
-    /// Family, generation and attributes of an nf_tables message.
+    /// Family and attributes of an nf_tables message.
     pub(super) fn body(&self) -> Result<Body<'a>, Malformed> {
-        let [family, _version, resource @ ..] =
-            array::<FAMILY_HEADER>(self.payload, 0).ok_or(Malformed("no family"))?;
-        let attributes = Attributes::parse(&self.payload[FAMILY_HEADER..])?;
-        Ok(Body { family, generation: u16::from_be_bytes(resource), attributes })
+        let (header, attributes) =
+            self.payload.split_first_chunk::<FAMILY_HEADER>().ok_or(Malformed("a message without a family"))?;
+        Ok(Body { family: header[0], attributes: Attributes::parse(attributes)? })
     }
 
-    /// The kernel's verdict on a request: of NLMSG_ERROR, and of NLMSG_DONE, which says no more than the number.
+    /// The kernel's verdict on a request: of NLMSG_ERROR, and of NLMSG_DONE, which gives a number only.
     pub(super) fn answer(&self) -> Result<Answer, Malformed> {
         let negative = i32::from_ne_bytes(array(self.payload, 0).ok_or(Malformed("an answer without a number"))?);
-        let errno = negative.checked_neg().ok_or(Malformed("an answer's number"))?;
+        let errno = negative.checked_neg().filter(|errno| (0..ERRNO_MAX).contains(errno));
+        let errno = errno.ok_or(Malformed("an answer's number"))?;
         let told = self.kind == NLMSG_ERROR && self.flags & NLM_F_ACK_TLVS != 0;
-        let explanation = if told { self.explanation()? } else { None };
-        Ok(Answer { errno, explanation })
+        Ok(Answer { errno, detail: if told { self.detail()? } else { String::new() } })
     }
 
-    fn explanation(&self) -> Result<Option<String>, Malformed> {
-        let malformed = Malformed("an answer's request");
-        let request = match self.flags & NLM_F_CAPPED {
-            0 => u32::from_ne_bytes(array(self.payload, 4).ok_or(malformed)?) as usize,
-            _ => HEADER,
-        };
-        let after = request.checked_next_multiple_of(ALIGNMENT).and_then(|length| length.checked_add(4));
-        let rest = after.and_then(|after| self.payload.get(after..)).ok_or(malformed)?;
-        Ok(Attributes::parse(rest)?.text(NLMSGERR_ATTR_MSG).ok())
+    /// The text after the header of the request that an NLMSG_ERROR returns.
+    fn detail(&self) -> Result<String, Malformed> {
+        let attributes = self.payload.get(4 + HEADER..).ok_or(Malformed("an answer without its request"))?;
+        Ok(Attributes::parse(attributes)?.text(NLMSGERR_ATTR_MSG).unwrap_or_default())
     }
 }
 

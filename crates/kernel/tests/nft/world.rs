@@ -4,9 +4,11 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use weft_kernel::nft::{Chain, Field, Hook, HookKind, HookPoint, Interface, Match, Nft, Policy, Rule, Statement, Table};
+use weft_kernel::nft::{
+    Chain, Field, Hook, HookKind, HookPoint, Interface, Match, Nft, Policy, Rule, Statement, Table,
+};
 use weft_netns::Netns;
 
 /// How long a packet may take before it counts as lost.
@@ -109,6 +111,8 @@ impl World {
         world.wire(&world.right, "weft-r", 2);
         write(&world.router, "/proc/sys/net/ipv4/ip_forward", "1");
         write(&world.router, "/proc/sys/net/ipv6/conf/all/forwarding", "1");
+        // The kernel may take a second to begin sending on a new link.
+        world.until(|world| world.seen_by_right(RIGHT_V4).is_some() && world.seen_by_right(RIGHT_V6).is_some());
         world
     }
 
@@ -135,6 +139,13 @@ impl World {
                  route add default via fd0{number}::1\n"
             ),
         );
+    }
+
+    fn until(&self, condition: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !condition(self) {
+            assert!(Instant::now() < deadline, "hosts never reached each other");
+        }
     }
 
     pub(crate) fn nft(&self) -> Nft {

@@ -1,7 +1,7 @@
 //! The host's cgroup directories: one, `weft-lab.NAME.KEEPER`, at the top of each hierarchy of the real host.
 //!
-//! At the top, because below a cgroup2 directory that holds processes there are no controllers to have. Inside, a cgroup
-//! namespace makes each directory the root of its hierarchy, mounted where the real one is.
+//! At the top, because below a cgroup2 directory that holds processes there are no controllers to have. Inside, a
+//! cgroup namespace makes each directory the root of its hierarchy, mounted where the real one is.
 
 use std::ffi::CString;
 use std::fs;
@@ -19,8 +19,8 @@ const PREFIX: &str = "weft-lab";
 /// The child in which the host's own processes are, on cgroup2: one with processes cannot hand controllers on.
 const LEAF: &str = "init";
 
-/// How long directories may take to become empty: the kernel lets go of a dead process's cgroup a moment after its parent
-/// has heard of its death.
+/// How long directories may take to become empty: the kernel lets go of a dead process's cgroup a moment after its
+/// parent has heard of its death.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const DRAIN_POLL: Duration = Duration::from_millis(2);
 
@@ -78,7 +78,8 @@ pub(crate) fn sweep(hierarchies: &[Hierarchy]) {
         let name = entry.file_name();
         let parts: Vec<_> = name.to_str().unwrap_or_default().split('.').collect();
         if let [PREFIX, _, keeper] = parts[..]
-            && !Path::new("/proc").join(keeper).exists()
+            // A keeper that died and was not reaped yet has a number, but no program any more.
+            && fs::read_link(Path::new("/proc").join(keeper).join("exe")).is_err()
         {
             // A directory that is still in use stays; whoever uses it is alive.
             let _ = remove_tree(&entry.path());
@@ -88,13 +89,21 @@ pub(crate) fn sweep(hierarchies: &[Hierarchy]) {
 
 /// Makes the directories.
 pub(crate) fn create(hierarchies: &[Hierarchy]) -> Result<()> {
-    for Hierarchy { mount, group, .. } in hierarchies {
+    for hierarchy in hierarchies {
+        let group = &hierarchy.group;
         fs::create_dir(group).with_context(|| format!("cannot create {}", group.display()))?;
-        // A v1 cpuset takes no process before it has these (cpuset(7)).
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            if let Ok(all) = fs::read(mount.join(file)) {
-                fs::write(group.join(file), all).with_context(|| format!("cannot set {file}"))?;
-            }
+        if hierarchy.v1.is_some() {
+            fill_cpuset(hierarchy).with_context(|| format!("cannot fill {}", group.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// A v1 cpuset takes no process before it has processors and memory (cpuset(7)).
+fn fill_cpuset(hierarchy: &Hierarchy) -> io::Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"].map(Path::new) {
+        if hierarchy.mount.join(file).exists() {
+            fs::write(hierarchy.group.join(file), fs::read(hierarchy.mount.join(file))?)?;
         }
     }
     Ok(())

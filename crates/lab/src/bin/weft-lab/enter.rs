@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
-use weft_lab::wire::{self, Request};
+use weft_lab::wire::{self, OWN_NETNS, Request};
 
 /// What shells add to a signal's number to make an exit status.
 const SIGNALLED: i32 = 128;
@@ -21,7 +21,7 @@ pub(crate) fn enter(mut arguments: impl Iterator<Item = OsString>) -> Result<Exi
         argv: arguments.collect(),
         environment: std::env::vars_os().collect(),
         directory: std::env::current_dir()?,
-        netns: (netns != "-").then(|| netns.to_owned()),
+        netns: (netns != OWN_NETNS).then(|| netns.to_owned()),
     };
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let stdio = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];

@@ -1,7 +1,7 @@
 //! `weft-lab`: a private host from the command line, and the processes that one is made of.
 //!
-//! `weft-lab run NAME PROGRAM [ARGUMENT...]` makes a host, runs the program in it and takes the host away. The other verbs
-//! belong to the library; its documentation draws how they fit together.
+//! `weft-lab run NAME PROGRAM [ARGUMENT...]` makes a host, runs the program in it and takes the host away. The other
+//! verbs belong to the library; its documentation draws how they fit together.
 
 mod cgroup;
 mod enter;

@@ -43,8 +43,8 @@ const EMPTY: [(&str, &str); 12] = [
 /// Made for what comes.
 const DIRECTORIES: [&str; 5] = ["/etc/cni/net.d", "/opt/cni/bin", "/run/lab/log", "/run/lock", "/run/netns"];
 
-/// Switches of the one kernel, which no namespace divides; what there is depends on its configuration. Of `/proc/sys`, only
-/// `net` is the host's own.
+/// Switches of the one kernel, which no namespace divides; what there is depends on its configuration. Of `/proc/sys`,
+/// only `net` is the host's own.
 const READ_ONLY: [&str; 3] = ["/proc/sysrq-trigger", "/sys/kernel", "/sys/module"];
 
 /// Where the overlays' layers are made. It is gone again before anyone is told of the host; the overlays keep them.

@@ -1,0 +1,100 @@
+//! The composition root of weftd: every part, constructed in order; no logic.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use weft_netns::Netns;
+use weft_store::{Embedded, Store};
+
+use crate::apply::Indexes;
+use crate::attach::Attacher;
+use crate::config::{Config, Flags};
+use crate::ledger::Ledger;
+use crate::networks::Networks;
+use crate::node::Node;
+use crate::shell::reaper::Reaper;
+use crate::shell::reconciler::Round;
+use crate::shell::workers::Workers;
+use crate::shell::{lock, server, watch};
+use crate::{serve, shell};
+
+/// Threads of the async runtime: it only moves bytes.
+const RUNTIME_THREADS: usize = 2;
+
+/// Runs the agent until it is told to stop. Containers' networks go on working without it.
+pub fn run(flags: &Flags) -> anyhow::Result<()> {
+    let config = Config::load(flags)?;
+    if flags.check_config {
+        print!("{}", config.show());
+        return Ok(());
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(&config.log)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    if !rustix::process::geteuid().is_root() {
+        anyhow::bail!("weftd makes network links and needs root: start it as root");
+    }
+    make_directory(&config.run_dir)?;
+    make_directory(&config.state_dir)?;
+    let _lock = lock::acquire(&config.run_dir)?;
+
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(config.state_dir.join("store"))?);
+    let networks = Arc::new(Networks::open(store)?);
+    let ledger = Ledger::open(&config.run_dir)?;
+    let host = Netns::current()?.id();
+    let attacher = Arc::new(Attacher::new(ledger, Indexes::new(shell::index_seed()), host));
+    let reaper = Reaper::start()?;
+    let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), reaper.clone(), config.uplink())?;
+    round.adopt();
+    let reconciler = round.start()?;
+    watch::start(Arc::clone(&attacher), reconciler.clone())?;
+    let workers = Workers::start()?;
+    let listener = server::bind(&config.socket)?;
+    let name = shell::host_name();
+    let node = Arc::new(Node { config, name, networks, attacher, reconciler, reaper, workers });
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build()?;
+    tracing::info!(socket = %node.config.socket.display(), pid = std::process::id(), "serving");
+    runtime.block_on(async {
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        tokio::spawn(stop_on_signal(stop));
+        tokio::spawn(keep_watchdog_calm());
+        // Without systemd there is nobody to notify.
+        let _ = sd_notify::notify(&[NotifyState::Ready]);
+        server::serve(listener, serve::router(node), stopped).await
+    })?;
+    tracing::info!("stopped; containers keep their network");
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
+    made.with_context(|| format!("cannot make directory {}", path.display()))
+}
+
+async fn stop_on_signal(stop: tokio::sync::watch::Sender<bool>) {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return tracing::error!("signals cannot be received: stop the agent with SIGKILL");
+    };
+    tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let _ = stop.send(true);
+}
+
+/// Tells systemd that the runtime still turns, twice as often as it wants to hear it.
+async fn keep_watchdog_calm() {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let mut tick = tokio::time::interval((limit / 2).max(Duration::from_millis(100)));
+    loop {
+        tick.tick().await;
+        let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Endpoints' links. Birth and death come by here one at a time and at once; the reconciler comes by with all of them.
+//!
+//! The key is the host's end of the link: an end that no record names is a leftover. Both ways of acting hold the
+//! endpoint's lock, and look again under it, because births go on while the reconciler compares.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weft_kernel::endpoint::{self, BirthError, LinkPlan, Remains};
+use weft_kernel::link::{self, GROUP_LIVE};
+use weft_kernel::neighbour::Neighbour;
+use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot};
+use weft_model::{Endpoint, EndpointKey, IfName};
+use weft_netns::Netns;
+use weft_reconcile::Target;
+
+use super::Indexes;
+use crate::attachment;
+
+/// What the names of endpoints' links begin with on the host.
+const NAME_PREFIX: &str = "wefte";
+
+/// How an endpoint's link differs from its record.
+#[derive(Debug, Clone)]
+pub struct Drift {
+    /// The requests that mend it.
+    repairs: Vec<Request>,
+}
+
+/// Endpoints of one host.
+pub struct Endpoints<'a> {
+    /// The host's socket.
+    pub netlink: &'a mut Netlink,
+    /// Numbers for new links.
+    pub indexes: &'a Indexes,
+    /// What the host had when the round began; empty at birth and death, which look for themselves.
+    pub snapshot: &'a Snapshot,
+    /// The container's namespace, where the caller has it.
+    pub netns: Option<&'a Netns>,
+}
+
+/// Why an endpoint is not as it must be.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// Its link cannot be made.
+    #[error(transparent)]
+    Birth(#[from] BirthError),
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// Its link vanished, so its namespace is dead or somebody deleted the link: nothing can be mended.
+    #[error("the link of endpoint {0} is gone")]
+    LinkGone(EndpointKey),
+}
+
+impl Target for Endpoints<'_> {
+    type Key = IfName;
+    type Desired = Arc<Endpoint>;
+    type Actual = u32;
+    type Error = EndpointError;
+
+    /// Host ends with weft's mark: name and number.
+    fn read_back(&mut self) -> Result<BTreeMap<IfName, u32>, EndpointError> {
+        let is_ours = |link: &&link::Link| link.group == GROUP_LIVE && link.name.starts_with(NAME_PREFIX);
+        let ours = self.snapshot.links.values().filter(is_ours);
+        Ok(ours.filter_map(|link| Some((IfName::parse(link.name.as_str()).ok()?, link.index))).collect())
+    }
+
+    fn is_settled(&self, _: &IfName, endpoint: &Arc<Endpoint>, _: &u32) -> bool {
+        self.drift(endpoint).is_some_and(|drift| drift.repairs.is_empty())
+    }
+
+    /// Makes the link of a newborn; mends the host's side of an older one.
+    fn update(&mut self, _: &IfName, endpoint: &Arc<Endpoint>) -> Result<(), EndpointError> {
+        match self.netns {
+            Some(netns) => self.create(endpoint, netns),
+            None => {
+                let drift = self.drift(endpoint).ok_or_else(|| EndpointError::LinkGone(endpoint.key.clone()))?;
+                Ok(self.netlink.run(&drift.repairs)?)
+            }
+        }
+    }
+
+    /// Deletes a leftover of which nothing but the host's end is known.
+    fn delete(&mut self, host: &IfName) -> Result<(), EndpointError> {
+        match link::find(self.netlink, host.as_str())? {
+            Some(found) => Ok(self.netlink.run(&[link::delete(found.index, &found.name)])?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Endpoints<'_> {
+    fn create(&mut self, endpoint: &Endpoint, netns: &Netns) -> Result<(), EndpointError> {
+        let bridge = self.bridge(endpoint)?;
+        match plan(endpoint, bridge) {
+            Some(plan) => Ok(endpoint::create(self.netlink, netns, &plan, &mut || self.indexes.next())?),
+            None => Ok(endpoint::create_loopback(netns)?),
+        }
+    }
+
+    /// Takes an endpoint down, whatever is left of it. `netns` must be the one it was born in.
+    pub fn take_down(&mut self, endpoint: &Endpoint) -> Result<(), KernelError> {
+        let host = endpoint.key.host_link();
+        let bridge = match attachment::bridge_name(endpoint) {
+            Some(name) => link::find(self.netlink, name.as_str())?.map(|link| link.index),
+            None => None,
+        };
+        let on_bridge = bridge.map_or_else(Vec::new, |index| neighbours(endpoint, index));
+        endpoint::delete(self.netlink, self.netns, &Remains { host: &host, inside: &endpoint.key.ifname, on_bridge })
+    }
+
+    /// What is wrong with an endpoint's host side; `None` if its link is gone.
+    fn drift(&self, endpoint: &Endpoint) -> Option<Drift> {
+        let bridge = attachment::bridge_name(endpoint).and_then(|name| self.snapshot.links.get(name.as_str()));
+        let Some(plan) = plan(endpoint, bridge.map(|link| link.index)) else {
+            return Some(Drift { repairs: Vec::new() });
+        };
+        endpoint::repairs(&plan, self.snapshot).map(|repairs| Drift { repairs })
+    }
+
+    fn bridge(&mut self, endpoint: &Endpoint) -> Result<Option<u32>, KernelError> {
+        let Some(name) = attachment::bridge_name(endpoint) else { return Ok(None) };
+        let absent = || KernelError::new("find bridge", name.as_str(), Errno::NODEV);
+        link::find(self.netlink, name.as_str())?.map(|link| Some(link.index)).ok_or_else(absent)
+    }
+}
+
+fn plan(endpoint: &Endpoint, bridge: Option<u32>) -> Option<LinkPlan> {
+    attachment::kind(endpoint.attachment)?.link(endpoint, bridge)
+}
+
+fn neighbours(endpoint: &Endpoint, index: u32) -> Vec<Neighbour> {
+    let Some(mac) = endpoint.mac else { return Vec::new() };
+    endpoint.addresses.iter().map(|net| Neighbour { index, ip: net.addr(), mac }).collect()
+}

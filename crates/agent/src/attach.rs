@@ -1,0 +1,282 @@
+//! The walks of one endpoint: a container is born, looked at, and dies.
+//!
+//! Birth: choose addresses, write the record, make the link, say it is live. A failure anywhere undoes what was done, in
+//! reverse. Death: note it, take the link down, free the addresses. Both may be repeated, and both may be cut short by the
+//! death of the agent: the record tells the next agent where it was.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use weft_ipam::Request;
+use weft_kernel::{Netlink, Snapshot};
+use weft_model::{ContainerId, Dns, Endpoint, EndpointKey, IfName, Labels, MacAddr, Name, NetnsRecord, Network};
+use weft_netns::{Netns, NetnsId};
+use weft_reconcile::Target as _;
+
+use crate::apply::Indexes;
+use crate::apply::endpoints::{EndpointError, Endpoints};
+use crate::attachment::{self, Ground};
+use crate::ledger::{Entry, JournalError, Ledger, LedgerError, Phase};
+
+/// Longest wait for another operation on the same endpoint.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// What a runtime asks for.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Container and interface.
+    pub key: EndpointKey,
+    /// The network to join.
+    pub network: Arc<Network>,
+    /// The container's namespace.
+    pub netns: Netns,
+    /// The runtime's path to it.
+    pub netns_path: String,
+    /// Namespace of its name.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+    /// Labels.
+    pub labels: Labels,
+    /// Other names.
+    pub aliases: Vec<String>,
+    /// Name of the CNI configuration.
+    pub cni_name: Option<String>,
+    /// The container's cgroup.
+    pub cgroup_path: Option<String>,
+    /// Addresses it asks for.
+    pub addresses: Vec<IpAddr>,
+    /// The MAC address it asks for.
+    pub mac: Option<MacAddr>,
+    /// Resolver settings that its runtime passes on.
+    pub dns: Option<Dns>,
+    /// Bytes.
+    pub mtu: u32,
+    /// Seconds since 1970.
+    pub born_s: u64,
+}
+
+/// Why an endpoint was not made, or not taken down.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The record could not be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// This container cannot join this network.
+    #[error("network {network}: {reason}")]
+    NotAdmitted {
+        /// The network.
+        network: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The link could not be made.
+    #[error("endpoint {key}: {source}")]
+    Endpoint {
+        /// Container and interface.
+        key: EndpointKey,
+        /// Why not.
+        source: EndpointError,
+    },
+    /// Another operation on the endpoint takes too long.
+    #[error("endpoint {0} is busy with another request: try again")]
+    Busy(EndpointKey),
+}
+
+impl AttachError {
+    fn of(key: &EndpointKey) -> impl FnOnce(EndpointError) -> Self {
+        let key = key.clone();
+        move |source| AttachError::Endpoint { key, source }
+    }
+}
+
+/// What births and deaths share.
+pub struct Attacher {
+    ledger: Mutex<Ledger>,
+    locks: Locks,
+    indexes: Indexes,
+    host: NetnsId,
+}
+
+impl Attacher {
+    /// For the host whose namespace is `host`.
+    pub fn new(ledger: Ledger, indexes: Indexes, host: NetnsId) -> Self {
+        Self { ledger: Mutex::new(ledger), locks: Locks::default(), indexes, host }
+    }
+
+    /// The ledger; hold it for moments only.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Every step of the ledger is whole before it can panic.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers for new links.
+    pub fn indexes(&self) -> &Indexes {
+        &self.indexes
+    }
+
+    /// A container is born.
+    pub fn attach(&self, netlink: &mut Netlink, wish: &Attachment) -> Result<Arc<Endpoint>, AttachError> {
+        let network = &wish.network;
+        let not_admitted = |reason| AttachError::NotAdmitted { network: network.name.to_string(), reason };
+        let kind = attachment::kind(network.attachment).ok_or_else(|| not_admitted("is not built".to_owned()))?;
+        kind.admit(&Ground { host: self.host, container: wish.netns.id() }).map_err(not_admitted)?;
+        let _lock = self.locks.lock(&wish.key)?;
+        self.bury_stale(netlink, wish)?;
+        let request = Request { addresses: wish.addresses.clone() };
+        let endpoint = self.ledger().begin_birth(&wish.key, network, &request, |chosen| {
+            let mut endpoint = record(wish);
+            kind.endow(network, chosen, &mut endpoint);
+            endpoint
+        })?;
+        let made = self.make(netlink, &endpoint, &wish.netns);
+        let born = made.and_then(|()| Ok(self.ledger().finish_birth(&wish.key)?));
+        if let Err(error) = born {
+            self.undo(netlink, &endpoint, &wish.netns);
+            return Err(error);
+        }
+        Ok(endpoint)
+    }
+
+    /// A container dies, or is as good as dead. `netns` is its namespace, if it can be had. Nothing there is success.
+    pub fn detach(&self, netlink: &mut Netlink, key: &EndpointKey, netns: Option<&Netns>) -> Result<(), AttachError> {
+        let _lock = self.locks.lock(key)?;
+        let Some(entry) = self.ledger().get(key).cloned() else { return Ok(()) };
+        self.bury(netlink, &entry, netns)
+    }
+
+    /// As [`Attacher::detach`], for an endpoint that is found dead: only if it still is what was found, and its link is
+    /// gone still.
+    pub fn detach_if_gone(&self, netlink: &mut Netlink, found: &Arc<Endpoint>) -> Result<bool, AttachError> {
+        let _lock = self.locks.lock(&found.key)?;
+        let Some(entry) = self.ledger().get(&found.key).cloned() else { return Ok(false) };
+        let host = found.key.host_link();
+        let link = weft_kernel::link::find(netlink, host.as_str());
+        let link = link.map_err(|e| AttachError::of(&found.key)(e.into()))?;
+        if !Arc::ptr_eq(&entry.endpoint, found) || link.is_some() {
+            return Ok(false);
+        }
+        self.bury(netlink, &entry, None)?;
+        Ok(true)
+    }
+
+    /// Runs `work` while nothing else happens to the endpoint.
+    pub fn alone<T>(&self, key: &EndpointKey, work: impl FnOnce(Option<Entry>) -> T) -> Result<T, AttachError> {
+        let _lock = self.locks.lock(key)?;
+        let entry = self.ledger().get(key).cloned();
+        Ok(work(entry))
+    }
+
+    /// A runtime that lost its state (a reboot, a crash) may use an id again: the namespace tells that it is another
+    /// container.
+    fn bury_stale(&self, netlink: &mut Netlink, wish: &Attachment) -> Result<(), AttachError> {
+        let entry = self.ledger().get(&wish.key).cloned();
+        match entry {
+            Some(entry) if !is_same(&entry.endpoint.netns, wish.netns.id()) => self.bury(netlink, &entry, None),
+            Some(entry) if entry.phase != Phase::Live => self.bury(netlink, &entry, Some(&wish.netns)),
+            _ => Ok(()),
+        }
+    }
+
+    fn bury(&self, netlink: &mut Netlink, entry: &Entry, netns: Option<&Netns>) -> Result<(), AttachError> {
+        let key = &entry.endpoint.key;
+        // A path may lead to another namespace by now.
+        let netns = netns.filter(|netns| is_same(&entry.endpoint.netns, netns.id()));
+        self.ledger().begin_death(key);
+        self.endpoints(netlink, netns).take_down(&entry.endpoint).map_err(|e| AttachError::of(key)(e.into()))?;
+        self.ledger().finish_death(key);
+        Ok(())
+    }
+
+    fn make(&self, netlink: &mut Netlink, endpoint: &Arc<Endpoint>, netns: &Netns) -> Result<(), AttachError> {
+        let host = endpoint.key.host_link();
+        self.endpoints(netlink, Some(netns)).update(&host, endpoint).map_err(AttachError::of(&endpoint.key))
+    }
+
+    /// Takes a birth back. What cannot be taken down now stays in the ledger, its addresses held, for the reconciler.
+    fn undo(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: &Netns) {
+        self.ledger().begin_death(&endpoint.key);
+        match self.endpoints(netlink, Some(netns)).take_down(endpoint) {
+            Ok(()) => self.ledger().finish_death(&endpoint.key),
+            Err(error) => tracing::warn!(endpoint = %endpoint.key, %error, "a failed birth is not undone yet"),
+        }
+    }
+
+    fn endpoints<'a>(&'a self, netlink: &'a mut Netlink, netns: Option<&'a Netns>) -> Endpoints<'a> {
+        static NOTHING: std::sync::LazyLock<Snapshot> = std::sync::LazyLock::new(Snapshot::default);
+        Endpoints { netlink, indexes: &self.indexes, snapshot: &NOTHING, netns }
+    }
+}
+
+/// Whether the record is of this namespace.
+pub fn is_same(record: &NetnsRecord, netns: NetnsId) -> bool {
+    (record.device, record.inode) == (netns.device, netns.inode)
+}
+
+fn record(wish: &Attachment) -> Endpoint {
+    let NetnsId { device, inode } = wish.netns.id();
+    Endpoint {
+        key: wish.key.clone(),
+        network: wish.network.name.clone(),
+        namespace: wish.namespace.clone(),
+        name: wish.name.clone(),
+        labels: wish.labels.clone(),
+        aliases: wish.aliases.clone(),
+        cni_name: wish.cni_name.clone(),
+        cgroup_path: wish.cgroup_path.clone(),
+        netns: NetnsRecord { path: wish.netns_path.clone(), device, inode },
+        attachment: wish.network.attachment,
+        mac: wish.mac,
+        addresses: Vec::new(),
+        gateways: Vec::new(),
+        routes: Vec::new(),
+        mtu: wish.mtu,
+        isolated: false,
+        dns: wish.dns.clone().unwrap_or_else(|| wish.network.dns.clone()),
+        born_s: wish.born_s,
+    }
+}
+
+/// One operation at a time on each endpoint.
+#[derive(Default)]
+struct Locks {
+    held: Mutex<BTreeSet<EndpointKey>>,
+    released: Condvar,
+}
+
+struct Lock<'a> {
+    locks: &'a Locks,
+    key: EndpointKey,
+}
+
+impl Locks {
+    fn lock(&self, key: &EndpointKey) -> Result<Lock<'_>, AttachError> {
+        let deadline = Instant::now() + LOCK_WAIT_MAX;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        while !held.insert(key.clone()) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(AttachError::Busy(key.clone()));
+            }
+            held = self.released.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(Lock { locks: self, key: key.clone() })
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        self.locks.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.locks.released.notify_all();
+    }
+}
+
+/// The key of an endpoint from its two words.
+pub fn key(container: &str, ifname: &str) -> Result<EndpointKey, weft_model::NameError> {
+    Ok(EndpointKey { container: ContainerId::parse(container)?, ifname: IfName::parse(ifname)? })
+}

@@ -1,0 +1,130 @@
+//! How a container joins its host: one file and one row per kind.
+//!
+//! A kind decides, it does not act: what an endpoint gets at its birth ([`Kind::endow`]), the link that follows from its
+//! record ([`Kind::link`]), and what the network itself needs on the host ([`Kind::bridge`]).
+
+mod bridge;
+mod host;
+mod none;
+mod routed;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use weft_kernel::endpoint::LinkPlan;
+use weft_model::{Attachment, Endpoint, Family, IfName, MacAddr, Network, Pool, Route, Transport};
+use weft_netns::NetnsId;
+
+use crate::graph::BridgePlan;
+
+/// The two namespaces that an endpoint joins.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground {
+    /// The host's own.
+    pub host: NetnsId,
+    /// The container's.
+    pub container: NetnsId,
+}
+
+/// One kind of attachment.
+pub trait Kind: Sync {
+    /// The row's key.
+    fn attachment(&self) -> Attachment;
+
+    /// Refuses a container that cannot be joined this way.
+    fn admit(&self, ground: &Ground) -> Result<(), String>;
+
+    /// Completes the record of an endpoint that got these addresses.
+    fn endow(&self, network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mut Endpoint);
+
+    /// The link that the record asks for, given the number of the network's bridge where it has one.
+    fn link(&self, endpoint: &Endpoint, bridge: Option<u32>) -> Option<LinkPlan>;
+
+    /// The bridge that every endpoint of `network` is a port of.
+    fn bridge(&self, network: &Network) -> Option<(IfName, BridgePlan)>;
+}
+
+const KINDS: &[&dyn Kind] = &[&bridge::Bridge, &routed::Routed, &host::Host, &none::None];
+const TRANSPORTS: &[Transport] = &[Transport::Local, Transport::None];
+
+/// The row of `attachment`, if it is built.
+pub fn kind(attachment: Attachment) -> Option<&'static dyn Kind> {
+    KINDS.iter().copied().find(|kind| kind.attachment() == attachment)
+}
+
+/// The name of the bridge of an endpoint's network, where it has one.
+pub fn bridge_name(endpoint: &Endpoint) -> Option<IfName> {
+    (endpoint.attachment == Attachment::Bridge).then(|| bridge::link_name(&endpoint.network))
+}
+
+/// Whether the endpoint has a link, which vanishes with the container's namespace.
+pub fn has_link(endpoint: &Endpoint) -> bool {
+    endpoint.mac.is_some()
+}
+
+/// What this weft serves.
+#[derive(Debug, Clone, Copy)]
+pub struct Built;
+
+impl weft_model::Availability for Built {
+    fn attachment(&self, attachment: Attachment) -> Result<(), String> {
+        let built: Vec<_> = KINDS.iter().map(|kind| kind.attachment().word()).collect();
+        let refused = || format!("is not built yet in this weft: choose one of {}", built.join(", "));
+        kind(attachment).map(drop).ok_or_else(refused)
+    }
+
+    fn transport(&self, transport: Transport) -> Result<(), String> {
+        let refused = || "is not built yet in this weft: choose local, on a single host".to_owned();
+        TRANSPORTS.contains(&transport).then_some(()).ok_or_else(refused)
+    }
+}
+
+/// A container that joins by a link needs a namespace of its own.
+fn admit_own_namespace(ground: &Ground) -> Result<(), String> {
+    if ground.host == ground.container {
+        Err("the container shares the host's namespace: give it one of its own, or use a network with mode host"
+            .to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+/// Default routes by `gateways`, unless the network is internal: then routes to its own pools; and the network's others.
+fn routes(network: &Network, gateways: &[IpAddr]) -> Vec<Route> {
+    let has_gateway = |net: &IpNet| gateways.iter().any(|gateway| gateway.is_ipv4() == net.addr().is_ipv4());
+    let mut routes: Vec<Route> = if network.internal {
+        network.pools.iter().map(|pool| Route { to: pool.subnet, via: None }).collect()
+    } else {
+        Family::ALL.into_iter().map(|family| Route { to: family.everything(), via: None }).collect()
+    };
+    routes.extend(network.routes.iter().cloned());
+    routes.retain(|route| has_gateway(&route.to));
+    routes
+}
+
+/// The endpoint's routes with their next hops.
+fn hops(endpoint: &Endpoint) -> Vec<(IpNet, IpAddr)> {
+    let hop = |route: &Route| Some((route.to, route.via.or_else(|| endpoint.gateway_towards(&route.to))?));
+    endpoint.routes.iter().filter_map(hop).collect()
+}
+
+/// The MAC address that was asked for, or the one of the first address.
+fn mac_of(endpoint: &Endpoint, chosen: &[(IpAddr, &Pool)]) -> Option<MacAddr> {
+    endpoint.mac.or_else(|| chosen.first().map(|(ip, _)| MacAddr::of_address(*ip)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_attachment_is_served_or_refused_with_the_choice() {
+        use weft_model::Availability as _;
+        for attachment in Attachment::ALL {
+            match Built.attachment(*attachment) {
+                Ok(()) => assert!(kind(*attachment).is_some()),
+                Err(reason) => assert!(reason.contains("bridge, routed, host, none"), "{reason}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `none`: loopback only.
+
+use std::net::IpAddr;
+
+use weft_kernel::endpoint::LinkPlan;
+use weft_model::{Attachment, Endpoint, IfName, Network, Pool};
+
+use super::{Ground, Kind, admit_own_namespace};
+use crate::graph::BridgePlan;
+
+pub(super) struct None;
+
+impl Kind for None {
+    fn attachment(&self) -> Attachment {
+        Attachment::None
+    }
+
+    fn admit(&self, ground: &Ground) -> Result<(), String> {
+        admit_own_namespace(ground)
+    }
+
+    fn endow(&self, _: &Network, _: &[(IpAddr, &Pool)], _: &mut Endpoint) {}
+
+    fn link(&self, _: &Endpoint, _: Option<u32>) -> Option<LinkPlan> {
+        Option::None
+    }
+
+    fn bridge(&self, _: &Network) -> Option<(IfName, BridgePlan)> {
+        Option::None
+    }
+}

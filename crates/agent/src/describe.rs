@@ -1,0 +1,172 @@
+//! The model as the API shows it.
+
+use weft_api::{
+    API_VERSION, Condition, EndpointObject, EndpointSpec, EndpointStatus, Lease, Metadata, NetworkObject,
+    NetworkStatus, NodeObject, NodeStatus, PoolStatus,
+};
+use weft_model::{Endpoint, Network};
+
+use crate::attachment;
+use crate::graph::HostFacts;
+use crate::ledger::Ledger;
+
+/// A network with its state.
+pub fn network(
+    object: NetworkObject,
+    network: &Network,
+    ledger: &Ledger,
+    facts: &HostFacts,
+    conditions: &[Condition],
+) -> NetworkObject {
+    let bounded = |number: u128| i64::try_from(number).map_or(i64::MAX as u64, |number| number.unsigned_abs());
+    let pools = network.pools.iter().map(|pool| {
+        let usage = ledger.leases().usage(pool);
+        PoolStatus {
+            subnet: pool.subnet.to_string(),
+            gateway: pool.gateway.map(|gateway| gateway.to_string()),
+            held: bounded(usage.held),
+            capacity: bounded(usage.capacity),
+        }
+    });
+    let failed: Vec<&str> =
+        conditions.iter().filter(|condition| condition.status != "True").map(|c| c.message.as_str()).collect();
+    let ready = Condition {
+        kind: "Ready".to_owned(),
+        status: if failed.is_empty() { "True" } else { "False" }.to_owned(),
+        message: failed.join("; "),
+    };
+    let status = NetworkStatus {
+        attachment: network.attachment.to_string(),
+        transport: network.transport.to_string(),
+        pools: pools.collect(),
+        mtu: facts.mtu_of(network),
+        link: attachment::kind(network.attachment)
+            .and_then(|kind| kind.bridge(network))
+            .map(|(name, _)| name.to_string()),
+        endpoints: ledger.live().filter(|endpoint| endpoint.network == network.name).count(),
+        conditions: vec![ready],
+    };
+    NetworkObject { status: Some(status), ..object }
+}
+
+/// An endpoint.
+pub fn endpoint(endpoint: &Endpoint) -> EndpointObject {
+    EndpointObject {
+        api_version: API_VERSION.to_owned(),
+        kind: "Endpoint".to_owned(),
+        metadata: Metadata {
+            name: endpoint.name.to_string(),
+            namespace: Some(endpoint.namespace.to_string()),
+            labels: endpoint.labels.clone(),
+            ..Metadata::default()
+        },
+        spec: EndpointSpec {
+            network: endpoint.network.to_string(),
+            container_id: endpoint.key.container.to_string(),
+            interface: endpoint.key.ifname.to_string(),
+            aliases: endpoint.aliases.clone(),
+            cni_name: endpoint.cni_name.clone(),
+        },
+        status: EndpointStatus {
+            attachment: endpoint.attachment.to_string(),
+            addresses: endpoint.addresses.iter().map(ToString::to_string).collect(),
+            gateways: endpoint.gateways.iter().map(ToString::to_string).collect(),
+            mac: endpoint.mac.map(|mac| mac.to_string()),
+            mtu: endpoint.mtu,
+            host_link: attachment::has_link(endpoint).then(|| endpoint.key.host_link().to_string()),
+            netns: endpoint.netns.path.clone(),
+            born: endpoint.born_s,
+        },
+    }
+}
+
+/// The addresses of an endpoint.
+pub fn leases(endpoint: &Endpoint) -> impl Iterator<Item = Lease> {
+    endpoint.addresses.iter().map(|net| Lease {
+        address: net.addr().to_string(),
+        network: endpoint.network.to_string(),
+        endpoint: endpoint.title(),
+        container_id: endpoint.key.container.to_string(),
+        interface: endpoint.key.ifname.to_string(),
+    })
+}
+
+/// This host.
+pub fn node(name: &str, ledger: &Ledger, facts: &HostFacts) -> NodeObject {
+    let uplink = facts.uplink.as_ref();
+    let addresses = uplink.into_iter().flat_map(|uplink| &uplink.addresses).map(|net| net.addr().to_string());
+    NodeObject {
+        api_version: API_VERSION.to_owned(),
+        kind: "Node".to_owned(),
+        metadata: Metadata { name: name.to_owned(), ..Metadata::default() },
+        status: NodeStatus {
+            addresses: addresses.collect(),
+            uplink: uplink.map(|uplink| uplink.name.clone()),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            endpoints: ledger.live().count(),
+        },
+    }
+}
+
+/// A reference to endpoints, as people type it: `[NAMESPACE/]NAME`, a container id or its beginning, or an address, each
+/// with `@INTERFACE` if one of several is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference<'a> {
+    who: &'a str,
+    ifname: Option<&'a str>,
+}
+
+/// A container id is told from a name by at least this many of its characters.
+const ID_CHARACTERS_MIN: usize = 4;
+
+impl<'a> Reference<'a> {
+    /// Any text is a reference; most refer to nothing.
+    pub fn parse(text: &'a str) -> Self {
+        match text.rsplit_once('@') {
+            Some((who, ifname)) => Self { who, ifname: Some(ifname) },
+            None => Self { who: text, ifname: None },
+        }
+    }
+
+    /// Whether `endpoint` is meant.
+    pub fn matches(&self, endpoint: &Endpoint) -> bool {
+        self.ifname.is_none_or(|ifname| endpoint.key.ifname.as_str() == ifname) && self.names(endpoint)
+    }
+
+    fn names(&self, endpoint: &Endpoint) -> bool {
+        if let Ok(address) = self.who.parse::<std::net::IpAddr>() {
+            return endpoint.addresses.iter().any(|net| net.addr() == address);
+        }
+        if let Some((namespace, name)) = self.who.split_once('/') {
+            return endpoint.namespace.as_str() == namespace && endpoint.name.as_str() == name;
+        }
+        let by_id = self.who.len() >= ID_CHARACTERS_MIN && endpoint.key.container.as_str().starts_with(self.who);
+        by_id || endpoint.key.container.as_str() == self.who || endpoint.name.as_str() == self.who
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn sample() -> Endpoint {
+        serde_json::from_value(json!({
+            "key": {"container": "20cc94cc30ad", "ifname": "eth1"}, "network": "app", "namespace": "shop", "name": "web",
+            "netns": {"path": "/x", "device": 4, "inode": 5}, "attachment": "routed",
+            "addresses": ["10.1.0.5/32", "fd64::5/128"], "mtu": 1450, "born_s": 0,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn references_are_names_ids_and_addresses() {
+        for text in ["web", "shop/web", "20cc", "20cc94cc30ad", "10.1.0.5", "fd64:0::5", "web@eth1", "10.1.0.5@eth1"] {
+            assert!(Reference::parse(text).matches(&sample()), "{text}");
+        }
+        for text in ["", "we", "other/web", "20c", "10.1.0.6", "web@eth0", "shop/", "/web"] {
+            assert!(!Reference::parse(text).matches(&sample()), "{text}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The foreign protocols that weft answers, each translated to the same walks.
+
+pub mod cni;

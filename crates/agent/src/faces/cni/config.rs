@@ -1,0 +1,350 @@
+//! What a runtime sends: the configuration on standard input and CNI_ARGS, in every spelling that runtimes use.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde_json::{Map, Value};
+use weft_model::{Dns, EndpointKey, Labels, MacAddr, Name};
+
+use super::VERSIONS;
+use super::error::{Code, Failure};
+
+/// A configuration without a version means this one (SPEC.md, section 1).
+const VERSION_IF_ABSENT: &str = "0.1.0";
+/// Pod annotations, as containerd and CRI-O pass them.
+const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+/// The annotation with labels: `a=b,c=d`.
+const LABELS_ANNOTATION: &str = "weft.dev/labels";
+/// What CNI has learned with which version.
+const CHECK_SINCE: &str = "0.4.0";
+const GC_SINCE: &str = "1.1.0";
+
+/// The configuration of one call.
+#[derive(Debug)]
+pub(super) struct Config {
+    pub(super) name: String,
+    pub(super) version: String,
+    /// weft's network: `network`, or the configuration's own name.
+    pub(super) network: String,
+    /// The result that is to be checked.
+    pub(super) previous: Value,
+    whole: Map<String, Value>,
+}
+
+/// The version for error messages, whatever else is wrong.
+pub(super) fn version_of(text: &str) -> String {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let version = value.get("cniVersion").and_then(Value::as_str).filter(|version| VERSIONS.contains(version));
+    version.or(VERSIONS.last().copied()).unwrap_or_default().to_owned()
+}
+
+impl Config {
+    pub(super) fn parse(command: &str, text: &str) -> Result<Self, Failure> {
+        let whole: Map<String, Value> = serde_json::from_str(text)
+            .map_err(|e| Failure::new(Code::Decode, format!("the network configuration is not a JSON object: {e}")))?;
+        let version = string(&whole, "cniVersion")?.unwrap_or(VERSION_IF_ABSENT).to_owned();
+        if !VERSIONS.contains(&version.as_str()) {
+            let details = format!("config is {version:?}, plugin supports {VERSIONS:?}");
+            let message = "incompatible CNI versions".to_owned();
+            return Err(Failure { code: Code::IncompatibleVersion, message, details });
+        }
+        let name = string(&whole, "name")?.filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| Failure::new(Code::Config, "missing network name"))?;
+        Name::parse(name).map_err(|e| Failure::new(Code::Config, format!("invalid network name: {e}")))?;
+        let since = match command {
+            "CHECK" => CHECK_SINCE,
+            "GC" | "STATUS" => GC_SINCE,
+            _ => VERSIONS[0],
+        };
+        if rank(&version) < rank(since) {
+            let message = format!("config version {version} does not allow {command}: it needs {since}");
+            return Err(Failure::new(Code::IncompatibleVersion, message));
+        }
+        let network = string(&whole, "network")?.unwrap_or(name).to_owned();
+        let previous = whole.get("prevResult").cloned().unwrap_or_default();
+        let (name, config) = (name.to_owned(), whole);
+        let config = Self { name, version, network, previous, whole: config };
+        config.refuse_unserved(command)?;
+        Ok(config)
+    }
+
+    /// What would be ignored to the user's surprise.
+    fn refuse_unserved(&self, command: &str) -> Result<(), Failure> {
+        if command != "ADD" {
+            return Ok(());
+        }
+        if let Some(ipam) = self.whole.get("ipam").filter(|ipam| ipam.as_object().is_none_or(|o| !o.is_empty())) {
+            let message = format!("ipam {ipam}: weft leases the network's own addresses: remove the field");
+            return Err(Failure::new(Code::UnsupportedField, message));
+        }
+        if !self.previous.is_null() {
+            let message = format!("prevResult {}: weft must be the first plugin of its chain", self.previous);
+            return Err(Failure::new(Code::UnsupportedField, message));
+        }
+        Ok(())
+    }
+
+    /// What the runtime's GC still knows; `None` if it sent no list.
+    pub(super) fn valid_attachments(&self) -> Result<Option<BTreeSet<EndpointKey>>, Failure> {
+        let lists = ["cni.dev/valid-attachments", "cni.dev/attachments"];
+        let Some((field, list)) = lists.iter().find_map(|field| Some((field, self.whole.get(*field)?))) else {
+            return Ok(None);
+        };
+        let faulty = || Failure::new(Code::Decode, format!("{field} {list}: is no list of containerID and ifname"));
+        let attachments = list.as_array().ok_or_else(faulty)?;
+        let keys = attachments.iter().map(|attachment| {
+            let text = |name: &str| attachment.get(name).and_then(Value::as_str).ok_or_else(faulty);
+            crate::attach::key(text("containerID")?, text("ifname")?).map_err(|_| faulty())
+        });
+        keys.collect::<Result<_, _>>().map(Some)
+    }
+
+    fn runtime(&self, field: &str) -> Option<&Value> {
+        // Capability names are exact; what is inside them comes in Go's spelling, too.
+        self.whole.get("runtimeConfig")?.get(field).filter(|value| !value.is_null())
+    }
+
+    fn cni_args(&self, field: &str) -> Option<&Value> {
+        self.whole.get("args")?.get("cni")?.get(field).filter(|value| !value.is_null())
+    }
+}
+
+/// What an endpoint is to be, as far as its runtime says.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) namespace: Option<Name>,
+    pub(super) name: Option<Name>,
+    pub(super) labels: Labels,
+    pub(super) aliases: Vec<String>,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) mac: Option<MacAddr>,
+    pub(super) dns: Option<Dns>,
+    pub(super) cgroup_path: Option<String>,
+}
+
+impl Wishes {
+    pub(super) fn gather(config: &Config, args: &str) -> Result<Self, Failure> {
+        let variable = |wanted: &str| variables(args).find(|(name, _)| *name == wanted).map(|(_, value)| value);
+        let named = |wanted: &str| variable(wanted).and_then(|value| Name::parse(value).ok());
+        let mac = match config.runtime("mac") {
+            Some(value) => Some(("runtimeConfig.mac", text("runtimeConfig.mac", value)?)),
+            None => variable("MAC").map(|mac| ("CNI_ARGS MAC", mac)),
+        };
+        Ok(Self {
+            namespace: named("K8S_POD_NAMESPACE"),
+            name: named("K8S_POD_NAME"),
+            labels: labels(config)?,
+            aliases: aliases(config)?,
+            addresses: addresses(config, variable("IP"))?,
+            mac: mac.map(|(field, value)| parse_mac(field, value)).transpose()?,
+            dns: config.runtime("dns").map(parse_dns).transpose()?,
+            cgroup_path: config.runtime("cgroupPath").and_then(Value::as_str).map(str::to_owned),
+        })
+    }
+}
+
+/// `K=V;K=V`, leniently: what is malformed or unknown is passed over.
+fn variables(args: &str) -> impl Iterator<Item = (&str, &str)> {
+    args.split(';').filter_map(|part| part.split_once('='))
+}
+
+/// Every address that is asked for, once. `args` makes CNI_ARGS moot (CONVENTIONS.md).
+fn addresses(config: &Config, variable: Option<&str>) -> Result<Vec<IpAddr>, Failure> {
+    let mut asked: Vec<(&str, &str)> = Vec::new();
+    for (field, value) in [("runtimeConfig.ips", config.runtime("ips")), ("args.cni.ips", config.cni_args("ips"))] {
+        for item in value.map(|value| list(field, value)).transpose()?.into_iter().flatten() {
+            asked.push((field, text(field, item)?));
+        }
+    }
+    if config.cni_args("ips").is_none() {
+        let parts = variable.into_iter().flat_map(|value| value.split(','));
+        asked.extend(parts.filter(|part| !part.is_empty()).map(|part| ("CNI_ARGS IP", part)));
+    }
+    let mut addresses = Vec::new();
+    for (field, value) in asked {
+        let bare = value.split('/').next().unwrap_or_default();
+        let address: IpAddr = bare.parse().map_err(|_| {
+            Failure::new(Code::Config, format!("{field} {value:?}: is not an address, such as 10.1.0.5"))
+        })?;
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+/// From the annotation, then from `args`, which wins.
+fn labels(config: &Config) -> Result<Labels, Failure> {
+    let mut labels = Labels::new();
+    let annotation = config.runtime(ANNOTATIONS).and_then(|all| all.get(LABELS_ANNOTATION)).and_then(Value::as_str);
+    for pair in annotation.unwrap_or_default().split(',').filter(|pair| !pair.trim().is_empty()) {
+        let (key, value) = pair.split_once('=').ok_or_else(|| {
+            Failure::new(Code::Config, format!("annotation {LABELS_ANNOTATION} {pair:?}: write KEY=VALUE,KEY=VALUE"))
+        })?;
+        labels.insert(key.trim().to_owned(), value.trim().to_owned());
+    }
+    let field = "args.cni.labels";
+    for label in config.cni_args("labels").map(|value| list(field, value)).transpose()?.into_iter().flatten() {
+        let part = |name: &str| text(field, label.get(name).unwrap_or(&Value::Null)).map(str::to_owned);
+        labels.insert(part("key")?, part("value")?);
+    }
+    Ok(labels)
+}
+
+/// A list, or, as podman and CRI-O send it, a list per network.
+fn aliases(config: &Config) -> Result<Vec<String>, Failure> {
+    let field = "runtimeConfig.aliases";
+    let items: Vec<&Value> = match config.runtime("aliases") {
+        None => Vec::new(),
+        Some(Value::Object(by_network)) => {
+            by_network.get(&config.name).and_then(Value::as_array).into_iter().flatten().collect()
+        }
+        Some(value) => list(field, value)?.iter().collect(),
+    };
+    items.into_iter().map(|item| text(field, item).map(str::to_owned)).collect()
+}
+
+fn parse_mac(field: &str, value: &str) -> Result<MacAddr, Failure> {
+    let faulty = |reason: String| Failure::new(Code::Config, format!("{field}: {reason}"));
+    let mac: MacAddr = value.parse().map_err(faulty)?;
+    if mac.is_assignable() { Ok(mac) } else { Err(faulty(format!("{value:?} is a group address: ask for another"))) }
+}
+
+fn parse_dns(value: &Value) -> Result<Dns, Failure> {
+    let field = "runtimeConfig.dns";
+    let empty = Map::new();
+    let lower: Map<String, Value> =
+        value.as_object().unwrap_or(&empty).iter().map(|(key, value)| (key.to_lowercase(), value.clone())).collect();
+    let words = |name: &str| -> Result<Vec<String>, Failure> {
+        let value = lower.get(name).filter(|value| !value.is_null());
+        let items = value.map(|value| list(field, value)).transpose()?.into_iter().flatten();
+        items.map(|item| text(field, item).map(str::to_owned)).collect()
+    };
+    let servers = words("servers")?.into_iter().map(|server| {
+        let faulty = |_| Failure::new(Code::Config, format!("{field}.servers {server:?}: is not an address"));
+        server.parse().map_err(faulty)
+    });
+    Ok(Dns { servers: servers.collect::<Result<_, _>>()?, searches: words("searches")?, options: words("options")? })
+}
+
+fn string<'a>(whole: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, Failure> {
+    match whole.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(Failure::new(Code::Decode, format!("{field} {other}: is not a text"))),
+    }
+}
+
+fn list<'a>(field: &str, value: &'a Value) -> Result<&'a Vec<Value>, Failure> {
+    value.as_array().ok_or_else(|| Failure::new(Code::Decode, format!("{field} {value}: is not a list")))
+}
+
+fn text<'a>(field: &str, value: &'a Value) -> Result<&'a str, Failure> {
+    value.as_str().ok_or_else(|| Failure::new(Code::Decode, format!("{field} {value}: is not a text")))
+}
+
+fn rank(version: &str) -> usize {
+    VERSIONS.iter().position(|known| *known == version).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(config: Value) -> Config {
+        Config::parse("ADD", &config.to_string()).unwrap()
+    }
+
+    fn refused(command: &str, config: &str) -> (u32, String) {
+        let failure = Config::parse(command, config).unwrap_err();
+        (failure.code as u32, failure.message)
+    }
+
+    #[test]
+    fn faults_have_the_codes_of_the_specification() {
+        assert_eq!(refused("ADD", "{").0, 6);
+        assert_eq!(refused("ADD", "[]").0, 6);
+        assert_eq!(refused("ADD", r#"{"cniVersion":"1.0.0"}"#), (7, "missing network name".to_owned()));
+        assert_eq!(refused("ADD", r#"{"cniVersion":"1.0.0","name":"a/b"}"#).0, 7);
+        assert_eq!(refused("ADD", r#"{"cniVersion":"9.9.9","name":"n"}"#), (1, "incompatible CNI versions".to_owned()));
+        assert_eq!(refused("ADD", r#"{"name":"n"}"#).0, 1, "no version means 0.1.0");
+        assert_eq!(refused("ADD", r#"{"cniVersion":["1.0.0"],"name":"n"}"#).0, 6);
+        assert_eq!(refused("CHECK", r#"{"cniVersion":"0.3.1","name":"n"}"#).0, 1);
+        assert_eq!(refused("GC", r#"{"cniVersion":"1.0.0","name":"n"}"#).0, 1);
+        assert_eq!(refused("STATUS", r#"{"cniVersion":"1.0.0","name":"n"}"#).0, 1);
+        assert_eq!(refused("ADD", r#"{"cniVersion":"1.0.0","name":"n","ipam":{"type":"host-local"}}"#).0, 2);
+        assert_eq!(refused("ADD", r#"{"cniVersion":"1.0.0","name":"n","prevResult":{}}"#).0, 2);
+    }
+
+    #[test]
+    fn the_network_is_the_configurations_name_unless_it_says_otherwise() {
+        assert_eq!(parse(json!({"cniVersion": "1.0.0", "name": "n"})).network, "n");
+        assert_eq!(parse(json!({"cniVersion": "1.0.0", "name": "n", "network": "app"})).network, "app");
+    }
+
+    #[test]
+    fn wishes_come_in_every_spelling() {
+        let config = parse(json!({
+            "cniVersion": "1.0.0", "name": "n",
+            "runtimeConfig": {
+                "ips": ["10.1.0.5/24", "fd00::5"], "mac": "02:00:00:00:00:09",
+                "dns": {"Servers": ["10.0.0.1"], "Searches": ["a.b"], "Options": ["ndots:5"]},
+                "aliases": {"n": ["web"], "other": ["no"]}, "cgroupPath": "/x",
+                "io.kubernetes.cri.pod-annotations": {"weft.dev/labels": "a=1, b=2"},
+            },
+            "args": {"cni": {"labels": [{"key": "b", "value": "3"}]}},
+        }));
+        let wishes = Wishes::gather(&config, "K8S_POD_NAME=p;K8S_POD_NAMESPACE=ns;IP=10.1.0.5;bad;X=a=b").unwrap();
+        assert_eq!(wishes.addresses.len(), 2, "asked for twice, given once");
+        assert_eq!(wishes.labels, Labels::from([("a".into(), "1".into()), ("b".into(), "3".into())]));
+        assert_eq!(wishes.aliases, ["web"]);
+        let dns = wishes.dns.unwrap();
+        assert_eq!(
+            (dns.servers.len(), dns.searches, dns.options),
+            (1, vec!["a.b".to_owned()], vec!["ndots:5".to_owned()])
+        );
+        assert_eq!(wishes.name.unwrap().as_str(), "p");
+        assert_eq!(wishes.namespace.unwrap().as_str(), "ns");
+        assert_eq!(wishes.mac.unwrap().to_string(), "02:00:00:00:00:09");
+        assert_eq!(wishes.cgroup_path.as_deref(), Some("/x"));
+    }
+
+    #[test]
+    fn cni_args_give_way_to_args() {
+        let config = parse(json!({"cniVersion": "1.0.0", "name": "n", "args": {"cni": {"ips": ["10.1.0.7"]}}}));
+        let wishes = Wishes::gather(&config, "IP=10.1.0.8;MAC=02:00:00:00:00:01").unwrap();
+        assert_eq!(wishes.addresses, ["10.1.0.7".parse::<IpAddr>().unwrap()]);
+        assert!(wishes.mac.is_some());
+    }
+
+    #[test]
+    fn faulty_wishes_name_field_and_value() {
+        let with = |runtime: Value| parse(json!({"cniVersion": "1.0.0", "name": "n", "runtimeConfig": runtime}));
+        for (runtime, expected) in [
+            (json!({"ips": ["10.1.0"]}), "runtimeConfig.ips \"10.1.0\": is not an address"),
+            (json!({"ips": "10.1.0.1"}), "runtimeConfig.ips \"10.1.0.1\": is not a list"),
+            (json!({"mac": "01:00:00:00:00:00"}), "is a group address"),
+            (json!({"mac": "zz"}), "is not a MAC address"),
+            (json!({"dns": {"servers": ["ns1"]}}), "runtimeConfig.dns.servers \"ns1\": is not an address"),
+            (json!({"io.kubernetes.cri.pod-annotations": {"weft.dev/labels": "a"}}), "write KEY=VALUE"),
+        ] {
+            let failure = Wishes::gather(&with(runtime), "").unwrap_err();
+            assert!(failure.message.contains(expected), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn gc_tells_no_list_from_an_empty_one() {
+        let config = |text: &str| Config::parse("GC", text).unwrap();
+        let none = config(r#"{"cniVersion":"1.1.0","name":"n"}"#);
+        assert!(none.valid_attachments().unwrap().is_none());
+        let empty = config(r#"{"cniVersion":"1.1.0","name":"n","cni.dev/valid-attachments":[]}"#);
+        assert_eq!(empty.valid_attachments().unwrap().unwrap().len(), 0);
+        let one =
+            config(r#"{"cniVersion":"1.1.0","name":"n","cni.dev/attachments":[{"containerID":"c","ifname":"eth0"}]}"#);
+        assert_eq!(one.valid_attachments().unwrap().unwrap().len(), 1);
+        let bad = config(r#"{"cniVersion":"1.1.0","name":"n","cni.dev/valid-attachments":[{"containerID":7}]}"#);
+        assert!(bad.valid_attachments().is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! An endpoint as a CNI result, in the shape of each version (pkg/types/{040,100} of containernetworking/cni).
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+use weft_model::{Attachment, Endpoint, MacAddr};
+
+use crate::graph::Uplink;
+
+/// Versions whose addresses tell their family.
+const WITH_FAMILY: &[&str] = &["0.3.1", "0.4.0"];
+/// Versions whose interfaces tell their MTU.
+const WITH_MTU: &[&str] = &["1.1.0"];
+/// podman wants an address that parses on every interface of a container.
+const NO_MAC: MacAddr = MacAddr([0; 6]);
+
+/// What ADD prints.
+pub(super) fn render(version: &str, endpoint: &Endpoint, uplink: Option<&Uplink>) -> Value {
+    let shape = Shape { version, endpoint };
+    let mut result = match endpoint.attachment {
+        Attachment::Host => shape.host(uplink),
+        Attachment::None => shape.loopback(),
+        _ => shape.linked(),
+    };
+    result["cniVersion"] = json!(version);
+    let routes = endpoint.routes.iter().map(|route| {
+        let via = route.via.or_else(|| endpoint.gateway_towards(&route.to));
+        let mut shown = json!({ "dst": route.to });
+        if let Some(via) = via {
+            shown["gw"] = json!(via);
+        }
+        shown
+    });
+    let routes: Vec<_> = routes.collect();
+    if !routes.is_empty() {
+        result["routes"] = json!(routes);
+    }
+    let dns = &endpoint.dns;
+    if !dns.is_empty() {
+        let mut shown = json!({});
+        let lists =
+            [("nameservers", json!(dns.servers)), ("search", json!(dns.searches)), ("options", json!(dns.options))];
+        for (name, list) in lists.into_iter().filter(|(_, list)| list.as_array().is_some_and(|l| !l.is_empty())) {
+            shown[name] = list;
+        }
+        result["dns"] = shown;
+    }
+    result
+}
+
+struct Shape<'a> {
+    version: &'a str,
+    endpoint: &'a Endpoint,
+}
+
+impl Shape<'_> {
+    /// The host's end, then the container's.
+    fn linked(&self) -> Value {
+        let endpoint = self.endpoint;
+        let host = self.interface(endpoint.key.host_link().as_str(), None, "", endpoint.mtu);
+        let path = &endpoint.netns.path;
+        let inside = self.interface(endpoint.key.ifname.as_str(), endpoint.mac, path, endpoint.mtu);
+        let ips: Vec<_> =
+            endpoint.addresses.iter().map(|net| self.ip(*net, endpoint.gateway_towards(net), 1)).collect();
+        json!({ "interfaces": [host, inside], "ips": ips })
+    }
+
+    fn host(&self, uplink: Option<&Uplink>) -> Value {
+        let Some(uplink) = uplink else { return self.loopback() };
+        let mac = uplink.mac.or(Some(NO_MAC));
+        let interface = self.interface(&uplink.name, mac, &self.endpoint.netns.path, uplink.mtu);
+        let ips: Vec<_> = uplink.addresses.iter().map(|net| self.ip(*net, None, 0)).collect();
+        json!({ "interfaces": [interface], "ips": ips })
+    }
+
+    fn loopback(&self) -> Value {
+        const LOOPBACK_MTU: u32 = 65_536;
+        let interface = self.interface("lo", Some(NO_MAC), &self.endpoint.netns.path, LOOPBACK_MTU);
+        let addresses = [
+            IpNet::new_assert(IpAddr::from([127, 0, 0, 1]), 8),
+            IpNet::new_assert([0, 0, 0, 0, 0, 0, 0, 1u16].into(), 128),
+        ];
+        let ips: Vec<_> = addresses.into_iter().map(|net| self.ip(net, None, 0)).collect();
+        json!({ "interfaces": [interface], "ips": ips })
+    }
+
+    fn interface(&self, name: &str, mac: Option<MacAddr>, sandbox: &str, mtu: u32) -> Value {
+        let mut shown = json!({ "name": name });
+        if let Some(mac) = mac {
+            shown["mac"] = json!(mac);
+        }
+        if !sandbox.is_empty() {
+            shown["sandbox"] = json!(sandbox);
+        }
+        if WITH_MTU.contains(&self.version) {
+            shown["mtu"] = json!(mtu);
+        }
+        shown
+    }
+
+    fn ip(&self, address: IpNet, gateway: Option<IpAddr>, interface: usize) -> Value {
+        let mut shown = json!({ "interface": interface, "address": address });
+        if let Some(gateway) = gateway {
+            shown["gateway"] = json!(gateway);
+        }
+        if WITH_FAMILY.contains(&self.version) {
+            shown["version"] = json!(if address.addr().is_ipv4() { "4" } else { "6" });
+        }
+        shown
+    }
+}
+
+/// What of a runtime's previous result is not so any more. Later plugins of a chain may have added to it.
+pub(super) fn differs(previous: &Value, endpoint: &Endpoint) -> Vec<String> {
+    let Some(ips) = previous.get("ips").and_then(Value::as_array) else { return Vec::new() };
+    let told: Vec<IpNet> = ips.iter().filter_map(|ip| ip.get("address")?.as_str()?.parse().ok()).collect();
+    let missing = endpoint.addresses.iter().filter(|address| !told.contains(address));
+    missing.map(|address| format!("the runtime's result lacks its address {address}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        serde_json::from_value(json!({
+            "key": {"container": "c1", "ifname": "eth0"}, "network": "app", "namespace": "default", "name": "c1",
+            "netns": {"path": "/run/netns/x", "device": 4, "inode": 5}, "attachment": "bridge",
+            "mac": "02:77:0a:01:00:05", "addresses": ["10.1.0.5/24", "fd64::5/64"], "gateways": ["10.1.0.1", "fd64::1"],
+            "routes": [{"to": "0.0.0.0/0"}, {"to": "::/0"}, {"to": "10.9.0.0/16", "via": "10.1.0.9"}],
+            "mtu": 1450, "born_s": 0,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn each_version_has_its_shape() {
+        let of = |version| render(version, &endpoint(), None);
+        assert_eq!(of("0.4.0")["ips"][0]["version"], "4");
+        assert_eq!(of("0.3.1")["ips"][1]["version"], "6");
+        assert!(of("1.0.0")["ips"][0].get("version").is_none());
+        assert!(of("1.0.0")["interfaces"][1].get("mtu").is_none());
+        assert_eq!(of("1.1.0")["interfaces"][1]["mtu"], 1450);
+    }
+
+    #[test]
+    fn addresses_point_at_the_interface_inside() {
+        let result = render("1.0.0", &endpoint(), None);
+        let inside = &result["interfaces"][1];
+        assert_eq!((&inside["name"], &inside["sandbox"]), (&json!("eth0"), &json!("/run/netns/x")));
+        assert!(result["interfaces"][0].get("sandbox").is_none());
+        assert_eq!(result["ips"][0], json!({"interface": 1, "address": "10.1.0.5/24", "gateway": "10.1.0.1"}));
+        assert_eq!(result["routes"][2], json!({"dst": "10.9.0.0/16", "gw": "10.1.0.9"}));
+        assert!(result.get("dns").is_none());
+    }
+
+    #[test]
+    fn a_previous_result_that_lacks_an_address_is_told() {
+        let full = render("1.0.0", &endpoint(), None);
+        assert!(differs(&full, &endpoint()).is_empty());
+        assert!(differs(&Value::Null, &endpoint()).is_empty());
+        let one = json!({"ips": [{"address": "10.1.0.5/24"}]});
+        assert_eq!(differs(&one, &endpoint()), ["the runtime's result lacks its address fd64::5/64"]);
+    }
+}

@@ -1,0 +1,255 @@
+//! What this node must be, given the networks that people wrote and the host it is on. Pure.
+//!
+//! Endpoints are not here: each follows from its own record of the ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use weft_kernel::link::NAME_PREFIX;
+use weft_kernel::nft::{
+    Chain, Field, Hook, HookKind, HookPoint, Interface, Match, OWN_TABLE, Policy, Rule, Statement, Table,
+};
+use weft_kernel::uplink::MTU_WITHOUT_UPLINK;
+use weft_model::{Family, IfName, MacAddr, Masquerade, Network, NetworkName};
+
+use crate::attachment;
+
+/// Where source translation belongs (NF_IP_PRI_NAT_SRC).
+const PRIORITY_SRCNAT: i32 = 100;
+/// Redirect, in ICMP (RFC 792) and ICMPv6 (RFC 4861).
+const ICMP_REDIRECT: u8 = 5;
+const ICMPV6_REDIRECT: u8 = 137;
+
+/// What is known of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// The link by which it reaches the outside.
+    pub uplink: Option<Uplink>,
+    /// Links that have IPv6 routes from router advertisements, by name.
+    pub advertised: BTreeSet<String>,
+}
+
+/// The link by which the host reaches the outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uplink {
+    /// Its name.
+    pub name: String,
+    /// Bytes.
+    pub mtu: u32,
+    /// Its Ethernet address.
+    pub mac: Option<MacAddr>,
+    /// Its addresses, link-local ones aside, IPv4 first.
+    pub addresses: Vec<IpNet>,
+}
+
+impl HostFacts {
+    /// The MTU of an endpoint born on `network` now, in bytes.
+    pub fn mtu_of(&self, network: &Network) -> u32 {
+        let uplink = self.uplink.as_ref().map_or(MTU_WITHOUT_UPLINK, |uplink| uplink.mtu);
+        network.mtu.unwrap_or(uplink)
+    }
+}
+
+/// A bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgePlan {
+    /// Its Ethernet address.
+    pub mac: MacAddr,
+    /// Its addresses: the network's gateways.
+    pub addresses: Vec<IpNet>,
+}
+
+/// A setting of the host's kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingPlan {
+    /// Path below /proc/sys.
+    pub name: String,
+    /// The value it must have.
+    pub value: &'static str,
+    /// What for.
+    pub why: &'static str,
+}
+
+/// Everything that the networks need on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodePlan {
+    /// In the order in which they must be made.
+    pub settings: Vec<SettingPlan>,
+    /// Bridges, each with the MTU of its network.
+    pub bridges: BTreeMap<IfName, (BridgePlan, u32)>,
+    /// Pools: what is not leased is unreachable, so that nothing strays to the uplink and nobody is asked for it by ARP.
+    pub pools: BTreeSet<IpNet>,
+    /// weft's own rules; `None` if there is nothing to rule.
+    pub table: Option<Table>,
+}
+
+/// What the node must be.
+pub fn plan(networks: &BTreeMap<NetworkName, Network>, host: &HostFacts) -> NodePlan {
+    let bridge = |network: &Network| {
+        let (name, plan) = attachment::kind(network.attachment)?.bridge(network)?;
+        Some((name, (plan, host.mtu_of(network))))
+    };
+    NodePlan {
+        settings: settings(networks, host),
+        bridges: networks.values().filter_map(bridge).collect(),
+        pools: networks.values().flat_map(|network| &network.pools).map(|pool| pool.subnet).collect(),
+        table: table(networks),
+    }
+}
+
+/// Forwarding, where a network needs it. A host that forwards IPv6 stops to listen to routers unless told to go on.
+fn settings(networks: &BTreeMap<NetworkName, Network>, host: &HostFacts) -> Vec<SettingPlan> {
+    let forwards = |family: Family| networks.values().any(|network| network.families().any(|f| f == family));
+    let why = "containers are reached through the host";
+    let mut settings = Vec::new();
+    if forwards(Family::IPv4) {
+        settings.push(SettingPlan { name: "net/ipv4/ip_forward".to_owned(), value: "1", why });
+    }
+    if forwards(Family::IPv6) {
+        for link in &host.advertised {
+            let name = format!("net/ipv6/conf/{link}/accept_ra");
+            settings.push(SettingPlan { name, value: "2", why: "the host learns its IPv6 routes here, and forwards" });
+        }
+        settings.push(SettingPlan { name: "net/ipv6/conf/all/forwarding".to_owned(), value: "1", why });
+    }
+    settings
+}
+
+fn table(networks: &BTreeMap<NetworkName, Network>) -> Option<Table> {
+    if networks.values().all(|network| network.pools.is_empty()) {
+        return None;
+    }
+    let chain = |name: &str, kind, at, priority, rules| {
+        let hook = Some(Hook { kind, at, priority, policy: Policy::Accept });
+        Chain { name: name.to_owned(), hook, rules }
+    };
+    let forward = networks.values().flat_map(isolation).chain(networks.values().flat_map(confinement)).collect();
+    let postrouting = networks.values().flat_map(translation).collect();
+    let chains = vec![
+        chain("forward", HookKind::Filter, HookPoint::Forward, 0, forward),
+        chain("output", HookKind::Filter, HookPoint::Output, 0, no_redirects()),
+        chain("postrouting", HookKind::Nat, HookPoint::Postrouting, PRIORITY_SRCNAT, postrouting),
+    ];
+    Some(Table { name: OWN_TABLE.to_owned(), chains })
+}
+
+fn ours() -> Interface {
+    Interface::Prefixed(NAME_PREFIX.to_owned())
+}
+
+fn drop_rule(matches: Vec<Match>, comment: String) -> Rule {
+    Rule { matches, statements: vec![Statement::Counter, Statement::Drop], comment }
+}
+
+/// Endpoints of an isolated network do not reach each other by way of the host.
+fn isolation(network: &Network) -> Vec<Rule> {
+    if !network.isolated {
+        return Vec::new();
+    }
+    let pairs = network.pools.iter().flat_map(|from| network.pools.iter().map(move |to| (from.subnet, to.subnet)));
+    let same_family = pairs.filter(|(from, to)| Family::of_net(from) == Family::of_net(to));
+    same_family
+        .map(|(from, to)| {
+            let matches = vec![
+                Match::Is(Field::Input(ours())),
+                Match::Is(Field::Output(ours())),
+                Match::Is(Field::Source(from)),
+                Match::Is(Field::Destination(to)),
+            ];
+            drop_rule(matches, format!("{} is isolated", network.name))
+        })
+        .collect()
+}
+
+/// Endpoints of an internal network reach nothing beyond the host, and nothing beyond reaches them.
+fn confinement(network: &Network) -> Vec<Rule> {
+    if !network.internal {
+        return Vec::new();
+    }
+    let comment = || format!("{} is internal", network.name);
+    let both = |subnet: IpNet| {
+        let leaving = vec![Match::Not(Field::Output(ours())), Match::Is(Field::Source(subnet))];
+        let coming = vec![Match::Not(Field::Input(ours())), Match::Is(Field::Destination(subnet))];
+        [drop_rule(leaving, comment()), drop_rule(coming, comment())]
+    };
+    network.pools.iter().flat_map(|pool| both(pool.subnet)).collect()
+}
+
+/// What leaves towards the outside leaves with an address of the host's.
+fn translation(network: &Network) -> Vec<Rule> {
+    let Some(masquerade) = &network.masquerade else { return Vec::new() };
+    network.pools.iter().map(|pool| translate(network, masquerade, pool.subnet)).collect()
+}
+
+fn translate(network: &Network, masquerade: &Masquerade, subnet: IpNet) -> Rule {
+    let family = Family::of_net(&subnet);
+    let mut matches = vec![Match::Is(Field::Source(subnet)), Match::Not(Field::Output(ours()))];
+    let except = masquerade.except.iter().filter(|net| Family::of_net(net) == family);
+    matches.extend(except.map(|net| Match::Not(Field::Destination(*net))));
+    let source = masquerade.source.iter().copied().find(|source| Family::of(*source) == family);
+    let statement = source.map_or(Statement::Masquerade, Statement::SourceNat);
+    Rule { matches, statements: vec![Statement::Counter, statement], comment: format!("masquerade {}", network.name) }
+}
+
+/// The host forwards between endpoints of one bridge and must not tell them a shorter way: they would learn neighbours.
+fn no_redirects() -> Vec<Rule> {
+    let rule = |field| {
+        drop_rule(vec![Match::Is(Field::Output(ours())), Match::Is(field)], "no redirects to containers".to_owned())
+    };
+    vec![rule(Field::Icmp(ICMP_REDIRECT)), rule(Field::Icmpv6(ICMPV6_REDIRECT))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attachment::Built;
+    use weft_model::{Labels, MasqueradeSpec, Mode, NetworkSpec};
+
+    fn networks(specs: Vec<(&str, NetworkSpec)>) -> BTreeMap<NetworkName, Network> {
+        let resolve = |(name, spec): (&str, NetworkSpec)| {
+            let name = NetworkName::parse(name).unwrap();
+            let network = spec.resolve(&name, &Labels::new(), &Built).unwrap();
+            (name, network)
+        };
+        specs.into_iter().map(resolve).collect()
+    }
+
+    fn spec(mode: Mode, pools: &[&str]) -> NetworkSpec {
+        let pools = pools.iter().map(|pool| (*pool).to_owned()).collect();
+        NetworkSpec { mode: Some(mode), pools, ..NetworkSpec::default() }
+    }
+
+    fn comments(plan: &NodePlan, chain: &str) -> Vec<String> {
+        let chains = plan.table.iter().flat_map(|table| &table.chains).filter(|c| c.name == chain);
+        chains.flat_map(|chain| &chain.rules).map(|rule| rule.comment.clone()).collect()
+    }
+
+    #[test]
+    fn nothing_is_needed_without_networks() {
+        let plan = plan(&BTreeMap::new(), &HostFacts::default());
+        assert!(plan.settings.is_empty() && plan.bridges.is_empty() && plan.pools.is_empty() && plan.table.is_none());
+    }
+
+    #[test]
+    fn a_host_that_listens_to_routers_goes_on_doing_so_before_it_forwards() {
+        let facts = HostFacts { advertised: BTreeSet::from(["eth7".to_owned()]), ..HostFacts::default() };
+        let plan = plan(&networks(vec![("a", spec(Mode::Routed, &["fd64::/64"]))]), &facts);
+        let names: Vec<_> = plan.settings.iter().map(|setting| setting.name.as_str()).collect();
+        assert_eq!(names, ["net/ipv6/conf/eth7/accept_ra", "net/ipv6/conf/all/forwarding"]);
+    }
+
+    #[test]
+    fn rules_follow_the_networks() {
+        let internal = NetworkSpec { internal: true, isolated: true, ..spec(Mode::Bridge, &["10.1.0.0/24"]) };
+        let except = MasqueradeSpec::Details { except: vec!["10.0.0.0/8".into(), "fd00::/8".into()], source: vec![] };
+        let open = NetworkSpec { masquerade: Some(except), ..spec(Mode::Routed, &["10.2.0.0/24", "fd02::/64"]) };
+        let plan = plan(&networks(vec![("in", internal), ("out", open)]), &HostFacts::default());
+        assert_eq!(comments(&plan, "forward"), ["in is isolated", "in is internal", "in is internal"]);
+        assert_eq!(comments(&plan, "postrouting"), ["masquerade out", "masquerade out"]);
+        let table = plan.table.unwrap();
+        let lengths: Vec<_> = table.chains[2].rules.iter().map(|rule| rule.matches.len()).collect();
+        assert_eq!(lengths, [3, 3], "source, link, and the one exception of the family");
+        assert_eq!(plan.bridges.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["weftb-in"]);
+        assert_eq!(plan.pools.len(), 3);
+    }
+}

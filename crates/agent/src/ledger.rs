@@ -1,0 +1,395 @@
+//! The ledger: which endpoints this host has, and what each of them holds.
+//!
+//! A record *is* the desired state of an endpoint. Its phases:
+//!
+//! ```text
+//!   birth ──► live ──► death ──► (gone)
+//!     └────────────────►┘
+//! ```
+//!
+//! Whatever is found in `birth` or `death` when an agent starts was under way when the last one ended: it is taken down.
+//! Every step is in the journal before it is in memory, and in memory before the kernel hears of it.
+
+mod journal;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use weft_ipam::{Held, Leases, Refusal, Request};
+use weft_model::{Endpoint, EndpointKey, IfName, Network, Pool};
+
+pub use journal::JournalError;
+use journal::{Event, Journal};
+
+/// How far an endpoint has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Being made.
+    Birth,
+    /// Made; its runtime was told so.
+    Live,
+    /// Being taken down.
+    Death,
+}
+
+/// One record.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The endpoint.
+    pub endpoint: Arc<Endpoint>,
+    /// How far it has come.
+    pub phase: Phase,
+}
+
+/// Why a record was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The container has that interface already.
+    #[error("endpoint {key} exists on network {network}")]
+    Exists {
+        /// Container and interface.
+        key: EndpointKey,
+        /// Its network.
+        network: String,
+    },
+    /// No address was to be had.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The address is held in spite of the choice: two ledgers, or a bug.
+    #[error(transparent)]
+    Held(#[from] Held),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The book itself.
+#[derive(Debug)]
+pub struct Ledger {
+    entries: BTreeMap<EndpointKey, Entry>,
+    by_host_link: BTreeMap<IfName, EndpointKey>,
+    leases: Leases,
+    journal: Journal,
+}
+
+impl Ledger {
+    /// Opens the ledger in `run_dir`, and reads what it holds.
+    pub fn open(run_dir: &Path) -> Result<Self, JournalError> {
+        let (journal, events) = Journal::open(run_dir.join("ledger"))?;
+        let mut ledger =
+            Self { entries: BTreeMap::new(), by_host_link: BTreeMap::new(), leases: Leases::default(), journal };
+        for event in events {
+            ledger.replay(event);
+        }
+        Ok(ledger)
+    }
+
+    fn replay(&mut self, event: Event) {
+        match event {
+            Event::Open { pool } => self.leases.open(pool),
+            Event::Close { pool } => self.leases.close(pool),
+            Event::Released { address } => self.leases.note_released(address),
+            Event::Birth { endpoint } => {
+                let conflict = self.hold(&endpoint).err();
+                match conflict {
+                    Some(held) => tracing::error!(endpoint = %endpoint.key, %held, "a record of the ledger is dropped"),
+                    None => self.insert(Arc::new(*endpoint)),
+                }
+            }
+            Event::Live { key } => self.set_phase(&key, Phase::Live),
+            Event::Death { key } => self.set_phase(&key, Phase::Death),
+            Event::Gone { key } => self.forget(&key),
+        }
+    }
+
+    /// Chooses addresses for a new endpoint of `network`, lets `complete` make the record of them, and writes it down.
+    /// Nothing is kept if anything fails.
+    pub fn begin_birth(
+        &mut self,
+        key: &EndpointKey,
+        network: &Network,
+        request: &Request,
+        complete: impl FnOnce(&[(IpAddr, &Pool)]) -> Endpoint,
+    ) -> Result<Arc<Endpoint>, LedgerError> {
+        let same_link = self.by_host_link.get(&key.host_link()).and_then(|other| self.entries.get(other));
+        if let Some(entry) = same_link.or_else(|| self.entries.get(key)) {
+            let network = entry.endpoint.network.to_string();
+            return Err(LedgerError::Exists { key: entry.endpoint.key.clone(), network });
+        }
+        let chosen = self.leases.choose(network, request)?;
+        let endpoint = Arc::new(complete(&chosen));
+        let live = self.entries.len() + 1;
+        self.journal.append_reserving(&Event::Birth { endpoint: Box::new((*endpoint).clone()) }, live)?;
+        self.hold(&endpoint)?;
+        self.insert(Arc::clone(&endpoint));
+        Ok(endpoint)
+    }
+
+    /// The endpoint is made.
+    pub fn finish_birth(&mut self, key: &EndpointKey) -> Result<(), JournalError> {
+        self.journal.append(&Event::Live { key: key.clone() })?;
+        self.set_phase(key, Phase::Live);
+        Ok(())
+    }
+
+    /// The endpoint will be taken down. A journal that fails does not keep it alive: an agent that starts later finds its
+    /// link gone and comes to the same end.
+    pub fn begin_death(&mut self, key: &EndpointKey) {
+        self.append_or_log(&Event::Death { key: key.clone() });
+        self.set_phase(key, Phase::Death);
+    }
+
+    /// The endpoint is gone from the kernel: its addresses are free.
+    pub fn finish_death(&mut self, key: &EndpointKey) {
+        self.append_or_log(&Event::Gone { key: key.clone() });
+        self.forget(key);
+        self.compact_if_long();
+    }
+
+    /// Begins to lease from the pools of a network, and stops to lease from all others.
+    pub fn set_pools(&mut self, pools: &[IpNet]) {
+        let open: Vec<IpNet> = self.leases.open_pools().copied().collect();
+        for pool in open.iter().filter(|pool| !pools.contains(pool)) {
+            self.append_or_log(&Event::Close { pool: *pool });
+            self.leases.close(*pool);
+        }
+        for pool in pools.iter().filter(|pool| !open.contains(pool)) {
+            self.append_or_log(&Event::Open { pool: *pool });
+            self.leases.open(*pool);
+        }
+    }
+
+    /// The record of an endpoint.
+    pub fn get(&self, key: &EndpointKey) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// The endpoint whose link has this end on the host.
+    pub fn by_host_link(&self, link: &IfName) -> Option<&Entry> {
+        self.by_host_link.get(link).and_then(|key| self.entries.get(key))
+    }
+
+    /// Every record, by container and interface.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// Endpoints that are made.
+    pub fn live(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.entries.values().filter(|entry| entry.phase == Phase::Live).map(|entry| &entry.endpoint)
+    }
+
+    /// The book of leases.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    fn hold(&mut self, endpoint: &Endpoint) -> Result<(), Held> {
+        for (n, net) in endpoint.addresses.iter().enumerate() {
+            if let Err(held) = self.leases.hold(net.addr(), &endpoint.key) {
+                for earlier in &endpoint.addresses[..n] {
+                    self.leases.release(earlier.addr(), &endpoint.key);
+                }
+                return Err(held);
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, endpoint: Arc<Endpoint>) {
+        self.by_host_link.insert(endpoint.key.host_link(), endpoint.key.clone());
+        self.entries.insert(endpoint.key.clone(), Entry { endpoint, phase: Phase::Birth });
+    }
+
+    fn set_phase(&mut self, key: &EndpointKey, phase: Phase) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.phase = phase;
+        }
+    }
+
+    fn forget(&mut self, key: &EndpointKey) {
+        let Some(entry) = self.entries.remove(key) else { return };
+        self.by_host_link.remove(&key.host_link());
+        for net in &entry.endpoint.addresses {
+            self.leases.release(net.addr(), key);
+        }
+    }
+
+    fn append_or_log(&mut self, event: &Event) {
+        if let Err(error) = self.journal.append(event) {
+            tracing::error!(%error, "the ledger on disk falls behind");
+        }
+    }
+
+    /// Writes the present state anew once history outweighs it.
+    fn compact_if_long(&mut self) {
+        if !self.journal.is_long(self.entries.len()) {
+            return;
+        }
+        let pools: Vec<IpNet> = self.leases.open_pools().copied().collect();
+        let mut events: Vec<Event> = Vec::new();
+        for pool in pools {
+            events.push(Event::Open { pool });
+            events.extend(self.leases.recent_in(&pool).map(|address| Event::Released { address }));
+        }
+        for entry in self.entries.values() {
+            let key = || entry.endpoint.key.clone();
+            events.push(Event::Birth { endpoint: Box::new((*entry.endpoint).clone()) });
+            match entry.phase {
+                Phase::Birth => {}
+                Phase::Live => events.push(Event::Live { key: key() }),
+                Phase::Death => events.push(Event::Death { key: key() }),
+            }
+        }
+        if let Err(error) = self.journal.rewrite(&events, self.entries.len()) {
+            tracing::warn!(%error, "the ledger cannot be shortened; it goes on as it is");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_model::{Attachment, Availability, Labels, Mode, NetworkName, NetworkSpec, Transport};
+
+    struct Everything;
+
+    impl Availability for Everything {
+        fn attachment(&self, _: Attachment) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn transport(&self, _: Transport) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    fn network() -> Network {
+        let spec =
+            NetworkSpec { mode: Some(Mode::Routed), pools: vec!["10.1.0.0/28".to_owned()], ..NetworkSpec::default() };
+        spec.resolve(&NetworkName::parse("app").unwrap(), &Labels::new(), &Everything).unwrap()
+    }
+
+    fn key(n: u32) -> EndpointKey {
+        EndpointKey { container: format!("c{n}").parse().unwrap(), ifname: "eth0".parse().unwrap() }
+    }
+
+    fn record(key: &EndpointKey, network: &Network, chosen: &[(IpAddr, &Pool)]) -> Endpoint {
+        serde_json::from_value(serde_json::json!({
+            "key": key, "network": network.name, "namespace": "default", "name": "x",
+            "netns": {"path": "/x", "device": 1, "inode": 2}, "attachment": "routed",
+            "addresses": chosen.iter().map(|(ip, _)| IpNet::from(*ip)).collect::<Vec<_>>(),
+            "mtu": 1500, "born_s": 0,
+        }))
+        .unwrap()
+    }
+
+    fn birth(ledger: &mut Ledger, network: &Network, n: u32) -> Result<IpAddr, LedgerError> {
+        let key = key(n);
+        let born = ledger.begin_birth(&key, network, &Request::default(), |chosen| record(&key, network, chosen))?;
+        ledger.finish_birth(&key)?;
+        Ok(born.addresses[0].addr())
+    }
+
+    fn death(ledger: &mut Ledger, n: u32) {
+        ledger.begin_death(&key(n));
+        ledger.finish_death(&key(n));
+    }
+
+    fn directory(name: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("weft-ledger-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn open(path: &Path, network: &Network) -> Ledger {
+        let mut ledger = Ledger::open(path).unwrap();
+        ledger.set_pools(&network.pools.iter().map(|pool| pool.subnet).collect::<Vec<_>>());
+        ledger
+    }
+
+    #[test]
+    fn a_new_agent_finds_what_the_last_one_knew_also_the_order_of_release() {
+        let (path, network) = (directory("reopen"), network());
+        let mut ledger = open(&path, &network);
+        for n in 0..14 {
+            birth(&mut ledger, &network, n).unwrap();
+        }
+        for n in [5, 2, 9] {
+            death(&mut ledger, n);
+        }
+        drop(ledger);
+        let mut ledger = open(&path, &network);
+        assert_eq!(ledger.live().count(), 11);
+        let again: Vec<_> = (20..23).map(|n| birth(&mut ledger, &network, n).unwrap().to_string()).collect();
+        assert_eq!(again, ["10.1.0.6", "10.1.0.3", "10.1.0.10"]);
+    }
+
+    #[test]
+    fn a_rewritten_ledger_says_the_same() {
+        let (path, network) = (directory("rewrite"), network());
+        let mut ledger = open(&path, &network);
+        birth(&mut ledger, &network, 0).unwrap();
+        for n in 0..20_000 {
+            birth(&mut ledger, &network, 1 + n % 13).unwrap();
+            death(&mut ledger, 1 + n % 13);
+        }
+        let size = std::fs::metadata(path.join("ledger")).unwrap().len();
+        assert!(size < 4 << 20, "{size} bytes for one endpoint");
+        let expected = birth(&mut ledger, &network, 77).unwrap();
+        death(&mut ledger, 77);
+        drop(ledger);
+        let mut ledger = open(&path, &network);
+        assert_eq!(ledger.live().count(), 1);
+        for n in 0..12 {
+            assert_ne!(birth(&mut ledger, &network, 100 + n).unwrap(), expected, "it was released last");
+        }
+        assert_eq!(birth(&mut ledger, &network, 200).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_was_under_way_is_seen_as_such() {
+        let (path, network) = (directory("phases"), network());
+        let mut ledger = open(&path, &network);
+        let begun = key(1);
+        ledger.begin_birth(&begun, &network, &Request::default(), |chosen| record(&begun, &network, chosen)).unwrap();
+        birth(&mut ledger, &network, 2).unwrap();
+        ledger.begin_death(&key(2));
+        drop(ledger);
+        let ledger = open(&path, &network);
+        assert_eq!(ledger.get(&key(1)).map(|entry| entry.phase), Some(Phase::Birth));
+        assert_eq!(ledger.get(&key(2)).map(|entry| entry.phase), Some(Phase::Death));
+    }
+
+    #[test]
+    fn a_second_endpoint_of_the_same_interface_is_refused() {
+        let (path, network) = (directory("twice"), network());
+        let mut ledger = open(&path, &network);
+        birth(&mut ledger, &network, 1).unwrap();
+        let error = birth(&mut ledger, &network, 1).unwrap_err();
+        assert_eq!(error.to_string(), "endpoint c1@eth0 exists on network app");
+        assert_eq!(ledger.leases().held_in(&network.pools[0].subnet).count(), 1);
+    }
+
+    #[test]
+    fn a_torn_or_foreign_tail_is_cut_off_and_the_rest_is_kept() {
+        let (path, network) = (directory("torn"), network());
+        let mut ledger = open(&path, &network);
+        birth(&mut ledger, &network, 1).unwrap();
+        drop(ledger);
+        let file = path.join("ledger");
+        let whole = std::fs::read(&file).unwrap();
+        for tail in [&b"0bad"[..], b"deadbeef {\"gone\":{}}\n", &[0xff, 0, 0x80, b'\n']] {
+            std::fs::write(&file, [&whole, tail].concat()).unwrap();
+            let mut ledger = open(&path, &network);
+            assert_eq!(ledger.live().count(), 1);
+            birth(&mut ledger, &network, 2).unwrap();
+            drop(ledger);
+            assert_eq!(open(&path, &network).live().count(), 2, "what was written behind the cut is read");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The routes of the API, each a few lines over the parts of the [`Node`].
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use weft_api::{
+    API_VERSION, Applied, Availability, CniError, CniRequest, EndpointObject, ErrorReply, IpamCheck, Lease, List,
+    NetworkObject, NodeObject, Status, Version, openapi,
+};
+use weft_model::{Attachment, Availability as _, NetworkName, Transport};
+
+use crate::attachment::Built;
+use crate::describe::{self, Reference};
+use crate::faces::cni;
+use crate::networks::{Create, NetworksError};
+use crate::node::Node;
+use crate::shell::connection::Descriptors;
+use crate::shell::workers::Overloaded;
+use crate::{check, shell};
+
+/// Largest request, in bytes: a hundred networks at once, or a CNI configuration of 1 MiB with every byte escaped.
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Endpoints named in a refusal.
+const USERS_SHOWN: usize = 5;
+
+type Shared = State<Arc<Node>>;
+
+/// The router of every route in [`weft_api::ROUTES`].
+pub fn router(node: Arc<Node>) -> Router {
+    Router::new()
+        .route("/v1/version", get(version))
+        .route("/v1/status", get(status))
+        .route("/v1/openapi.json", get(|| async { Json(openapi()) }))
+        .route("/v1/networks", get(networks).post(create_network))
+        .route("/v1/networks/{name}", get(network).delete(delete_network))
+        .route("/v1/apply", post(apply))
+        .route("/v1/endpoints", get(endpoints))
+        .route("/v1/nodes", get(nodes))
+        .route("/v1/ipam/leases", get(leases))
+        .route("/v1/ipam/check", get(ipam_check))
+        .route("/v1/cni", post(cni))
+        .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "no such route: see /v1/openapi.json") })
+        .method_not_allowed_fallback(|| async {
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "the route has no such method: see /v1/openapi.json")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(node)
+}
+
+/// Anything but success.
+struct Refusal {
+    status: StatusCode,
+    errors: Vec<String>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, errors: vec![error.into()] }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(ErrorReply { errors: self.errors })).into_response()
+    }
+}
+
+impl From<NetworksError> for Refusal {
+    fn from(error: NetworksError) -> Self {
+        let status = match &error {
+            NetworksError::Kind { .. } | NetworksError::Name(_) | NetworksError::Invalid(_) => StatusCode::BAD_REQUEST,
+            NetworksError::Absent(_) => StatusCode::NOT_FOUND,
+            NetworksError::Overlap { .. }
+            | NetworksError::Routed { .. }
+            | NetworksError::NoSubnet { .. }
+            | NetworksError::Exists(_)
+            | NetworksError::InUse { .. } => StatusCode::CONFLICT,
+            NetworksError::Commit(_) | NetworksError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        match error {
+            NetworksError::Invalid(fields) => {
+                Self { status, errors: fields.0.iter().map(ToString::to_string).collect() }
+            }
+            other => Self::new(status, other.to_string()),
+        }
+    }
+}
+
+impl From<Overloaded> for Refusal {
+    fn from(error: Overloaded) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+type Answer<T> = Result<Json<T>, Refusal>;
+
+/// Decodes a body, with the path of the field at fault.
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        Refusal::new(StatusCode::BAD_REQUEST, format!("{path}: {}", error.inner()))
+    })
+}
+
+async fn version() -> Json<Version> {
+    Json(Version { version: env!("CARGO_PKG_VERSION").to_owned(), api: API_VERSION.to_owned() })
+}
+
+async fn status(State(node): Shared) -> Json<Status> {
+    let report = node.reconciler.report();
+    let networks = node.networks.all().len();
+    let endpoints = node.attacher.ledger().live().count();
+    let config = &node.config;
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: node.name.clone(),
+        pid: std::process::id(),
+        resident_bytes: shell::resident_bytes(),
+        socket: config.socket.display().to_string(),
+        run_dir: config.run_dir.display().to_string(),
+        state_dir: config.state_dir.display().to_string(),
+        uplink: report.facts.uplink.map(|uplink| uplink.name),
+        networks,
+        endpoints,
+        features: features(),
+        settings: report.settings.into_values().collect(),
+        conditions: report.conditions,
+    })
+}
+
+fn features() -> Vec<Availability> {
+    let row = |feature: &str, name: &str, served: Result<(), String>| Availability {
+        feature: feature.to_owned(),
+        name: name.to_owned(),
+        available: served.is_ok(),
+        reason: served.err().unwrap_or_default(),
+    };
+    let attachments = Attachment::ALL.iter().map(|a| row("attachment", a.word(), Built.attachment(*a)));
+    let transports = Transport::ALL.iter().filter(|t| **t != Transport::None);
+    attachments.chain(transports.map(|t| row("transport", t.word(), Built.transport(*t)))).collect()
+}
+
+async fn networks(State(node): Shared) -> Json<List<NetworkObject>> {
+    Json(List { items: described(&node, |_| true) })
+}
+
+async fn network(State(node): Shared, Path(name): Path<String>) -> Answer<NetworkObject> {
+    let found = described(&node, |object| object.metadata.name == name).pop();
+    found.map(Json).ok_or_else(|| NetworksError::Absent(name).into())
+}
+
+fn described(node: &Node, wanted: impl Fn(&NetworkObject) -> bool) -> Vec<NetworkObject> {
+    let report = node.reconciler.report();
+    let objects = node.networks.objects().into_iter().filter(wanted);
+    let ledger = node.attacher.ledger();
+    let describe = |object: NetworkObject| {
+        let network = node.networks.get(&object.metadata.name)?;
+        Some(describe::network(object, &network, &ledger, &report.facts, &report.conditions))
+    };
+    objects.filter_map(describe).collect()
+}
+
+async fn create_network(State(node): Shared, body: Bytes) -> Answer<NetworkObject> {
+    let object: NetworkObject = decode(&body)?;
+    let name = object.metadata.name.clone();
+    commit(&node, vec![object], Create::New).await?;
+    network(State(node), Path(name)).await
+}
+
+async fn apply(State(node): Shared, body: Bytes) -> Answer<List<Applied>> {
+    let list: List<NetworkObject> = decode(&body)?;
+    let actions = commit(&node, list.items, Create::OrChange).await?;
+    let applied = |(name, action): (NetworkName, _)| Applied { kind: "Network".to_owned(), name: name.into(), action };
+    Ok(Json(List { items: actions.into_iter().map(applied).collect() }))
+}
+
+/// Writes networks down and waits for the kernel to follow.
+async fn commit(
+    node: &Arc<Node>,
+    objects: Vec<NetworkObject>,
+    create: Create,
+) -> Result<Vec<(NetworkName, weft_api::ApplyAction)>, Refusal> {
+    let shared = Arc::clone(node);
+    let written = node.workers.call(move |netlink| {
+        let around = shell::surroundings(netlink).map_err(|e| refuse_kernel(&e))?;
+        shared.networks.apply(objects, create, &around).map_err(Refusal::from)
+    });
+    let actions = written.await??;
+    node.reconciler.settle().await;
+    Ok(actions)
+}
+
+fn refuse_kernel(error: &weft_kernel::KernelError) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+}
+
+async fn delete_network(State(node): Shared, Path(name): Path<String>) -> Answer<NetworkObject> {
+    let shared = Arc::clone(&node);
+    let deleted = node.workers.call(move |_| {
+        let users = |network: &NetworkName| users(&shared, network);
+        shared.networks.delete(&name, users)
+    });
+    let object = deleted.await??;
+    node.reconciler.settle().await;
+    Ok(Json(object))
+}
+
+/// Some of the endpoints on a network, in whatever phase.
+fn users(node: &Node, network: &NetworkName) -> String {
+    let ledger = node.attacher.ledger();
+    let users: Vec<String> = ledger
+        .entries()
+        .map(|entry| &entry.endpoint)
+        .filter(|endpoint| endpoint.network == *network)
+        .map(|endpoint| format!("{}@{}", endpoint.title(), endpoint.key.ifname))
+        .collect();
+    let more = users.len().saturating_sub(USERS_SHOWN);
+    let shown = users.into_iter().take(USERS_SHOWN).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Selection {
+    #[serde(rename = "match")]
+    reference: Option<String>,
+    network: Option<String>,
+}
+
+async fn endpoints(State(node): Shared, Query(wanted): Query<Selection>) -> Answer<List<EndpointObject>> {
+    let reference = wanted.reference.as_deref().map(Reference::parse);
+    let ledger = node.attacher.ledger();
+    let chosen = ledger.live().filter(|endpoint| {
+        wanted.network.as_deref().is_none_or(|network| endpoint.network.as_str() == network)
+            && reference.as_ref().is_none_or(|reference| reference.matches(endpoint))
+    });
+    let mut items: Vec<_> = chosen.map(|endpoint| describe::endpoint(endpoint)).collect();
+    items.sort_by(|a, b| {
+        let key =
+            |e: &EndpointObject| (e.metadata.namespace.clone(), e.metadata.name.clone(), e.spec.interface.clone());
+        key(a).cmp(&key(b))
+    });
+    Ok(Json(List { items }))
+}
+
+async fn nodes(State(node): Shared) -> Json<List<NodeObject>> {
+    let facts = node.reconciler.report().facts;
+    let own = describe::node(&node.name, &node.attacher.ledger(), &facts);
+    Json(List { items: vec![own] })
+}
+
+async fn leases(State(node): Shared, Query(wanted): Query<Selection>) -> Answer<List<Lease>> {
+    if let Some(name) = wanted.network.as_ref().filter(|name| node.networks.get(name).is_none()) {
+        return Err(NetworksError::Absent(name.clone()).into());
+    }
+    let ledger = node.attacher.ledger();
+    let on_network = |name: &NetworkName| wanted.network.as_deref().is_none_or(|wanted| wanted == name.as_str());
+    let holders = ledger.entries().map(|entry| &entry.endpoint).filter(|endpoint| on_network(&endpoint.network));
+    let mut held: Vec<_> = holders
+        .flat_map(|endpoint| endpoint.addresses.iter().map(|net| net.addr()).zip(describe::leases(endpoint)))
+        .collect();
+    held.sort_by_key(|(address, _)| *address);
+    Ok(Json(List { items: held.into_iter().map(|(_, lease)| lease).collect() }))
+}
+
+async fn ipam_check(State(node): Shared) -> Answer<IpamCheck> {
+    let shared = Arc::clone(&node);
+    let checked = node.workers.call(move |netlink| check::all(&shared.attacher, netlink)).await?;
+    checked.map(Json).map_err(|error| refuse_kernel(&error))
+}
+
+async fn cni(State(node): Shared, Extension(passed): Extension<Descriptors>, body: Bytes) -> Response {
+    let request: CniRequest = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(error) => return cni_refusal(cni_error(6, format!("the shim's request cannot be read: {error}"))),
+    };
+    let shared = Arc::clone(&node);
+    let span = tracing::info_span!("cni", command = request.command, container = request.container_id);
+    let answered = node.workers.call(move |netlink| {
+        let _in_span = span.enter();
+        let answer = cni::answer(&shared, netlink, &request, passed.take());
+        match &answer {
+            Ok(_) => tracing::info!(ifname = request.ifname, "done"),
+            Err(error) => tracing::warn!(ifname = request.ifname, code = error.code, error = error.msg, "refused"),
+        }
+        answer
+    });
+    match answered.await {
+        Ok(Ok(Some(result))) => Json(result).into_response(),
+        Ok(Ok(None)) => StatusCode::OK.into_response(),
+        Ok(Err(error)) => cni_refusal(error),
+        Err(overloaded) => cni_refusal(cni_error(11, overloaded.to_string())),
+    }
+}
+
+fn cni_error(code: u32, msg: String) -> CniError {
+    let cni_version = cni::VERSIONS.last().copied().unwrap_or_default().to_owned();
+    CniError { cni_version, code, msg, details: String::new() }
+}
+
+fn cni_refusal(error: CniError) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, Json(error)).into_response()
+}

@@ -1,0 +1,49 @@
+//! Threads, sockets and clocks: everything that waits.
+
+pub mod connection;
+pub mod lock;
+pub mod reaper;
+pub mod reconciler;
+pub mod server;
+pub mod watch;
+pub mod workers;
+
+use ipnet::{IpNet, Ipv6Net};
+use weft_kernel::{KernelError, Netlink, route};
+use weft_model::fnv64;
+
+use crate::networks::Surroundings;
+
+/// What this host is told apart by: systemd's machine id, else its name.
+fn machine_id() -> String {
+    let read = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    if read.trim().is_empty() { host_name() } else { read.trim().to_owned() }
+}
+
+/// The host's name.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Where this agent's link numbers begin: its process id differs from its predecessor's.
+pub fn index_seed() -> u32 {
+    std::process::id().wrapping_mul(4096)
+}
+
+/// Resident memory, in bytes (proc(5), statm).
+pub fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
+
+/// What new pools must keep clear of: the host's own routes, and the /48 that IPv6 pools are picked from (RFC 4193, with
+/// the machine's id in place of a random number).
+pub fn surroundings(netlink: &mut Netlink) -> Result<Surroundings, KernelError> {
+    let routes = route::list(netlink)?;
+    let foreign = routes.into_iter().filter(|route| route.protocol != route::PROTOCOL && route.to.prefix_len() > 0);
+    let routes: Vec<IpNet> = foreign.map(|route| route.to).collect();
+    let [a, b, c, d, e, ..] = fnv64(&["site", &machine_id()]).to_be_bytes();
+    let site = Ipv6Net::new_assert(std::net::Ipv6Addr::from([0xfd, a, b, c, d, e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 48);
+    Ok(Surroundings { routes, site })
+}

@@ -1,0 +1,379 @@
+//! The thread that makes true what the node must be: noted cheaply, flushed late, tried again when it failed.
+//!
+//! ```text
+//!   api ───────┐ note
+//!   watch ─────┼──────► (gathered) ──► snapshot ─► facts ─► graph::plan ─► apply::* ─► report
+//!   every 60 s ┘                                              ▲
+//!                                      networks, ledger ──────┘
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use weft_api::Condition;
+use weft_kernel::nft::Nft;
+use weft_kernel::route::{self, Hop, PROTOCOL};
+use weft_kernel::{KernelError, Netlink, Snapshot, link, neighbour, uplink};
+use weft_model::{Endpoint, IfName};
+use weft_netns::Netns;
+use weft_reconcile::{Backoff, Delta, Target, reconcile};
+
+use crate::apply::bridges::Bridges;
+use crate::apply::endpoints::{EndpointError, Endpoints};
+use crate::apply::forward::{self, Accepts};
+use crate::apply::pools::Pools;
+use crate::apply::settings::{Changed, Settings};
+use crate::apply::table::OwnTable;
+use crate::attach::{Attacher, is_same};
+use crate::attachment;
+use crate::graph::{self, HostFacts, Uplink};
+use crate::ledger::Phase;
+use crate::networks::Networks;
+use crate::shell::reaper::Reaper;
+
+/// How long notes are gathered that nobody waits for.
+const GATHER: Duration = Duration::from_millis(200);
+/// A round happens at least this often, in case something changed without news.
+const ROUND_MAX: Duration = Duration::from_secs(60);
+/// Endpoints without a link have nothing that vanishes with their namespace: it is looked for.
+const LOOK: Duration = Duration::from_secs(2);
+/// Notes that may wait; one more is the same as those.
+const NOTES_MAX: usize = 64;
+
+/// What the last round found and left.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The host as it was.
+    pub facts: HostFacts,
+    /// Settings that weft changed.
+    pub settings: Changed,
+    /// What failed, and what else is to be known.
+    pub conditions: Vec<Condition>,
+}
+
+type Waiter = tokio::sync::oneshot::Sender<Report>;
+
+/// Tells the thread that something changed.
+#[derive(Clone)]
+pub struct Reconciler {
+    notes: SyncSender<Option<Waiter>>,
+    report: Arc<RwLock<Report>>,
+}
+
+impl Reconciler {
+    /// Something changed; nobody waits.
+    pub fn note(&self) {
+        let _ = self.notes.try_send(None);
+    }
+
+    /// Something changed; returns when the kernel has followed, or could not.
+    pub async fn settle(&self) -> Report {
+        let (waiter, done) = tokio::sync::oneshot::channel();
+        let notes = self.notes.clone();
+        let sent = tokio::task::spawn_blocking(move || notes.send(Some(waiter))).await;
+        match sent {
+            Ok(Ok(())) => done.await.unwrap_or_else(|_| self.report()),
+            _ => self.report(),
+        }
+    }
+
+    /// What the last round found.
+    pub fn report(&self) -> Report {
+        self.report.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+/// Everything that a round works with.
+pub struct Round {
+    netlink: Netlink,
+    nft: Nft,
+    networks: Arc<Networks>,
+    attacher: Arc<Attacher>,
+    reaper: Reaper,
+    uplink: Option<String>,
+    report: Arc<RwLock<Report>>,
+}
+
+impl Round {
+    /// For the host of the calling thread's namespace; `uplink` names the link to the outside, if it is not to be found.
+    pub fn new(
+        networks: Arc<Networks>,
+        attacher: Arc<Attacher>,
+        reaper: Reaper,
+        uplink: Option<String>,
+    ) -> anyhow::Result<Self> {
+        let (netlink, nft) = (Netlink::open()?, Nft::open()?);
+        Ok(Self { netlink, nft, networks, attacher, reaper, uplink, report: Arc::default() })
+    }
+
+    /// Finishes what an earlier agent began, and has a first round. Before this, no request may be served.
+    pub fn adopt(&mut self) {
+        self.attacher.ledger().set_pools(&self.pools());
+        self.bury(|phase| phase != Phase::Live);
+        self.run();
+    }
+
+    /// Starts the thread.
+    pub fn start(self) -> std::io::Result<Reconciler> {
+        let (notes, noted) = sync_channel(NOTES_MAX);
+        let reconciler = Reconciler { notes, report: Arc::clone(&self.report) };
+        std::thread::Builder::new().name("reconciler".to_owned()).spawn(move || follow(self, &noted))?;
+        Ok(reconciler)
+    }
+
+    /// One round. True if everything is as it must be.
+    fn run(&mut self) -> bool {
+        let mut findings = Findings::default();
+        let snapshot = findings.take("links, addresses and routes", Snapshot::read(&mut self.netlink));
+        if let Some(snapshot) = snapshot {
+            let facts = self.facts(&snapshot);
+            self.make_node(&snapshot, &facts, &mut findings);
+            self.make_endpoints(&mut findings);
+            self.publish(|report| report.facts = facts);
+        }
+        self.bury(|phase| phase == Phase::Death);
+        self.bury_linkless();
+        let settled = findings.0.is_empty();
+        self.publish(|report| report.conditions = findings.conditions());
+        settled
+    }
+
+    fn pools(&self) -> Vec<ipnet::IpNet> {
+        self.networks.all().values().flat_map(|network| &network.pools).map(|pool| pool.subnet).collect()
+    }
+
+    fn facts(&self, snapshot: &Snapshot) -> HostFacts {
+        let uplink = uplink::choose(snapshot, self.uplink.as_deref());
+        let advertised = snapshot.routes.iter().filter(|route| route.protocol == route::PROTOCOL_RA);
+        let advertised = advertised.filter_map(|route| match route.hop {
+            Hop::Via(_, index) | Hop::Link(index) => snapshot.link(index).map(|link| link.name.clone()),
+            Hop::Unreachable => None,
+        });
+        HostFacts {
+            uplink: uplink.map(|link| Uplink {
+                name: link.name.clone(),
+                mtu: link.mtu,
+                mac: link.mac,
+                addresses: uplink::addresses(snapshot, link),
+            }),
+            advertised: advertised.collect(),
+        }
+    }
+
+    /// Everything but endpoints, referenced things first.
+    fn make_node(&mut self, snapshot: &Snapshot, facts: &HostFacts, findings: &mut Findings) {
+        let networks = self.networks.all();
+        let plan = graph::plan(&networks, facts);
+        let pools: Vec<_> = plan.pools.iter().copied().collect();
+        self.attacher.ledger().set_pools(&pools);
+
+        let mut changed = self.report().settings;
+        // One by one: their order matters.
+        for setting in &plan.settings {
+            let mut target = Settings { name: &setting.name, changed: &mut changed };
+            let desired = BTreeMap::from([(setting.name.clone(), setting.clone())]);
+            findings.round(&mut target, &desired);
+        }
+        self.publish(|report| report.settings = changed);
+
+        let indexes = self.attacher.indexes();
+        findings.round(&mut Bridges { netlink: &mut self.netlink, snapshot, indexes }, &plan.bridges);
+        let pools = plan.pools.iter().map(|pool| (*pool, ())).collect();
+        findings.round(&mut Pools { netlink: &mut self.netlink, snapshot }, &pools);
+        let table = plan.table.map(|table| ((), table)).into_iter().collect();
+        findings.round(&mut OwnTable { nft: &mut self.nft }, &table);
+        let chains = if networks.is_empty() {
+            Some(Vec::new())
+        } else {
+            findings.take("foreign forward chains", self.nft.forward_chains())
+        };
+        if let Some(chains) = chains {
+            findings.round(&mut Accepts { nft: &mut self.nft }, &forward::desired(&chains));
+        }
+    }
+
+    /// Endpoints whose host side drifted are mended, those whose link vanished are buried, leftovers are deleted. The
+    /// kernel is read before the ledger: a record is written before its link is made, so a link without one is a leftover.
+    fn make_endpoints(&mut self, findings: &mut Findings) {
+        let Some(snapshot) = findings.take("links", Snapshot::read(&mut self.netlink)) else { return };
+        let desired = self.linked_endpoints();
+        let known: BTreeSet<IfName> = self.attacher.ledger().entries().map(|e| e.endpoint.key.host_link()).collect();
+        let attacher = Arc::clone(&self.attacher);
+        let indexes = attacher.indexes();
+        let mut target = Endpoints { netlink: &mut self.netlink, indexes, snapshot: &snapshot, netns: None };
+        let Some(actual) = findings.take("links", target.read_back()) else { return };
+        let delta = Delta::between(&desired, &actual, |key, wanted, found| target.is_settled(key, wanted, found));
+        for host in delta.delete.iter().filter(|host| !known.contains(*host)) {
+            findings.take(host, target.delete(host));
+        }
+        for host in &delta.update {
+            let Some(endpoint) = desired.get(host) else { continue };
+            let mended = attacher.alone(&endpoint.key, |entry| match entry {
+                Some(entry) if Arc::ptr_eq(&entry.endpoint, endpoint) => target.update(host, endpoint),
+                _ => Ok(()),
+            });
+            match mended {
+                Ok(Err(EndpointError::LinkGone(_))) => {
+                    let buried = attacher.detach_if_gone(target.netlink, endpoint);
+                    log_buried(endpoint, &buried);
+                    findings.take(host, buried);
+                }
+                Ok(other) => drop(findings.take(host, other)),
+                Err(error) => drop(findings.take::<(), _>(host, Err(error))),
+            }
+        }
+        findings.take("routes and neighbours", self.sweep_addresses(&snapshot));
+    }
+
+    /// Routes and neighbours of addresses that nobody holds. The ledger is kept meanwhile, so that nobody comes to hold
+    /// one.
+    fn sweep_addresses(&mut self, snapshot: &Snapshot) -> Result<(), KernelError> {
+        let ledger = self.attacher.ledger();
+        let is_free = |ip| ledger.leases().holder(ip).is_none();
+        let mut requests = Vec::new();
+        for route in snapshot.routes.iter().filter(|route| route.protocol == PROTOCOL) {
+            if route.hop != Hop::Unreachable && is_free(route.to.addr()) {
+                requests.push(route::delete(route.to, route.hop));
+            }
+        }
+        let is_ours = |index| snapshot.link(index).is_some_and(link::Link::is_ours);
+        for neighbour in snapshot.neighbours.iter().filter(|neighbour| is_ours(neighbour.index)) {
+            if is_free(neighbour.ip) {
+                requests.push(neighbour::delete(*neighbour));
+            }
+        }
+        let refusals = self.netlink.run_each(&requests)?;
+        refusals.into_iter().find(|error| !error.is_absent()).map_or(Ok(()), Err)
+    }
+
+    fn linked_endpoints(&self) -> BTreeMap<IfName, Arc<Endpoint>> {
+        let ledger = self.attacher.ledger();
+        let linked = ledger.live().filter(|endpoint| attachment::has_link(endpoint));
+        linked.map(|endpoint| (endpoint.key.host_link(), Arc::clone(endpoint))).collect()
+    }
+
+    /// Endpoints in such a phase are taken down: their birth or death was cut short.
+    fn bury(&mut self, wanted: impl Fn(Phase) -> bool) {
+        let entries: Vec<_> = self.attacher.ledger().entries().filter(|entry| wanted(entry.phase)).cloned().collect();
+        for entry in entries {
+            let endpoint = &entry.endpoint;
+            let netns = Netns::open(&endpoint.netns.path).ok().filter(|netns| is_same(&endpoint.netns, netns.id()));
+            let buried = self.attacher.detach(&mut self.netlink, &endpoint.key, netns.as_ref());
+            log_buried(endpoint, &buried.map(|()| true));
+        }
+        self.reaper.note();
+    }
+
+    /// Endpoints without a link whose namespace is gone.
+    fn bury_linkless(&mut self) {
+        let linkless: Vec<_> = {
+            let ledger = self.attacher.ledger();
+            ledger.live().filter(|endpoint| !attachment::has_link(endpoint)).cloned().collect()
+        };
+        for endpoint in linkless {
+            let alive = match Netns::open(&endpoint.netns.path) {
+                Ok(netns) => is_same(&endpoint.netns, netns.id()),
+                Err(error) => !error.is_gone(),
+            };
+            if !alive {
+                let buried = self.attacher.detach_if_gone(&mut self.netlink, &endpoint);
+                log_buried(&endpoint, &buried);
+            }
+        }
+    }
+
+    fn report(&self) -> Report {
+        self.report.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Report)) {
+        change(&mut self.report.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+fn log_buried<E: Display>(endpoint: &Endpoint, buried: &Result<bool, E>) {
+    match buried {
+        Ok(true) => tracing::info!(endpoint = %endpoint.key, "took down an endpoint that was dead"),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(endpoint = %endpoint.key, %error, "a dead endpoint is not taken down yet"),
+    }
+}
+
+fn follow(mut round: Round, noted: &Receiver<Option<Waiter>>) {
+    let mut backoff = Backoff::default();
+    let mut next = Instant::now() + ROUND_MAX;
+    loop {
+        let wait = next.saturating_duration_since(Instant::now()).min(LOOK);
+        let mut waiters = Vec::new();
+        match noted.recv_timeout(wait) {
+            Ok(note) => {
+                waiters.extend(note);
+                gather(noted, &mut waiters);
+            }
+            Err(RecvTimeoutError::Timeout) if Instant::now() < next => {
+                round.bury_linkless();
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if round.run() {
+            backoff.succeed();
+            next = Instant::now() + ROUND_MAX;
+        } else {
+            next = Instant::now() + backoff.fail();
+        }
+        for waiter in waiters {
+            let _ = waiter.send(round.report());
+        }
+    }
+}
+
+/// Takes further notes along. Somebody who waits ends the gathering.
+fn gather(noted: &Receiver<Option<Waiter>>, waiters: &mut Vec<Waiter>) {
+    let until = Instant::now() + GATHER;
+    while waiters.is_empty() {
+        match noted.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(note) => waiters.extend(note),
+            Err(_) => return,
+        }
+    }
+}
+
+/// What went wrong in a round.
+#[derive(Default)]
+struct Findings(Vec<String>);
+
+impl Findings {
+    fn take<T, E: Display>(&mut self, what: impl Display, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.add(&what, &error)).ok()
+    }
+
+    fn round<T>(&mut self, target: &mut T, desired: &BTreeMap<T::Key, T::Desired>)
+    where
+        T: Target,
+        T::Key: std::fmt::Debug,
+        T::Error: Display,
+    {
+        match reconcile(target, desired) {
+            Ok(outcome) => outcome.failed.iter().for_each(|(key, error)| self.add(&format_args!("{key:?}"), error)),
+            Err(error) => self.add(&"reading back", &error),
+        }
+    }
+
+    fn add(&mut self, what: &dyn Display, error: &dyn Display) {
+        tracing::warn!(object = %what, %error, "the kernel is not as it must be");
+        self.0.push(format!("{what}: {error}"));
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        let kind = "KernelSettled".to_owned();
+        if self.0.is_empty() {
+            return vec![Condition { kind, status: "True".to_owned(), message: String::new() }];
+        }
+        vec![Condition { kind, status: "False".to_owned(), message: self.0.join("; ") }]
+    }
+}
