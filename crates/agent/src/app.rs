@@ -12,7 +12,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use weft_netns::Netns;
 use weft_store::{Embedded, Store};
 
-use crate::apply::Indexes;
 use crate::attach::Attacher;
 use crate::config::{Config, Flags};
 use crate::ledger::Ledger;
@@ -50,7 +49,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let networks = Arc::new(Networks::open(store)?);
     let ledger = Ledger::open(&config.run_dir)?;
     let host = Netns::current()?.id();
-    let attacher = Arc::new(Attacher::new(ledger, Indexes::new(shell::index_seed()), host));
+    let attacher = Arc::new(Attacher::new(ledger, host));
     let reaper = Reaper::start()?;
     let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), reaper.clone(), config.uplink())?;
     round.adopt();

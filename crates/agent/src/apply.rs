@@ -15,13 +15,15 @@ const INDEX_FIRST: u32 = 1 << 20;
 const INDEX_SPAN: u32 = 1 << 28;
 
 /// Numbers for new links. The kernel refuses one that is taken, and then the next is tried.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Indexes(AtomicU32);
 
 impl Indexes {
-    /// Begins somewhere that follows from `seed`, so that an agent seldom tries what its predecessor gave.
-    pub fn new(seed: u32) -> Self {
-        Self(AtomicU32::new(seed))
+    /// Goes on behind `index`, which an earlier agent gave.
+    pub fn skip(&self, index: u32) {
+        if Self::is_ours(index) {
+            self.0.fetch_max(index - INDEX_FIRST + 1, Ordering::Relaxed);
+        }
     }
 
     /// Whether a link of this number is one of weft's.

@@ -105,8 +105,8 @@ pub struct Attacher {
 
 impl Attacher {
     /// For the host whose namespace is `host`.
-    pub fn new(ledger: Ledger, indexes: Indexes, host: NetnsId) -> Self {
-        Self { ledger: Mutex::new(ledger), locks: Locks::default(), indexes, host }
+    pub fn new(ledger: Ledger, host: NetnsId) -> Self {
+        Self { ledger: Mutex::new(ledger), locks: Locks::default(), indexes: Indexes::default(), host }
     }
 
     /// The ledger; hold it for moments only.

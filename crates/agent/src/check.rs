@@ -84,7 +84,7 @@ fn host_side(netlink: &mut Netlink, endpoint: &Arc<Endpoint>, snapshot: &Snapsho
     let Some(link) = snapshot.links.get(host.as_str()) else {
         return vec![format!("its link {host} is gone from the host")];
     };
-    let indexes = crate::apply::Indexes::new(0);
+    let indexes = crate::apply::Indexes::default();
     let target = Endpoints { netlink, indexes: &indexes, snapshot, netns: None };
     if target.is_settled(&host, endpoint, &link.index) {
         Vec::new()

@@ -25,11 +25,6 @@ pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Where this agent's link numbers begin: its process id differs from its predecessor's.
-pub fn index_seed() -> u32 {
-    std::process::id().wrapping_mul(4096)
-}
-
 /// Resident memory, in bytes (proc(5), statm).
 pub fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

@@ -111,6 +111,9 @@ impl Round {
 
     /// Finishes what an earlier agent began, and has a first round. Before this, no request may be served.
     pub fn adopt(&mut self) {
+        if let Ok(links) = link::list(&mut self.netlink) {
+            links.iter().for_each(|link| self.attacher.indexes().skip(link.index));
+        }
         self.attacher.ledger().set_pools(&self.pools());
         self.bury(|phase| phase != Phase::Live);
         self.run();
