@@ -1,2 +1,30 @@
-//! main
-fn main() {}
+//! The command `weft`: the verbs over the agent's API.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser};
+use weft_cli::Global;
+
+/// Networks for containers
+#[derive(Debug, Parser)]
+#[command(name = "weft", version)]
+struct Weft {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Every verb, whatever it needs to do its work.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    #[command(flatten)]
+    Agent(weft_cli::Verb),
+}
+
+fn main() -> ExitCode {
+    let Weft { global, verb } = Weft::parse();
+    weft_cli::run(&global, Weft::command(), |session| match verb {
+        Verb::Agent(verb) => verb.run(session),
+    })
+}

@@ -1,6 +1,6 @@
 //! One line of a table per object: the same columns on every screen.
 
-use crate::object::{EndpointObject, NetworkObject, NodeObject};
+use crate::object::{Condition, EndpointObject, NetworkObject, NodeObject, PoolStatus};
 use crate::report::{Applied, Availability, Finding, Lease, Setting};
 
 /// Something that is shown as a row.
@@ -117,5 +117,22 @@ impl Row for Setting {
 
     fn cells(&self) -> Vec<String> {
         vec![self.name.clone(), self.was.clone(), self.now.clone(), self.why.clone()]
+    }
+}
+
+impl Row for PoolStatus {
+    const HEADER: &'static [&'static str] = &["SUBNET", "GATEWAY", "HELD", "CAPACITY"];
+
+    fn cells(&self) -> Vec<String> {
+        let gateway = or_dash(self.gateway.as_deref());
+        vec![self.subnet.clone(), gateway, self.held.to_string(), self.capacity.to_string()]
+    }
+}
+
+impl Row for Condition {
+    const HEADER: &'static [&'static str] = &["TYPE", "STATUS", "MESSAGE"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.kind.clone(), self.status.clone(), or_dash(Some(&self.message))]
     }
 }

@@ -244,8 +244,6 @@ pub fn repairs(plan: &LinkPlan, actual: &Snapshot) -> Option<Vec<Request>> {
 pub struct Remains<'a> {
     /// The host's end.
     pub host: &'a IfName,
-    /// The container's end.
-    pub inside: &'a IfName,
     /// On a bridge: its number, and the container as its neighbour. What hangs on the host's end goes with it.
     pub on_bridge: Vec<Neighbour>,
 }
@@ -254,9 +252,6 @@ pub struct Remains<'a> {
 /// The links themselves wait for [`reap`], unless the container's namespace is out of reach: then the host's end is
 /// deleted at once, which takes the other with it.
 pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: &Remains<'_>) -> Result<(), KernelError> {
-    if let Some(netns) = netns {
-        bury_inside(netns, remains.inside)?;
-    }
     let mut requests = Vec::new();
     for neighbour in &remains.on_bridge {
         requests.push(route::delete(IpNet::from(neighbour.ip), Hop::Link(neighbour.index)));
@@ -264,20 +259,25 @@ pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: &Remains<'_>) 
     }
     if let Some(found) = link::find(host, remains.host.as_str())? {
         match netns {
-            Some(_) => requests.extend(link::bury(found.index, &found.name)),
+            Some(netns) => {
+                bury_inside(netns, found.index)?;
+                requests.extend(link::bury(found.index, &found.name));
+            }
             None => requests.push(link::delete(found.index, &found.name)),
         }
     }
     first_serious(host.run_each(&requests)?)
 }
 
-/// Buries the container's end; a link of that name that is not weft's stays.
-fn bury_inside(netns: &Netns, name: &IfName) -> Result<(), KernelError> {
-    let refused = |e: NetnsError| KernelError::new("enter namespace of", format!("{name}: {e}"), Errno::NODEV);
+/// Buries the container's end, by whatever name the container knows it now. Both ends were given the same number, so no
+/// other interface, of weft's or not, is taken for it.
+fn bury_inside(netns: &Netns, index: u32) -> Result<(), KernelError> {
+    let refused =
+        |e: NetnsError| KernelError::new("enter", format!("the namespace of link {index}: {e}"), Errno::NODEV);
     let mut inside = netns.within(Netlink::open).map_err(refused)??;
-    match link::find(&mut inside, name.as_str())? {
+    match link::find_index(&mut inside, index)? {
         Some(found) if found.group == link::GROUP_LIVE => {
-            first_serious(inside.run_each(&link::bury(found.index, &found.name))?)
+            first_serious(inside.run_each(&link::bury(index, &found.name))?)
         }
         _ => Ok(()),
     }

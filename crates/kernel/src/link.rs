@@ -112,9 +112,20 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<Link>, KernelError> {
 pub fn find(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, KernelError> {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    get(netlink, message, name)
+}
+
+/// The link numbered `index`, if there is one.
+pub fn find_index(netlink: &mut Netlink, index: u32) -> Result<Option<Link>, KernelError> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    get(netlink, message, &index.to_string())
+}
+
+fn get(netlink: &mut Netlink, mut message: LinkMessage, what: &str) -> Result<Option<Link>, KernelError> {
     message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     let found = netlink.get(RouteNetlinkMessage::GetLink(message)).map_err(|mut error| {
-        error.subject.object = format!("link {name}");
+        error.subject.object = format!("link {what}");
         error
     })?;
     Ok(found.as_ref().and_then(link_of))

@@ -214,13 +214,15 @@ fn death_gives_the_names_free_at_once_and_the_reaper_deletes() {
     let mut world = World::new();
     let a = Netns::create().unwrap();
     let plan = routed(11);
-    let remains = Remains { host: &plan.host, inside: &plan.inside, on_bridge: Vec::new() };
+    let remains = Remains { host: &plan.host, on_bridge: Vec::new() };
     for _ in 0..3 {
         world.create(&a, &plan).unwrap();
+        let rename = || std::process::Command::new("ip").args(["link", "set", "eth0", "name", "lan0"]).status();
+        assert!(a.run(rename).unwrap().unwrap().success());
         endpoint::delete(&mut world.netlink, Some(&a), &remains).unwrap();
         endpoint::delete(&mut world.netlink, Some(&a), &remains).unwrap();
         let mut inside = a.run(Netlink::open).unwrap().unwrap();
-        assert!(link::find(&mut inside, "eth0").unwrap().is_none());
+        assert!(link::find(&mut inside, "lan0").unwrap().is_none(), "also by the name the container gave it");
     }
     let dead = link::list(&mut world.netlink).unwrap().into_iter().filter(|l| l.group == GROUP_DEAD).count();
     assert_eq!(dead, 3);
@@ -236,8 +238,8 @@ fn a_foreign_interface_of_that_name_survives_a_deletion() {
     let a = Netns::create().unwrap();
     let add = |args: &[&str]| std::process::Command::new("ip").args(args).status().unwrap().success();
     assert!(a.run(|| add(&["link", "add", "eth0", "type", "bridge"])).unwrap());
-    let (host, inside) = (name("wefteabsent"), name("eth0"));
-    let remains = Remains { host: &host, inside: &inside, on_bridge: Vec::new() };
+    let host = name("wefteabsent");
+    let remains = Remains { host: &host, on_bridge: Vec::new() };
     endpoint::delete(&mut world.netlink, Some(&a), &remains).unwrap();
     let mut netlink = a.run(Netlink::open).unwrap().unwrap();
     assert!(link::find(&mut netlink, "eth0").unwrap().is_some());

@@ -8,25 +8,21 @@ use std::process::Stdio;
 
 use weft_lab::{Host, uplink};
 
-/// What of the real host a private one must not change.
-fn real_host() -> Vec<(&'static str, String)> {
-    let names = |directory: &str| {
-        let entries = fs::read_dir(directory).into_iter().flatten();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names.join("\n")
-    };
+/// Directories in which a host leaves files of its own, and the real one must not see any.
+const MARKED: [&str; 9] =
+    ["/dev/shm", "/etc", "/etc/cni/net.d", "/opt", "/root", "/run", "/tmp", "/usr/local/bin", "/var/lib"];
+
+/// Where on the real host something called `mark` can be seen.
+fn traces(mark: &str) -> Vec<String> {
     let nft = std::process::Command::new("nft").args(["list", "ruleset"]).output().unwrap();
-    let mut seen = vec![
-        ("mounts", fs::read_to_string("/proc/self/mountinfo").unwrap()),
-        ("rules", String::from_utf8(nft.stdout).unwrap()),
-        ("host name", fs::read_to_string("/proc/sys/kernel/hostname").unwrap()),
-        ("forwarding", fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap()),
-    ];
-    let directories =
-        ["/sys/class/net", "/run", "/run/netns", "/var/lib", "/etc", "/etc/cni/net.d", "/opt", "/dev/shm"];
-    seen.extend(directories.map(|directory| (directory, names(directory))));
-    seen
+    let texts = [fs::read_to_string("/proc/self/mountinfo").unwrap(), String::from_utf8(nft.stdout).unwrap()];
+    let mut found: Vec<_> = texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect();
+    for directory in MARKED.iter().chain(&["/sys/class/net", "/run/netns"]) {
+        let entries = fs::read_dir(directory).into_iter().flatten();
+        found.extend(entries.map(|entry| entry.unwrap().path().display().to_string()));
+    }
+    found.retain(|trace| trace.contains(mark));
+    found
 }
 
 /// The cgroup directories of a host, on the real one.
@@ -41,24 +37,29 @@ fn cgroups(host: &Host) -> Vec<String> {
 
 #[test]
 fn the_real_host_does_not_notice() {
-    let before = real_host();
+    let switches =
+        || ["kernel/hostname", "net/ipv4/ip_forward"].map(|path| fs::read(format!("/proc/sys/{path}")).unwrap());
+    let before = switches();
+    let mark = format!("lm{}", std::process::id());
     let host = Host::start("quiet").unwrap();
     let cgroups = cgroups(&host);
     assert!(cgroups.iter().any(|cgroup| Path::new(cgroup).exists()));
-    let change_everything = "
-        ip link add br0 type bridge
-        nft add table inet mine
-        sysctl -qw net.ipv4.ip_forward=1
-        mount -t tmpfs none /mnt
-        touch /etc/mine /var/lib/mine /run/mine /opt/mine /dev/shm/mine /etc/cni/net.d/mine
-        mkdir -p /sys/fs/bpf/mine
-        ip netns add mine
-        for procs in $(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs); do mkdir -p ${procs%/*}/mine/deep; done
-        setsid sleep 1000 >/dev/null 2>&1 &";
-    host.run(&["sh", "-ec", change_everything]).unwrap();
-    assert_eq!(real_host(), before);
+    let files = MARKED.map(|directory| format!("{directory}/{mark}")).join(" ");
+    let leave_marks = format!(
+        "ip link add {mark} type bridge
+        ip netns add {mark}
+        nft add table inet {mark}
+        sysctl -qw net.ipv4.ip_forward=$((1 - $(sysctl -n net.ipv4.ip_forward)))
+        mount -t tmpfs {mark} /mnt
+        mkdir /sys/fs/bpf/{mark}
+        touch {files}
+        for procs in $(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs); do mkdir -p ${{procs%/*}}/{mark}/deep; done
+        setsid sleep 1000 >/dev/null 2>&1 &"
+    );
+    host.run(&["sh", "-ec", &leave_marks]).unwrap();
+    assert_eq!((traces(&mark), switches()), (vec![], before.clone()));
     host.stop().unwrap();
-    assert_eq!(real_host(), before);
+    assert_eq!((traces(&mark), switches()), (vec![], before));
     assert_eq!(cgroups.iter().filter(|cgroup| Path::new(cgroup).exists()).count(), 0, "{cgroups:?}");
 }
 

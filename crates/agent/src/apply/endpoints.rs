@@ -107,7 +107,7 @@ impl Endpoints<'_> {
             None => None,
         };
         let on_bridge = bridge.map_or_else(Vec::new, |index| neighbours(endpoint, index));
-        endpoint::delete(self.netlink, self.netns, &Remains { host: &host, inside: &endpoint.key.ifname, on_bridge })
+        endpoint::delete(self.netlink, self.netns, &Remains { host: &host, on_bridge })
     }
 
     /// What is wrong with an endpoint's host side; `None` if its link is gone.

@@ -61,6 +61,8 @@ pub fn create_pair(veth: &Veth<'_>) -> Request {
 
 /// Settings of the host's end as a port of its bridge: the bridge learns nothing from it and floods no unknown unicast
 /// to it, because weft has told the bridge who is there; an isolated port talks to no other isolated one.
+/// Hairpin, because a container that asks for its own published port has its packets turned round within the bridge where
+/// bridge-nf-call is on (`br_nf_pre_routing_finish`).
 fn port(isolated: bool) -> Vec<LinkInfo> {
     let settings =
         vec![InfoBridgePort::Learning(false), InfoBridgePort::UnicastFlood(false), InfoBridgePort::Isolated(isolated)];

@@ -1,0 +1,89 @@
+//! Objects from the agent: all of a kind, or the one that an argument means.
+
+use anyhow::{Result, bail};
+use weft_api::{Client, EndpointObject, Lease, List, NetworkObject, NodeObject};
+
+use crate::table::table;
+
+/// Every network.
+pub(crate) fn networks(client: &Client) -> Result<Vec<NetworkObject>> {
+    Ok(client.get::<List<_>>("/v1/networks")?.items)
+}
+
+/// The network of that name.
+pub(crate) fn network(client: &Client, name: &str) -> Result<NetworkObject> {
+    Ok(client.get(&network_path(name))?)
+}
+
+/// Where the network of that name is.
+pub(crate) fn network_path(name: &str) -> String {
+    format!("/v1/networks/{}", escaped(name))
+}
+
+/// Every endpoint, or those of one network.
+pub(crate) fn endpoints(client: &Client, network: Option<&str>) -> Result<Vec<EndpointObject>> {
+    let path = query("/v1/endpoints", &[("network", network)]);
+    Ok(client.get::<List<_>>(&path)?.items)
+}
+
+/// The one endpoint that `reference` means: `[NAMESPACE/]NAME`, a container id or 4 and more of its first characters,
+/// or an address; `@INTERFACE` picks one of several.
+pub(crate) fn endpoint(client: &Client, reference: &str, network: Option<&str>) -> Result<EndpointObject> {
+    let path = query("/v1/endpoints", &[("match", Some(reference)), ("network", network)]);
+    let mut found = client.get::<List<EndpointObject>>(&path)?.items;
+    match (found.pop(), found.is_empty()) {
+        (None, _) => bail!("there is no endpoint {reference:?}: see `weft get endpoints`"),
+        (Some(endpoint), true) => Ok(endpoint),
+        (Some(endpoint), false) => {
+            found.push(endpoint);
+            let choice = table(&found);
+            bail!("{reference:?} may be any of these, add NAMESPACE/ or @INTERFACE:\n{}", choice.trim_end())
+        }
+    }
+}
+
+/// Every host.
+pub(crate) fn nodes(client: &Client) -> Result<Vec<NodeObject>> {
+    Ok(client.get::<List<_>>("/v1/nodes")?.items)
+}
+
+/// The host of that name.
+pub(crate) fn node(client: &Client, name: &str) -> Result<NodeObject> {
+    match nodes(client)?.into_iter().find(|node| node.metadata.name == name) {
+        Some(node) => Ok(node),
+        None => bail!("there is no node {name:?}: see `weft get nodes`"),
+    }
+}
+
+/// Held addresses, of all networks or of one.
+pub(crate) fn leases(client: &Client, network: Option<&str>) -> Result<Vec<Lease>> {
+    Ok(client.get::<List<_>>(&query("/v1/ipam/leases", &[("network", network)]))?.items)
+}
+
+/// `path` with those parameters that have a value.
+fn query(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let given = parameters.iter().filter_map(|(name, value)| Some(format!("{name}={}", escaped((*value)?))));
+    let given: Vec<_> = given.collect();
+    if given.is_empty() { path.to_owned() } else { format!("{path}?{}", given.join("&")) }
+}
+
+/// `text` for a path or a query: everything escaped that is not unreserved (RFC 3986, section 2).
+fn escaped(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_people_write_stays_one_part_of_the_path() {
+        assert_eq!(network_path("a/../b?c#d e"), "/v1/networks/a%2F..%2Fb%3Fc%23d%20e");
+        let path = query("/v1/endpoints", &[("match", Some("ns/é@eth0&x=1")), ("network", None)]);
+        assert_eq!(path, "/v1/endpoints?match=ns%2F%C3%A9%40eth0%26x%3D1");
+    }
+}

@@ -1,0 +1,15 @@
+//! The kinds of objects that can be asked for, by all the names that people give them.
+
+/// A kind of object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Resource {
+    /// Networks; also network, net
+    #[value(aliases = ["network", "net"])]
+    Networks,
+    /// Endpoints: one interface of one container each; also endpoint, ep
+    #[value(aliases = ["endpoint", "ep"])]
+    Endpoints,
+    /// Hosts; also node
+    #[value(alias = "node")]
+    Nodes,
+}

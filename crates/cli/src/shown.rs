@@ -1,0 +1,54 @@
+//! The table of what lists show: what several of it are called, and what one is called by.
+
+use serde::Serialize;
+use weft_api::{Applied, EndpointObject, Lease, NetworkObject, NodeObject, Row};
+
+/// Something that is shown in lists.
+pub(crate) trait Shown: Row + Serialize {
+    /// What several of it are called.
+    const PLURAL: &'static str;
+
+    /// What this one is called by: other verbs take it as an argument.
+    fn name(&self) -> String;
+}
+
+impl Shown for NetworkObject {
+    const PLURAL: &'static str = "networks";
+
+    fn name(&self) -> String {
+        self.metadata.name.clone()
+    }
+}
+
+impl Shown for EndpointObject {
+    const PLURAL: &'static str = "endpoints";
+
+    fn name(&self) -> String {
+        let namespace = self.metadata.namespace.as_deref().unwrap_or("default");
+        format!("{namespace}/{}@{}", self.metadata.name, self.spec.interface)
+    }
+}
+
+impl Shown for NodeObject {
+    const PLURAL: &'static str = "nodes";
+
+    fn name(&self) -> String {
+        self.metadata.name.clone()
+    }
+}
+
+impl Shown for Applied {
+    const PLURAL: &'static str = "objects";
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Shown for Lease {
+    const PLURAL: &'static str = "leases";
+
+    fn name(&self) -> String {
+        self.address.clone()
+    }
+}

@@ -1,0 +1,70 @@
+//! The table of verbs.
+
+mod apply;
+mod completions;
+mod delete;
+mod describe;
+mod get;
+mod install;
+mod ipam;
+mod man;
+mod network;
+mod status;
+mod uninstall;
+mod version;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::session::Session;
+
+/// What weft can be told to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Create or change the objects of files: all of them or none
+    Apply(apply::Args),
+    /// Show objects
+    Get(get::Args),
+    /// Show all there is to know about an object
+    Describe(describe::Args),
+    /// Delete networks that have no endpoints
+    Delete(delete::Args),
+    /// Create, list and delete networks
+    Network(network::Args),
+    /// Show and check held addresses
+    Ipam(ipam::Args),
+    /// Show what weftd can serve, what it changed on the host, and what is wrong
+    Status(status::Args),
+    /// Show the versions of this program and of weftd
+    Version(version::Args),
+    /// Make container runtimes use weft
+    Install(install::Args),
+    /// Undo `install`
+    Uninstall(uninstall::Args),
+    /// Write the completions for a shell
+    Completions(completions::Args),
+    /// Write manual pages
+    Man(man::Args),
+}
+
+impl Verb {
+    /// Does it. The exit code is 0, or 1 where a check found something.
+    pub fn run(self, session: &mut Session<'_>) -> Result<ExitCode> {
+        let done = match self {
+            Verb::Apply(args) => args.run(session),
+            Verb::Get(args) => args.run(session),
+            Verb::Describe(args) => args.run(session),
+            Verb::Delete(args) => args.run(session),
+            Verb::Network(args) => args.run(session),
+            Verb::Ipam(args) => return args.run(session),
+            Verb::Status(args) => args.run(session),
+            Verb::Version(args) => args.run(session),
+            Verb::Install(args) => args.run(session),
+            Verb::Uninstall(args) => args.run(session),
+            Verb::Completions(args) => args.run(session),
+            Verb::Man(args) => args.run(session),
+        };
+        done.map(|()| ExitCode::SUCCESS)
+    }
+}

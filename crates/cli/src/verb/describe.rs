@@ -1,0 +1,154 @@
+//! `weft describe`: all there is to know about an object, as text.
+
+use anyhow::Result;
+use weft_api::{
+    EndpointObject, EndpointSpec, EndpointStatus, Metadata, NetworkObject, NetworkStatus, NodeObject, NodeStatus,
+};
+use weft_model::{Dns, MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};
+
+use crate::resource::Resource;
+use crate::session::Session;
+use crate::sheet::Sheet;
+use crate::{date, fetch};
+
+/// Arguments of `weft describe`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What it is
+    #[arg(value_name = "KIND")]
+    resource: Resource,
+    /// Which one; an endpoint is [NAMESPACE/]NAME, a container id or 4 and more of its first characters, or an address,
+    /// and @INTERFACE picks one of several
+    name: String,
+}
+
+impl Args {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<()> {
+        let client = session.client.clone();
+        match self.resource {
+            Resource::Networks => session.show_text(&fetch::network(&client, &self.name)?, network),
+            Resource::Endpoints => session.show_text(&fetch::endpoint(&client, &self.name, None)?, endpoint),
+            Resource::Nodes => session.show_text(&fetch::node(&client, &self.name)?, node),
+        }
+    }
+}
+
+// Patterns are exhaustive where they can be: a field that is added to an object must find its place here.
+
+fn network(object: &NetworkObject) -> String {
+    let NetworkObject { api_version: _, kind: _, metadata, spec, status } = object;
+    let sheet = self::metadata(metadata).optional("Mode", spec.mode.as_ref());
+    let sheet = match status {
+        Some(status) => state(sheet, status),
+        None => sheet,
+    };
+    wishes(sheet, spec).into_text()
+}
+
+fn state(sheet: Sheet, status: &NetworkStatus) -> Sheet {
+    let NetworkStatus { attachment, transport, pools, mtu, link, endpoints, conditions } = status;
+    sheet
+        .field("Attachment", attachment)
+        .field("Transport", transport)
+        .field("MTU", mtu)
+        .optional("Link", link.as_ref())
+        .field("Endpoints", endpoints)
+        .section("Pools", pools)
+        .section("Conditions", conditions)
+}
+
+/// What was wished beyond what the state shows.
+fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
+    let NetworkSpec { mode: _, attachment: _, transport: _, pools: _, gateways: _, families, ranges, exclude, .. } =
+        spec;
+    let NetworkSpec { mtu, parent, routes, internal, isolated, masquerade, dns, .. } = spec;
+    let Dns { servers, searches, options } = dns;
+    let families: Vec<_> = families.iter().map(|family| format!("{family:?}")).collect();
+    let routes: Vec<_> = routes.iter().map(route).collect();
+    sheet
+        .list("Families", &families)
+        .list("Ranges", ranges)
+        .list("Excluded", exclude)
+        .optional("Wished MTU", mtu.as_ref().map(self::mtu))
+        .optional("Parent", parent.as_ref())
+        .list("Routes", &routes)
+        .field("Internal", yes(*internal))
+        .field("Isolated", yes(*isolated))
+        .optional("Masquerade", masquerade.as_ref().map(self::masquerade))
+        .list("DNS servers", servers)
+        .list("DNS searches", searches)
+        .list("DNS options", options)
+}
+
+fn endpoint(object: &EndpointObject) -> String {
+    let EndpointObject { api_version: _, kind: _, metadata, spec, status } = object;
+    let EndpointSpec { network, container_id, interface, aliases, cni_name } = spec;
+    let EndpointStatus { attachment, addresses, gateways, mac, mtu, host_link, netns, born } = status;
+    self::metadata(metadata)
+        .field("Network", network)
+        .field("Container", container_id)
+        .field("Interface", interface)
+        .list("Aliases", aliases)
+        .optional("CNI name", cni_name.as_ref())
+        .field("Attachment", attachment)
+        .list("Addresses", addresses)
+        .list("Gateways", gateways)
+        .optional("MAC", mac.as_ref())
+        .field("MTU", mtu)
+        .optional("Host link", host_link.as_ref())
+        .field("Namespace file", netns)
+        .field("Born", date::utc(*born))
+        .into_text()
+}
+
+fn node(object: &NodeObject) -> String {
+    let NodeObject { api_version: _, kind: _, metadata, status } = object;
+    let NodeStatus { addresses, uplink, kernel, version, endpoints } = status;
+    self::metadata(metadata)
+        .list("Addresses", addresses)
+        .optional("Uplink", uplink.as_ref())
+        .field("Kernel", kernel)
+        .field("weft", version)
+        .field("Endpoints", endpoints)
+        .into_text()
+}
+
+fn metadata(metadata: &Metadata) -> Sheet {
+    let Metadata { name, namespace, labels, annotations } = metadata;
+    Sheet::default()
+        .field("Name", name)
+        .optional("Namespace", namespace.as_ref())
+        .pairs("Labels", labels)
+        .pairs("Annotations", annotations)
+}
+
+fn yes(value: bool) -> &'static str {
+    if value { "yes" } else { "" }
+}
+
+fn mtu(spec: &MtuSpec) -> String {
+    match spec {
+        MtuSpec::Bytes(bytes) => bytes.to_string(),
+        MtuSpec::Word(word) => word.clone(),
+    }
+}
+
+fn route(spec: &RouteSpec) -> String {
+    match &spec.via {
+        Some(via) => format!("{} via {via}", spec.to),
+        None => spec.to.clone(),
+    }
+}
+
+fn masquerade(spec: &MasqueradeSpec) -> String {
+    match spec {
+        MasqueradeSpec::Switch(true) => "yes".to_owned(),
+        MasqueradeSpec::Switch(false) => "no".to_owned(),
+        MasqueradeSpec::Details { except, source } => {
+            let part = |word: &str, list: &[String]| {
+                if list.is_empty() { String::new() } else { format!(", {word} {}", list.join(" ")) }
+            };
+            format!("yes{}{}", part("except towards", except), part("as", source))
+        }
+    }
+}

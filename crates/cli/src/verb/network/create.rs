@@ -1,0 +1,154 @@
+//! `weft network create`: the fields of a network as flags.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use weft_api::{API_VERSION, Metadata, NetworkObject};
+use weft_model::{Attachment, Dns, Family, MasqueradeSpec, Mode, MtuSpec, NetworkSpec, RouteSpec, Transport};
+
+use crate::session::Session;
+
+/// Arguments of `weft network create`. Values are judged by weftd, which knows the host and says what is wrong with all
+/// of them at once.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("kind").args(["mode", "attachment"]).required(true))]
+pub(super) struct Args {
+    /// Name of the network
+    name: String,
+    /// A usual pair of attachment and transport
+    #[arg(long, value_parser = words::<Mode>(Mode::ALL.iter().map(|mode| mode.word())))]
+    mode: Option<Mode>,
+    /// How containers join their host; instead of --mode
+    #[arg(long, value_parser = words::<Attachment>(Attachment::ALL.iter().map(|attachment| attachment.word())))]
+    attachment: Option<Attachment>,
+    /// How hosts are joined
+    #[arg(long, value_parser = words::<Transport>(Transport::ALL.iter().map(|transport| transport.word())))]
+    transport: Option<Transport>,
+    /// Addresses to lease from; weft picks a free pool for each family without
+    #[arg(long = "pool", value_name = "CIDR")]
+    pools: Vec<String>,
+    /// Lease from these alone: FIRST-LAST, a CIDR or an address
+    #[arg(long = "range", value_name = "RANGE")]
+    ranges: Vec<String>,
+    /// Never lease these: FIRST-LAST, a CIDR or an address
+    #[arg(long, value_name = "RANGE")]
+    exclude: Vec<String>,
+    /// The host's own address in a pool; the first of the pool if absent
+    #[arg(long = "gateway", value_name = "IP")]
+    gateways: Vec<String>,
+    /// Lease addresses of this family; both if absent
+    #[arg(long = "family", value_name = "FAMILY", value_parser = families())]
+    families: Vec<Family>,
+    /// Bytes, or auto: as much as the uplink takes
+    #[arg(long, value_name = "BYTES", value_parser = mtu)]
+    mtu: Option<MtuSpec>,
+    /// The link to sit on, for macvlan, ipvlan and device
+    #[arg(long, value_name = "LINK")]
+    parent: Option<String>,
+    /// A route besides the default one
+    #[arg(long = "route", value_name = "CIDR[=VIA]", value_parser = route)]
+    routes: Vec<RouteSpec>,
+    /// Reach nothing beyond the host
+    #[arg(long)]
+    internal: bool,
+    /// Part the endpoints from each other
+    #[arg(long)]
+    isolated: bool,
+    /// Show the containers' own addresses to the outside
+    #[arg(long, conflicts_with_all = ["masquerade_except", "masquerade_source"])]
+    no_masquerade: bool,
+    /// Show the containers' own addresses to these
+    #[arg(long, value_name = "CIDR")]
+    masquerade_except: Vec<String>,
+    /// The address to leave with, one of each family; the outgoing link's if absent
+    #[arg(long, value_name = "IP")]
+    masquerade_source: Vec<String>,
+    /// A name server for the containers
+    #[arg(long, value_name = "IP")]
+    dns: Vec<IpAddr>,
+    /// A domain in which the containers search for names
+    #[arg(long, value_name = "DOMAIN")]
+    dns_search: Vec<String>,
+    /// A label of the network
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+}
+
+impl Args {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<()> {
+        let network: NetworkObject = session.client.post("/v1/networks", &self.into_object())?;
+        session.show_one(network)
+    }
+
+    fn into_object(self) -> NetworkObject {
+        let masquerade = self.masquerade();
+        let labels = self.labels.into_iter().collect();
+        let spec = NetworkSpec {
+            mode: self.mode,
+            attachment: self.attachment,
+            transport: self.transport,
+            families: self.families,
+            pools: self.pools,
+            ranges: self.ranges,
+            exclude: self.exclude,
+            gateways: self.gateways,
+            mtu: self.mtu,
+            parent: self.parent,
+            routes: self.routes,
+            internal: self.internal,
+            isolated: self.isolated,
+            masquerade,
+            dns: Dns { servers: self.dns, searches: self.dns_search, options: Vec::new() },
+        };
+        NetworkObject {
+            api_version: API_VERSION.to_owned(),
+            kind: "Network".to_owned(),
+            metadata: Metadata { name: self.name, labels, ..Metadata::default() },
+            spec,
+            status: None,
+        }
+    }
+
+    fn masquerade(&self) -> Option<MasqueradeSpec> {
+        if self.no_masquerade {
+            return Some(MasqueradeSpec::Switch(false));
+        }
+        let (except, source) = (self.masquerade_except.clone(), self.masquerade_source.clone());
+        (!except.is_empty() || !source.is_empty()).then_some(MasqueradeSpec::Details { except, source })
+    }
+}
+
+/// One of the words that `T` is written with, for help and completions as well.
+fn words<T>(words: impl Iterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = String> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<T>())
+}
+
+fn families() -> impl TypedValueParser<Value = Family> {
+    PossibleValuesParser::new(["ipv4", "ipv6"]).map(|word| if word == "ipv4" { Family::IPv4 } else { Family::IPv6 })
+}
+
+fn mtu(text: &str) -> Result<MtuSpec, String> {
+    match (text, text.parse()) {
+        ("auto", _) => Ok(MtuSpec::Word(text.to_owned())),
+        (_, Ok(bytes)) => Ok(MtuSpec::Bytes(bytes)),
+        (_, Err(_)) => Err("write auto, or bytes".to_owned()),
+    }
+}
+
+fn route(text: &str) -> Result<RouteSpec, String> {
+    let (to, via) = match text.split_once('=') {
+        Some((to, via)) => (to, Some(via.to_owned())),
+        None => (text, None),
+    };
+    Ok(RouteSpec { to: to.to_owned(), via })
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,109 @@
+//! The shim, called as runtimes call it: environment and standard input, standard output and exit code.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use weft_lab::Host;
+
+/// The shim inside a lab host.
+const SHIM: &str = "/opt/cni/bin/weft-cni";
+
+/// One call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    command: String,
+    env: Vec<(String, String)>,
+    config: String,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Answer {
+    /// Whether it exited with 0.
+    pub ok: bool,
+    /// Standard output, as JSON; null if there was none.
+    pub output: Value,
+    /// Standard error.
+    pub log: String,
+}
+
+impl Call {
+    /// `command` for the interface eth0 of `container`, whose namespace is /run/netns/CONTAINER, on `network`.
+    pub fn new(command: &str, container: &str, network: &str) -> Self {
+        let env = [
+            ("CNI_CONTAINERID", container.to_owned()),
+            ("CNI_NETNS", format!("/run/netns/{container}")),
+            ("CNI_IFNAME", "eth0".to_owned()),
+            ("CNI_PATH", "/opt/cni/bin".to_owned()),
+        ];
+        Self {
+            command: command.to_owned(),
+            env: env.map(|(name, value)| (name.to_owned(), value)).into(),
+            config: json!({"cniVersion": "1.1.0", "name": network, "type": "weft-cni"}).to_string(),
+        }
+    }
+
+    /// With a variable set otherwise; empty takes it away.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            self.env.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
+    /// With this configuration.
+    pub fn config(mut self, config: &Value) -> Self {
+        self.config = config.to_string();
+        self
+    }
+
+    /// With a field of the configuration set.
+    pub fn with(self, field: &str, value: Value) -> Self {
+        let mut config: Value = serde_json::from_str(&self.config).expect("the configuration was made here");
+        config[field] = value;
+        self.config(&config)
+    }
+
+    /// With these bytes for a configuration.
+    pub fn raw(mut self, config: &str) -> Self {
+        config.clone_into(&mut self.config);
+        self
+    }
+
+    /// Calls.
+    pub fn run(&self, host: &Host) -> Answer {
+        let mut command = host.command(SHIM);
+        command.env("CNI_COMMAND", &self.command).envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the lab starts programs");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        // A shim that answers without reading closes it early.
+        let _ = stdin.write_all(self.config.as_bytes());
+        drop(stdin);
+        let done = child.wait_with_output().expect("the shim ends");
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        let output = if text.trim().is_empty() { Value::Null } else { parse(&text) };
+        Answer { ok: done.status.success(), output, log: String::from_utf8_lossy(&done.stderr).into_owned() }
+    }
+
+    /// Calls; it must succeed.
+    pub fn done(&self, host: &Host) -> Value {
+        let answer = self.run(host);
+        assert!(answer.ok, "{self:?}: {answer:?}");
+        answer.output
+    }
+
+    /// Calls; it must be refused, with this code.
+    pub fn refused(&self, host: &Host, code: u64) -> String {
+        let answer = self.run(host);
+        assert!(!answer.ok, "{self:?}: {answer:?}");
+        assert_eq!(answer.output["code"], code, "{self:?}: {}", answer.output);
+        format!("{} {}", answer.output["msg"].as_str().unwrap_or_default(), answer.output["details"])
+    }
+}
+
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("standard output is no JSON: {e}: {text}"))
+}
