@@ -64,8 +64,12 @@ pub fn create_pair(veth: &Veth<'_>) -> Request {
 /// Hairpin, because a container that asks for its own published port has its packets turned round within the bridge where
 /// bridge-nf-call is on (`br_nf_pre_routing_finish`).
 fn port(isolated: bool) -> Vec<LinkInfo> {
-    let settings =
-        vec![InfoBridgePort::Learning(false), InfoBridgePort::UnicastFlood(false), InfoBridgePort::Isolated(isolated)];
+    let settings = vec![
+        InfoBridgePort::Learning(false),
+        InfoBridgePort::UnicastFlood(false),
+        InfoBridgePort::Isolated(isolated),
+        InfoBridgePort::HairpinMode(true),
+    ];
     vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(InfoPortData::BridgePort(settings))]
 }
 
