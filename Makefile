@@ -3,6 +3,8 @@
 PREFIX ?= /usr/local
 CNI_BIN_DIR ?= /opt/cni/bin
 CARGO ?= cargo
+# How long each storm of `make soak` lasts, in seconds.
+SOAK_S ?= 600
 CARGO_TARGET_DIR ?= target
 RELEASE := $(CARGO_TARGET_DIR)/release
 
@@ -22,7 +24,7 @@ build: need-cargo ## build weftd, weft and weft-cni for use
 demo: need-root need-cargo ## bring up a host of containers and show them talk (root)
 	scripts/packages demo
 	$(MAKE) build
-	$(RELEASE)/weft lab demo
+	$(RELEASE)/weft demo
 
 test: need-root need-cargo ## run every suite (root)
 	scripts/packages test
@@ -31,18 +33,23 @@ test: need-root need-cargo ## run every suite (root)
 
 soak: need-root need-cargo ## run for a long time under load and faults (root)
 	scripts/packages test
-	$(MAKE) build
-	$(RELEASE)/weft lab soak
+	$(CARGO) build --locked --workspace --bins
+	WEFT_SOAK_S=$(SOAK_S) $(CARGO) xtask test lab
 
 bench: need-root need-cargo ## measure what attaching a container costs (root)
 	scripts/packages test
 	$(MAKE) build
-	$(RELEASE)/weft bench attach
+	$(RELEASE)/weft bench attach --out bench/results/attach.txt
 
 install: build ## install below DESTDIR and PREFIX
 	install -D -m 0755 $(RELEASE)/weftd $(DESTDIR)$(PREFIX)/sbin/weftd
 	install -D -m 0755 $(RELEASE)/weft $(DESTDIR)$(PREFIX)/bin/weft
 	install -D -m 0755 $(RELEASE)/weft-cni $(DESTDIR)$(CNI_BIN_DIR)/weft-cni
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/weftd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/weftd.service
+	$(RELEASE)/weft completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/weft
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	$(RELEASE)/weft man --dir $(DESTDIR)$(PREFIX)/share/man/man1
 
 .PHONY: need-root need-cargo
 

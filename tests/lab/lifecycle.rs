@@ -28,6 +28,12 @@ fn a_killed_agent_is_not_missed_and_the_next_one_knows_everything() {
     talk();
     api.assert_clean();
     assert_eq!(api.endpoints("").len(), 2);
+    let changed = &api.get("/v1/status").1["settings"][0];
+    assert_eq!(
+        (&changed["name"], &changed["was"]),
+        (&json!("net/ipv4/ip_forward"), &json!("0")),
+        "by an earlier agent"
+    );
     weftd.terminate().unwrap();
     talk();
     weftd.restart().unwrap();

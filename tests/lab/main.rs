@@ -1,5 +1,7 @@
 //! Whole hosts: the real agent, the real shim, real runtimes, each in a private host of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails there says enough")]
+
 mod attach;
 mod containers;
 mod lifecycle;

@@ -139,6 +139,8 @@ fn a_foreign_firewall_that_drops_is_told_to_let_containers_pass_and_told_again_w
         (ping("198.51.100.1") && ping("10.1.0.3")).then_some(())
     };
     until("containers pass", passes);
+    let (_, status) = api.get("/v1/status");
+    assert_eq!(status["accepts"][0]["chain"], "chain ip filter DOCKER-USER");
     let listed = host.run(&["iptables-nft", "-S", "DOCKER-USER"]).unwrap();
     assert!(listed.contains("weft: from containers") && listed.contains("weft: to containers"), "{listed}");
     load();

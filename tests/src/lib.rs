@@ -1,5 +1,5 @@
-//! What the suites beside this folder share: an API client that holds every answer against the description, and the shim
-//! called as a runtime calls it.
+//! What the suites beside this folder share: an API client that holds every answer against the description, and the
+//! shim called as a runtime calls it.
 //!
 //! Everything here panics with what it saw: it is the tests' own vocabulary.
 

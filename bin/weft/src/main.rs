@@ -1,5 +1,7 @@
 //! The command `weft`: the verbs over the agent's API.
 
+mod demo;
+
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
@@ -20,11 +22,14 @@ struct Weft {
 enum Verb {
     #[command(flatten)]
     Agent(weft_cli::Verb),
+    /// Show weft at work on a private host of its own (root)
+    Demo,
 }
 
 fn main() -> ExitCode {
     let Weft { global, verb } = Weft::parse();
     weft_cli::run(&global, Weft::command(), |session| match verb {
         Verb::Agent(verb) => verb.run(session),
+        Verb::Demo => demo::run().map(|()| ExitCode::SUCCESS),
     })
 }

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use weft_netns::Netns;
 use weft_store::{Embedded, Store};
 
+use crate::apply::settings::Changed;
 use crate::attach::Attacher;
 use crate::config::{Config, Flags};
 use crate::ledger::Ledger;
@@ -51,7 +52,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let host = Netns::current()?.id();
     let attacher = Arc::new(Attacher::new(ledger, host));
     let reaper = Reaper::start()?;
-    let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), reaper.clone(), config.uplink())?;
+    let changed = Changed::open(&config.run_dir);
+    let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), reaper.clone(), config.uplink(), changed)?;
     round.adopt();
     let reconciler = round.start()?;
     watch::start(Arc::clone(&attacher), reconciler.clone())?;

@@ -1,8 +1,8 @@
 //! The walks of one endpoint: a container is born, looked at, and dies.
 //!
-//! Birth: choose addresses, write the record, make the link, say it is live. A failure anywhere undoes what was done, in
-//! reverse. Death: note it, take the link down, free the addresses. Both may be repeated, and both may be cut short by the
-//! death of the agent: the record tells the next agent where it was.
+//! Birth: choose addresses, write the record, make the link, say it is live. A failure anywhere undoes what was
+//! done, in reverse. Death: note it, take the link down, free the addresses. Both may be repeated, and both may be
+//! cut short by the death of the agent: the record tells the next agent where it was.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

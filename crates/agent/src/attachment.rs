@@ -1,7 +1,7 @@
 //! How a container joins its host: one file and one row per kind.
 //!
-//! A kind decides, it does not act: what an endpoint gets at its birth ([`Kind::endow`]), the link that follows from its
-//! record ([`Kind::link`]), and what the network itself needs on the host ([`Kind::bridge`]).
+//! A kind decides, it does not act: what an endpoint gets at its birth ([`Kind::endow`]), the link that follows from
+//! its record ([`Kind::link`]), and what the network itself needs on the host ([`Kind::bridge`]).
 
 mod bridge;
 mod host;
@@ -89,7 +89,8 @@ fn admit_own_namespace(ground: &Ground) -> Result<(), String> {
     }
 }
 
-/// Default routes by `gateways`, unless the network is internal: then routes to its own pools; and the network's others.
+/// Default routes by `gateways`, unless the network is internal: then routes to its own pools; and the network's
+/// others.
 fn routes(network: &Network, gateways: &[IpAddr]) -> Vec<Route> {
     let has_gateway = |net: &IpNet| gateways.iter().any(|gateway| gateway.is_ipv4() == net.addr().is_ipv4());
     let mut routes: Vec<Route> = if network.internal {

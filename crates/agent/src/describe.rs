@@ -109,8 +109,8 @@ pub fn node(name: &str, ledger: &Ledger, facts: &HostFacts) -> NodeObject {
     }
 }
 
-/// A reference to endpoints, as people type it: `[NAMESPACE/]NAME`, a container id or its beginning, or an address, each
-/// with `@INTERFACE` if one of several is meant.
+/// A reference to endpoints, as people type it: `[NAMESPACE/]NAME`, a container id or its beginning, or an address,
+/// each with `@INTERFACE` if one of several is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference<'a> {
     who: &'a str,
@@ -153,8 +153,9 @@ mod tests {
 
     fn sample() -> Endpoint {
         serde_json::from_value(json!({
-            "key": {"container": "20cc94cc30ad", "ifname": "eth1"}, "network": "app", "namespace": "shop", "name": "web",
-            "netns": {"path": "/x", "device": 4, "inode": 5}, "attachment": "routed",
+            "key": {"container": "20cc94cc30ad", "ifname": "eth1"},
+            "network": "app", "namespace": "shop",
+            "name": "web", "netns": {"path": "/x", "device": 4, "inode": 5}, "attachment": "routed",
             "addresses": ["10.1.0.5/32", "fd64::5/128"], "mtu": 1450, "born_s": 0,
         }))
         .unwrap()
@@ -162,7 +163,8 @@ mod tests {
 
     #[test]
     fn references_are_names_ids_and_addresses() {
-        for text in ["web", "shop/web", "20cc", "20cc94cc30ad", "10.1.0.5", "fd64:0::5", "web@eth1", "10.1.0.5@eth1"] {
+        let meant = "web shop/web 20cc 20cc94cc30ad 10.1.0.5 fd64:0::5 web@eth1 10.1.0.5@eth1";
+        for text in meant.split(' ') {
             assert!(Reference::parse(text).matches(&sample()), "{text}");
         }
         for text in ["", "we", "other/web", "20c", "10.1.0.6", "web@eth0", "shop/", "/web"] {

@@ -77,7 +77,8 @@ pub struct NodePlan {
     pub settings: Vec<SettingPlan>,
     /// Bridges, each with the MTU of its network.
     pub bridges: BTreeMap<IfName, (BridgePlan, u32)>,
-    /// Pools: what is not leased is unreachable, so that nothing strays to the uplink and nobody is asked for it by ARP.
+    /// Pools: what is not leased is unreachable, so that nothing strays to the uplink and nobody is asked for it by
+    /// ARP.
     pub pools: BTreeSet<IpNet>,
     /// weft's own rules; `None` if there is nothing to rule.
     pub table: Option<Table>,

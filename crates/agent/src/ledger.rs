@@ -7,8 +7,8 @@
 //!     └────────────────►┘
 //! ```
 //!
-//! Whatever is found in `birth` or `death` when an agent starts was under way when the last one ended: it is taken down.
-//! Every step is in the journal before it is in memory, and in memory before the kernel hears of it.
+//! Whatever is found in `birth` or `death` when an agent starts was under way when the last one ended: it is taken
+//! down. Every step is in the journal before it is in memory, and in memory before the kernel hears of it.
 
 mod journal;
 
@@ -135,8 +135,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// The endpoint will be taken down. A journal that fails does not keep it alive: an agent that starts later finds its
-    /// link gone and comes to the same end.
+    /// The endpoint will be taken down. A journal that fails does not keep it alive: an agent that starts later
+    /// finds its link gone and comes to the same end.
     pub fn begin_death(&mut self, key: &EndpointKey) {
         self.append_or_log(&Event::Death { key: key.clone() });
         self.set_phase(key, Phase::Death);
@@ -299,11 +299,27 @@ mod tests {
         ledger.finish_death(&key(n));
     }
 
-    fn directory(name: &str) -> std::path::PathBuf {
+    /// Goes with the test.
+    struct Directory(std::path::PathBuf);
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    impl std::ops::Deref for Directory {
+        type Target = Path;
+
+        fn deref(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    fn directory(name: &str) -> Directory {
         let path = std::env::temp_dir().join(format!("weft-ledger-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
-        path
+        Directory(path)
     }
 
     fn open(path: &Path, network: &Network) -> Ledger {

@@ -1,7 +1,7 @@
 //! weftd: the agent of one host.
 //!
-//! [`app`] wires the parts; [`attach`] is the walk of a container's birth, [`shell::reconciler`] that of a configuration.
-//! What decides is pure ([`graph`], [`attachment`], the ledger's book); what waits is in [`shell`].
+//! [`app`] wires the parts; [`attach`] is the walk of a container's birth, [`shell::reconciler`] that of a
+//! configuration. What decides is pure ([`graph`], [`attachment`], the ledger's book); what waits is in [`shell`].
 
 pub mod app;
 pub mod apply;

@@ -131,7 +131,8 @@ async fn status(State(node): Shared) -> Json<Status> {
         networks,
         endpoints,
         features: features(),
-        settings: report.settings.into_values().collect(),
+        settings: report.settings,
+        accepts: report.accepts,
         conditions: report.conditions,
     })
 }

@@ -32,8 +32,8 @@ pub fn resident_bytes() -> u64 {
     pages * rustix::param::page_size() as u64
 }
 
-/// What new pools must keep clear of: the host's own routes, and the /48 that IPv6 pools are picked from (RFC 4193, with
-/// the machine's id in place of a random number).
+/// What new pools must keep clear of: the host's own routes, and the /48 that IPv6 pools are picked from (RFC 4193,
+/// with the machine's id in place of a random number).
 pub fn surroundings(netlink: &mut Netlink) -> Result<Surroundings, KernelError> {
     let routes = route::list(netlink)?;
     let foreign = routes.into_iter().filter(|route| route.protocol != route::PROTOCOL && route.to.prefix_len() > 0);

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One call of the plugin (CNI SPEC.md, section 2). A descriptor of the namespace may travel beside it (SCM_RIGHTS), for
-/// agents that do not see the runtime's paths.
+/// One call of the plugin (CNI SPEC.md, section 2). A descriptor of the namespace may travel beside it (SCM_RIGHTS),
+/// for agents that do not see the runtime's paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CniRequest {

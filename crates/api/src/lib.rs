@@ -18,6 +18,8 @@ pub use object::{
     NodeObject, NodeStatus, PoolStatus,
 };
 pub use openapi::openapi;
-pub use report::{Applied, ApplyAction, Availability, ErrorReply, Finding, IpamCheck, Lease, Setting, Status, Version};
+pub use report::{
+    Applied, ApplyAction, Availability, ErrorReply, Finding, ForeignRule, IpamCheck, Lease, Setting, Status, Version,
+};
 pub use route::{Method, ROUTES, Reply, Route};
 pub use row::Row;

@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 use crate::object::API_VERSION;
 use crate::route::{ROUTES, Route};
 
+const DESCRIPTION: &str = "HTTP/1.1 on a unix socket, by default /run/weft/weft.sock. \
+                           Whoever may write to it is root on this host.";
+
 /// OpenAPI 3.1 (whose schemas are JSON Schema 2020-12).
 pub fn openapi() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
@@ -22,7 +25,7 @@ pub fn openapi() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "weft agent",
-            "description": "HTTP/1.1 on a unix socket, by default /run/weft/weft.sock. Whoever may write to it is root on this host.",
+            "description": DESCRIPTION,
             "version": API_VERSION,
             "license": { "name": "Apache-2.0" },
         },

@@ -48,6 +48,15 @@ pub struct Setting {
     pub why: String,
 }
 
+/// A rule of weft's in somebody else's chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForeignRule {
+    /// The chain: family, table and name.
+    pub chain: String,
+    /// The comment that marks the rule.
+    pub rule: String,
+}
+
 /// The agent's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -77,6 +86,8 @@ pub struct Status {
     pub features: Vec<Availability>,
     /// Settings of the host that weft changed.
     pub settings: Vec<Setting>,
+    /// Rules that weft added to chains which would drop containers' packets.
+    pub accepts: Vec<ForeignRule>,
     /// Whether the kernel is as it must be, and what else is to be known.
     pub conditions: Vec<Condition>,
 }

@@ -1,7 +1,7 @@
 //! One line of a table per object: the same columns on every screen.
 
 use crate::object::{Condition, EndpointObject, NetworkObject, NodeObject, PoolStatus};
-use crate::report::{Applied, Availability, Finding, Lease, Setting};
+use crate::report::{Applied, Availability, Finding, ForeignRule, Lease, Setting};
 
 /// Something that is shown as a row.
 pub trait Row {
@@ -109,6 +109,14 @@ impl Row for Availability {
     fn cells(&self) -> Vec<String> {
         let available = if self.available { "yes" } else { "no" };
         vec![self.feature.clone(), self.name.clone(), available.to_owned(), or_dash(Some(&self.reason))]
+    }
+}
+
+impl Row for ForeignRule {
+    const HEADER: &'static [&'static str] = &["CHAIN", "RULE"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.chain.clone(), self.rule.clone()]
     }
 }
 

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use weft_model::{IfName, MacAddr};
 use weft_netns::{Netns, NetnsError};
 
+use crate::link::bridge::PORTS_MAX;
 use crate::link::{self, Change, GROUP_DEAD, veth};
 use crate::neighbour::{self, Neighbour};
 use crate::netlink::{KernelError, Netlink, Request};
@@ -72,7 +73,7 @@ pub enum BirthError {
     #[error("the container already has an interface {0}: remove it, or choose another name")]
     IfNameTaken(IfName),
     /// The bridge has no port left.
-    #[error("the bridge has all of its {max} ports taken: use a `routed` network, or a second one", max = link::bridge::PORTS_MAX)]
+    #[error("the bridge has all of its {PORTS_MAX} ports taken: use a `routed` network, or a second one")]
     BridgeFull,
     /// The container's namespace cannot be entered.
     #[error(transparent)]
@@ -162,7 +163,8 @@ fn create_pair(
                 if link::find(&mut inside, plan.inside.as_str())?.is_some() {
                     return Err(BirthError::IfNameTaken(plan.inside.clone()));
                 }
-                // Older kernels say so for a number that is taken, too; a host's end that is left over is not ours to use.
+                // Older kernels say so for a number that is taken, too; a host's end that is left over is not ours
+                // to use.
                 if link::find(host, plan.host.as_str())?.is_some() {
                     return Err(error.into());
                 }

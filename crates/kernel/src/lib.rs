@@ -1,8 +1,8 @@
 //! The kernel's network objects: netlink requests that make, read and delete them, and nothing that decides.
 //!
-//! [`endpoint`] joins a container to its host out of the other modules' requests; [`Snapshot`] reads back what is there,
-//! so that desired and actual state can be compared. Everything weft makes carries its mark: names that begin with
-//! `weft`, device groups, the routing protocol number.
+//! [`endpoint`] joins a container to its host out of the other modules' requests; [`Snapshot`] reads back what is
+//! there, so that desired and actual state can be compared. Everything weft makes carries its mark: names that begin
+//! with `weft`, device groups, the routing protocol number.
 
 pub mod address;
 pub mod endpoint;

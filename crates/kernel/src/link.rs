@@ -131,8 +131,8 @@ fn get(netlink: &mut Netlink, mut message: LinkMessage, what: &str) -> Result<Op
     Ok(found.as_ref().and_then(link_of))
 }
 
-/// Waits until packets pass the link. A veth end gets its carrier by a work queue of the kernel (net/core/link_watch.c),
-/// and before that it drops what is sent; since Linux 6.8 the question itself runs that work.
+/// Waits until packets pass the link. A veth end gets its carrier by a work queue of the kernel
+/// (net/core/link_watch.c), and before that it drops what is sent; since Linux 6.8 the question itself runs that work.
 pub fn wait_running(netlink: &mut Netlink, name: &str) -> Result<(), KernelError> {
     for _ in 0..RUNNING_ROUNDS_MAX {
         match find(netlink, name)? {
@@ -212,7 +212,7 @@ pub fn bury(index: u32, name: &str) -> [Request; 2] {
 }
 
 /// The message that makes a link of `kind`; `index` must be free in the namespace.
-fn new_message(index: u32, name: &IfName, mac: MacAddr, mtu: u32) -> LinkMessage {
+fn link_message(index: u32, name: &IfName, mac: MacAddr, mtu: u32) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;
     message.attributes = vec![
@@ -237,8 +237,8 @@ fn netns(fd: BorrowedFd<'_>) -> LinkAttribute {
     LinkAttribute::NetNsFd(fd.as_raw_fd())
 }
 
-/// Whether the kernel can make links of this kind: asks it to, wrongly on purpose. Without the module it answers that it
-/// knows no such kind; with it, that the request is faulty.
+/// Whether the kernel can make links of this kind: asks it to, wrongly on purpose. Without the module it answers
+/// that it knows no such kind; with it, that the request is faulty.
 pub fn is_supported(netlink: &mut Netlink, kind: InfoKind) -> Result<bool, KernelError> {
     let mut message = LinkMessage::default();
     // A name that no link may have: nothing can come of this.

@@ -1,5 +1,7 @@
 //! Endpoints on the real kernel: two containers and a host, each a namespace of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails there says enough")]
+
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 

@@ -79,8 +79,8 @@ pub struct NetnsRecord {
     pub inode: u64,
 }
 
-/// An endpoint with everything that was decided at its birth. Written by `attach` alone; read by whatever makes, checks,
-/// shows or takes down the endpoint.
+/// An endpoint with everything that was decided at its birth. Written by `attach` alone; read by whatever makes,
+/// checks, shows or takes down the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Container and interface.

@@ -22,7 +22,7 @@ const MTU_MAX: u32 = 65_535;
 
 /// `auto`, or bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write auto, or bytes from 1280 to 65535")]
 pub enum MtuSpec {
     /// Bytes, 1280 to 65535.
     Bytes(u32),
@@ -32,7 +32,7 @@ pub enum MtuSpec {
 
 /// `true`, `false`, or the details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write true, false, or except: and source:")]
 pub enum MasqueradeSpec {
     /// Whether to translate at all.
     Switch(bool),

@@ -2,7 +2,8 @@
 //!
 //! `setns(2)` moves one thread. So [`Netns::within`] is for threads that the caller owns (never a worker of an async
 //! runtime), and it aborts the process rather than leave a thread in a namespace where nobody expects it.
-//! A [`Netns`] keeps its namespace alive for as long as it lives: hold one for the length of an operation, never longer.
+//! A [`Netns`] keeps its namespace alive for as long as it lives: hold one for the length of an operation, never
+//! longer.
 
 use std::fs::File;
 use std::marker::PhantomData;
@@ -125,7 +126,8 @@ impl Netns {
 
     /// Runs `work` on this thread inside the namespace, and comes back.
     ///
-    /// Aborts the process if the way back fails: a thread in the wrong namespace would write to the wrong kernel tables.
+    /// Aborts the process if the way back fails: a thread in the wrong namespace would write to the wrong kernel
+    /// tables.
     pub fn within<T>(&self, work: impl FnOnce() -> T) -> Result<T, NetnsError> {
         let home = Self::current()?;
         set(self.fd.as_fd())?;

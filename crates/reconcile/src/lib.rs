@@ -7,8 +7,8 @@
 //!                └──────────────┴──────────────┘
 //! ```
 //!
-//! Pure: a [`Target`] does the reading and writing, [`Backoff`] only counts. Output depends on the present states alone,
-//! never on how they came about, so a restart is nothing special: read back, compare, sweep.
+//! Pure: a [`Target`] does the reading and writing, [`Backoff`] only counts. Output depends on the present states
+//! alone, never on how they came about, so a restart is nothing special: read back, compare, sweep.
 
 mod backoff;
 mod delta;

@@ -42,8 +42,13 @@ const LAYERS: &[Layer] = &[
     Layer { package: "weft-cli", tier: 3, uses: &["weft-model", "weft-api"], outside: Any },
     Layer { package: "weft-cni", tier: 3, uses: &[], outside: Only(&[]) },
     Layer { package: "weft-lab", tier: 4, uses: &["weft-model", "weft-netns", "weft-api"], outside: Any },
-    Layer { package: "weft", tier: 5, uses: &["weft-model", "weft-api", "weft-cli", "weft-lab"], outside: Any },
-    Layer { package: "weft-tests", tier: 5, uses: &[], outside: Any },
+    Layer {
+        package: "weft",
+        tier: 5,
+        uses: &["weft-model", "weft-netns", "weft-kernel", "weft-api", "weft-cli", "weft-lab"],
+        outside: Any,
+    },
+    Layer { package: "weft-tests", tier: 5, uses: &["weft-netns", "weft-api", "weft-lab"], outside: Any },
     Layer { package: "xtask", tier: 5, uses: &[], outside: Only(&["anyhow", "serde", "serde_json"]) },
 ];
 

@@ -1,5 +1,5 @@
-//! weft's marked accepts in the forward chains of others (Docker's, firewalls'): without them those drop what goes to or
-//! comes from containers, whatever weft's own table says.
+//! weft's marked accepts in the forward chains of others (Docker's, firewalls'): without them those drop what goes
+//! to or comes from containers, whatever weft's own table says.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,8 @@ pub enum Direction {
 impl Direction {
     const ALL: [Direction; 2] = [Direction::Out, Direction::In];
 
-    fn comment(self) -> &'static str {
+    /// The mark of the rule.
+    pub fn comment(self) -> &'static str {
         match self {
             Direction::Out => "weft: from containers",
             Direction::In => "weft: to containers",

@@ -2,14 +2,45 @@
 //! since others may have come to rely on them.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use weft_api::Setting;
 use weft_kernel::{KernelError, sysctl};
 use weft_reconcile::Target;
 
 use crate::graph::SettingPlan;
 
-/// What was changed, by name.
-pub type Changed = BTreeMap<String, weft_api::Setting>;
+/// What was changed, by name: known to the agents after this one, too.
+#[derive(Debug, Clone, Default)]
+pub struct Changed {
+    file: PathBuf,
+    by_name: BTreeMap<String, Setting>,
+}
+
+impl Changed {
+    /// Reads what agents before this one changed since the host was started.
+    pub fn open(run_dir: &Path) -> Self {
+        let file = run_dir.join("settings.json");
+        let by_name = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { file, by_name }
+    }
+
+    /// Every change, by name.
+    pub fn list(&self) -> Vec<Setting> {
+        self.by_name.values().cloned().collect()
+    }
+
+    /// Notes a change; of several, the value before the first is what people want to know.
+    fn note(&mut self, setting: Setting) {
+        self.by_name.entry(setting.name.clone()).or_insert(setting);
+        let draft = self.file.with_extension("new");
+        let text = serde_json::to_vec(&self.by_name).expect("settings have string keys only");
+        let written = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &self.file));
+        if let Err(error) = written {
+            tracing::warn!(file = %self.file.display(), %error, "the next agent will not know what was changed");
+        }
+    }
+}
 
 /// One setting of one host, since the order among several matters. Must be used by a thread in the host's namespace.
 pub struct Settings<'a> {
@@ -38,10 +69,8 @@ impl Target for Settings<'_> {
         let was = sysctl::read(name)?.unwrap_or_default();
         sysctl::write(name, desired.value)?;
         tracing::info!(setting = %name, %was, now = desired.value, why = desired.why, "changed a setting of the host");
-        let now = desired.value.to_owned();
-        let setting = weft_api::Setting { name: name.clone(), was, now, why: desired.why.to_owned() };
-        // What it was before weft first touched it is what people want to know.
-        self.changed.entry(name.clone()).or_insert(setting);
+        let (now, why) = (desired.value.to_owned(), desired.why.to_owned());
+        self.changed.note(Setting { name: name.clone(), was, now, why });
         Ok(())
     }
 

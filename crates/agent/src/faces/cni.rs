@@ -119,7 +119,8 @@ impl Call<'_> {
         }
     }
 
-    /// Frees what this configuration made and its runtime no longer names. No list at all is no answer: nothing is freed.
+    /// Frees what this configuration made and its runtime no longer names. No list at all is no answer: nothing is
+    /// freed.
     fn gc(self, netlink: &mut Netlink) -> Result<(), Failure> {
         let Some(valid) = self.config.valid_attachments()? else { return Ok(()) };
         let mine: Vec<_> = {

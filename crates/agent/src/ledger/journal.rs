@@ -1,8 +1,8 @@
 //! The ledger's file: one line per event, each with its checksum, in memory-backed storage and never synced.
 //!
-//! It must outlive the agent, not the kernel: containers do not outlive that either. A line that is torn, or not ours, ends
-//! the reading and is cut off. Whoever writes a birth pays for the lines of every death to come, so that a full file
-//! system refuses births and never a death.
+//! It must outlive the agent, not the kernel: containers do not outlive that either. A line that is torn, or not
+//! ours, ends the reading and is cut off. Whoever writes a birth pays for the lines of every death to come, so that
+//! a full file system refuses births and never a death.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,8 @@ use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
 use weft_model::{Endpoint, EndpointKey};
 
-/// Bytes that the two lines of one death take at most: ids of 255 and names of 15 bytes, twice, and what is around them.
+/// Bytes that the two lines of one death take at most: ids of 255 and names of 15 bytes, twice, and what is around
+/// them.
 const DEATH_BYTES: u64 = 768;
 /// Bytes reserved at once.
 const RESERVE_STEP: u64 = 256 * 1024;

@@ -1,7 +1,7 @@
 //! A connection to the agent's socket, with the descriptors that came beside its bytes.
 //!
-//! HTTP knows no descriptors, so they are gathered here, below it: a shim sends the container's namespace with the first
-//! bytes of its request, and the handler takes it from the connection.
+//! HTTP knows no descriptors, so they are gathered here, below it: a shim sends the container's namespace with the
+//! first bytes of its request, and the handler takes it from the connection.
 
 use std::io;
 use std::mem::MaybeUninit;

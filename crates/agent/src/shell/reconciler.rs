@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use weft_api::Condition;
+use weft_api::{Condition, ForeignRule, Setting};
 use weft_kernel::nft::Nft;
 use weft_kernel::route::{self, Hop, PROTOCOL};
 use weft_kernel::{KernelError, Netlink, Snapshot, link, neighbour, uplink};
@@ -49,7 +49,9 @@ pub struct Report {
     /// The host as it was.
     pub facts: HostFacts,
     /// Settings that weft changed.
-    pub settings: Changed,
+    pub settings: Vec<Setting>,
+    /// weft's rules in the forward chains of others.
+    pub accepts: Vec<ForeignRule>,
     /// What failed, and what else is to be known.
     pub conditions: Vec<Condition>,
 }
@@ -94,19 +96,22 @@ pub struct Round {
     attacher: Arc<Attacher>,
     reaper: Reaper,
     uplink: Option<String>,
+    changed: Changed,
     report: Arc<RwLock<Report>>,
 }
 
 impl Round {
-    /// For the host of the calling thread's namespace; `uplink` names the link to the outside, if it is not to be found.
+    /// For the host of the calling thread's namespace; `uplink` names the link to the outside, if it is not to be
+    /// found.
     pub fn new(
         networks: Arc<Networks>,
         attacher: Arc<Attacher>,
         reaper: Reaper,
         uplink: Option<String>,
+        changed: Changed,
     ) -> anyhow::Result<Self> {
         let (netlink, nft) = (Netlink::open()?, Nft::open()?);
-        Ok(Self { netlink, nft, networks, attacher, reaper, uplink, report: Arc::default() })
+        Ok(Self { netlink, nft, networks, attacher, reaper, uplink, changed, report: Arc::default() })
     }
 
     /// Finishes what an earlier agent began, and has a first round. Before this, no request may be served.
@@ -173,14 +178,13 @@ impl Round {
         let pools: Vec<_> = plan.pools.iter().copied().collect();
         self.attacher.ledger().set_pools(&pools);
 
-        let mut changed = self.report().settings;
         // One by one: their order matters.
         for setting in &plan.settings {
-            let mut target = Settings { name: &setting.name, changed: &mut changed };
+            let mut target = Settings { name: &setting.name, changed: &mut self.changed };
             let desired = BTreeMap::from([(setting.name.clone(), setting.clone())]);
             findings.round(&mut target, &desired);
         }
-        self.publish(|report| report.settings = changed);
+        self.publish(|report| report.settings = self.changed.list());
 
         let indexes = self.attacher.indexes();
         findings.round(&mut Bridges { netlink: &mut self.netlink, snapshot, indexes }, &plan.bridges);
@@ -194,12 +198,17 @@ impl Round {
             findings.take("foreign forward chains", self.nft.forward_chains())
         };
         if let Some(chains) = chains {
-            findings.round(&mut Accepts { nft: &mut self.nft }, &forward::desired(&chains));
+            let desired = forward::desired(&chains);
+            findings.round(&mut Accepts { nft: &mut self.nft }, &desired);
+            let shown =
+                desired.keys().map(|(at, way)| ForeignRule { chain: at.to_string(), rule: way.comment().to_owned() });
+            self.publish(|report| report.accepts = shown.collect());
         }
     }
 
     /// Endpoints whose host side drifted are mended, those whose link vanished are buried, leftovers are deleted. The
-    /// kernel is read before the ledger: a record is written before its link is made, so a link without one is a leftover.
+    /// kernel is read before the ledger: a record is written before its link is made, so a link without one is a
+    /// leftover.
     fn make_endpoints(&mut self, findings: &mut Findings) {
         let Some(snapshot) = findings.take("links", Snapshot::read(&mut self.netlink)) else { return };
         let desired = self.linked_endpoints();

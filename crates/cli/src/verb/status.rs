@@ -19,10 +19,9 @@ impl Args {
     }
 }
 
-/// The pattern is exhaustive: what is added to the status must find its place here.
 fn text(status: &Status) -> String {
     let Status { version, node, pid, resident_bytes, socket, run_dir, state_dir, .. } = status;
-    let Status { uplink, networks, endpoints, features, settings, conditions, .. } = status;
+    let Status { uplink, networks, endpoints, features, settings, accepts, conditions, .. } = status;
     Sheet::default()
         .field("Node", node)
         .field("Version", version)
@@ -37,5 +36,6 @@ fn text(status: &Status) -> String {
         .section("Conditions", conditions)
         .section("Features", features)
         .section("Settings changed on this host", settings)
+        .section("Rules added to foreign chains", accepts)
         .into_text()
 }

@@ -111,6 +111,7 @@ pub(crate) fn status() -> Status {
             { "feature": "transport", "name": "vxlan", "available": false, "reason": "is not built yet" },
         ],
         "settings": [{ "name": "net/ipv4/ip_forward", "was": "0", "now": "1", "why": "routed networks" }],
+        "accepts": [{ "chain": "chain ip filter DOCKER-USER", "rule": "weft: from containers" }],
         "conditions": [{ "type": "Ready", "status": "True" }],
     }))
 }

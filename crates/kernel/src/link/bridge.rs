@@ -3,7 +3,7 @@
 use netlink_packet_route::link::{BridgeStpState, InfoBridge, InfoData, InfoKind, LinkAttribute, LinkInfo};
 use weft_model::{IfName, MacAddr};
 
-use super::{create, kind, new_message};
+use super::{create, kind, link_message};
 use crate::netlink::Request;
 
 /// Ports that a bridge takes: `BR_MAX_PORTS` of net/bridge/br_private.h, port 0 being none.
@@ -11,7 +11,7 @@ pub const PORTS_MAX: u32 = 1023;
 
 /// Makes a bridge, down. Its address is fixed, or it would follow its ports and containers would lose their gateway.
 pub fn create_bridge(index: u32, name: &IfName, mac: MacAddr, mtu: u32) -> Request {
-    let mut message = new_message(index, name, mac, mtu);
+    let mut message = link_message(index, name, mac, mtu);
     let settings = vec![
         InfoBridge::StpState(BridgeStpState::Disabled),
         InfoBridge::ForwardDelay(0),

@@ -9,7 +9,7 @@ use netlink_packet_route::link::{
 };
 use weft_model::{IfName, MacAddr};
 
-use super::{GROUP_LIVE, create, kind, netns, new_message};
+use super::{GROUP_LIVE, create, kind, link_message, netns};
 use crate::netlink::Request;
 
 /// Queues per direction: a container's link needs one, and each more costs time at birth.
@@ -50,7 +50,7 @@ pub fn create_pair(veth: &Veth<'_>) -> Request {
         LinkAttribute::NumRxQueues(QUEUES),
         netns(veth.netns),
     ];
-    let mut message = new_message(veth.index, veth.host, veth.host_mac, veth.mtu);
+    let mut message = link_message(veth.index, veth.host, veth.host_mac, veth.mtu);
     message.attributes.push(LinkAttribute::NumTxQueues(QUEUES));
     message.attributes.push(LinkAttribute::NumRxQueues(QUEUES));
     message.attributes.extend(veth.master.map(LinkAttribute::Controller));
@@ -61,8 +61,8 @@ pub fn create_pair(veth: &Veth<'_>) -> Request {
 
 /// Settings of the host's end as a port of its bridge: the bridge learns nothing from it and floods no unknown unicast
 /// to it, because weft has told the bridge who is there; an isolated port talks to no other isolated one.
-/// Hairpin, because a container that asks for its own published port has its packets turned round within the bridge where
-/// bridge-nf-call is on (`br_nf_pre_routing_finish`).
+/// Hairpin, because a container that asks for its own published port has its packets turned round within the bridge
+/// where bridge-nf-call is on (`br_nf_pre_routing_finish`).
 fn port(isolated: bool) -> Vec<LinkInfo> {
     let settings = vec![
         InfoBridgePort::Learning(false),

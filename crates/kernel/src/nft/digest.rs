@@ -1,7 +1,7 @@
 //! What a table does, in 64 bits: equal for what we would write and for what the kernel lists afterwards.
 //!
-//! Handles, use counts and packet counts tell nothing of what a table does; neither do attributes that the kernel derives
-//! and adds to an expression. So each kind of expression names those that matter, and all else is left out.
+//! Handles, use counts and packet counts tell nothing of what a table does; neither do attributes that the kernel
+//! derives and adds to an expression. So each kind of expression names those that matter, and all else is left out.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -83,8 +83,8 @@ pub enum Policy {
 
 /// One rule: when all matches hold, the statements are carried out in order.
 ///
-/// Alternatives are several rules. A rule holds about 30 matches; longer lists of exceptions are better a chain of their
-/// own that returns.
+/// Alternatives are several rules. A rule holds about 30 matches; longer lists of exceptions are better a chain of
+/// their own that returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// None at all is a rule for every packet.

@@ -29,8 +29,8 @@ pub(super) enum Place {
 }
 
 impl Transaction {
-    /// Opens a batch whose messages are numbered from `first` on. If a generation is given, the kernel refuses the batch
-    /// once the rules are of a later one.
+    /// Opens a batch whose messages are numbered from `first` on. If a generation is given, the kernel refuses the
+    /// batch once the rules are of a later one.
     pub(super) fn begin(first: u32, generation: Option<u32>) -> Self {
         let mut transaction = Self { writer: Writer::default(), first, steps: Vec::new() };
         transaction.border(NFNL_MSG_BATCH_BEGIN, generation);
@@ -72,13 +72,13 @@ impl Transaction {
 
     /// Takes a table of family `inet` away, whether or not it is there.
     pub(super) fn remove_table(&mut self, name: &str) -> Result<(), NftError> {
-        self.new_table(name)?;
+        self.ensure_table(name)?;
         self.table_step("remove", name, NFT_MSG_DELTABLE, 0)
     }
 
     /// Makes a table with all it holds. Chains of its names may be there, hooked alike and empty.
     pub(super) fn add_table(&mut self, table: &Table) -> Result<(), NftError> {
-        self.new_table(&table.name)?;
+        self.ensure_table(&table.name)?;
         let at =
             |chain: &Chain| ChainRef { family: Family::Inet, table: table.name.clone(), chain: chain.name.clone() };
         // All chains come before any rule, so that rules may jump ahead.
@@ -91,7 +91,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn new_table(&mut self, name: &str) -> Result<(), NftError> {
+    fn ensure_table(&mut self, name: &str) -> Result<(), NftError> {
         self.table_step("make", name, NFT_MSG_NEWTABLE, NLM_F_CREATE)
     }
 

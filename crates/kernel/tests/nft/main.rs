@@ -1,4 +1,5 @@
-//! nftables against the real kernel, in namespaces of the tests' own. `nft` and `iptables-nft` are the independent readers.
+//! nftables against the real kernel, in namespaces of the tests' own. `nft` and `iptables-nft` are the independent
+//! readers.
 
 mod foreign;
 mod monitor;

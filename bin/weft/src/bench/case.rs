@@ -1,0 +1,376 @@
+//! What is measured: who competes, at what load, how often; and the questions that the figures answer.
+
+use serde::{Deserialize, Serialize};
+use weft_model::Attachment;
+
+use super::measure::{Bound, ROUNDS_MIN};
+use super::script::Operation;
+
+/// Who attaches containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Who {
+    /// The real shim and a real agent.
+    Weft,
+    /// The kernel objects of the same attachment, made by netlink in one process, and one exec of a static program.
+    Bare,
+    /// Debian's `bridge` with `host-local`.
+    Bridge,
+    /// Debian's `bridge`, translating, with `host-local`, then `portmap`, then `firewall`.
+    Chain,
+}
+
+impl Who {
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Who::Weft => "weft",
+            Who::Bare => "bare netlink + exec",
+            Who::Bridge => "bridge+host-local",
+            Who::Chain => "the same+portmap+firewall",
+        }
+    }
+
+    /// How many ADDs at once make its population: as many as it bears.
+    pub(super) fn fills_at_once(self) -> u32 {
+        match self {
+            Who::Weft => BURST,
+            Who::Bare | Who::Chain => 1,
+            Who::Bridge => 8,
+        }
+    }
+}
+
+/// One contender in a host of its own, which has so many endpoints already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Lane {
+    pub(super) who: Who,
+    pub(super) attachment: Attachment,
+    pub(super) present: u32,
+}
+
+impl Lane {
+    /// The lane in which `who` competes for `attachment`: the reference knows but one.
+    pub(super) fn new(who: Who, attachment: Attachment, present: u32) -> Self {
+        let attachment = match who {
+            Who::Weft | Who::Bare => attachment,
+            Who::Bridge | Who::Chain => Attachment::Bridge,
+        };
+        Self { who, attachment, present }
+    }
+}
+
+/// What a contender does before it is the next one's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    /// Threads.
+    pub(super) at_once: u32,
+    /// ADDs, and as many DELs after them; or both together, if mixed.
+    pub(super) steps: u32,
+    /// ADD and DEL by chance.
+    pub(super) mixed: bool,
+}
+
+impl Turn {
+    const fn pure(at_once: u32, steps: u32) -> Self {
+        Self { at_once, steps, mixed: false }
+    }
+
+    const fn mixed(at_once: u32, steps: u32) -> Self {
+        Self { at_once, steps, mixed: true }
+    }
+
+    /// Slots it needs. A mixed turn has half of its slots in use at any time, once it is under way.
+    pub(super) const fn slots(self) -> u32 {
+        if self.mixed { self.steps / 4 } else { self.steps }
+    }
+}
+
+/// ADDs at once of a burst.
+pub(super) const BURST: u32 = 250;
+/// Slots of a host beyond its population: enough for every turn.
+pub(super) const SPARE_SLOTS: u32 = 128;
+
+const FEW: Turn = Turn::pure(1, 4);
+const ONE: Turn = Turn::pure(1, 1);
+const MANY: Turn = Turn::pure(1, 100);
+const MANY_MIXED: Turn = Turn::mixed(1, 200);
+const MANY_BY_8: Turn = Turn::pure(8, 104);
+const MANY_MIXED_BY_8: Turn = Turn::mixed(8, 224);
+
+/// Contenders that take turns, every one of them in every round.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    /// Who competes, each in hosts with so many endpoints.
+    pub(super) cast: &'static [(Who, &'static [u32])],
+    pub(super) turns: &'static [Turn],
+    /// Rounds for every hundred that are asked for, and at least.
+    pub(super) share: u32,
+    pub(super) rounds_min: u32,
+    /// Left out of a quick run.
+    pub(super) slow: bool,
+}
+
+const RESOLVED: u32 = ROUNDS_MIN as u32;
+
+static ALONE: Case = Case {
+    name: "alone",
+    cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Bridge, &[1])],
+    turns: &[FEW],
+    share: 100,
+    rounds_min: RESOLVED,
+    slow: false,
+};
+
+static CHAIN: Case = Case {
+    name: "chain",
+    cast: &[(Who::Weft, &[1]), (Who::Chain, &[1])],
+    turns: &[ONE],
+    share: 20,
+    rounds_min: RESOLVED,
+    slow: false,
+};
+
+static AT_ONCE: Case = Case {
+    name: "at once",
+    cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Bridge, &[1])],
+    turns: &[Turn::pure(8, 64), Turn::pure(64, 64)],
+    share: 10,
+    rounds_min: 1,
+    slow: false,
+};
+
+static CHAIN_AT_ONCE: Case = Case {
+    name: "chain at once",
+    cast: &[(Who::Weft, &[1]), (Who::Chain, &[1])],
+    turns: &[Turn::pure(8, 16), Turn::pure(64, 64)],
+    share: 2,
+    rounds_min: 1,
+    slow: true,
+};
+
+static MIXED: Case = Case {
+    name: "mixed",
+    cast: &[(Who::Weft, &[1])],
+    turns: &[MANY, MANY_MIXED, MANY_BY_8, MANY_MIXED_BY_8],
+    share: 12,
+    rounds_min: RESOLVED,
+    slow: false,
+};
+
+/// The reference is left out at 1,000: it takes minutes to get there, and shows its growth before.
+static CROWD: Case = Case {
+    name: "crowd",
+    cast: &[(Who::Weft, &[1, 250, 1000]), (Who::Bare, &[1, 250, 1000]), (Who::Bridge, &[250])],
+    turns: &[FEW],
+    share: 50,
+    rounds_min: RESOLVED,
+    slow: false,
+};
+
+/// In the order in which they are measured: the crowd last, so that nothing else has it on the machine.
+pub(super) static CASES: [&Case; 6] = [&ALONE, &CHAIN, &AT_ONCE, &CHAIN_AT_ONCE, &MIXED, &CROWD];
+
+/// The name under which bursts are recorded that make populations.
+pub(super) const FILL: &str = "burst";
+
+/// What a series of figures comes to in one round.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Point {
+    Median,
+    P99,
+}
+
+impl Point {
+    pub(super) fn percent(self) -> f64 {
+        match self {
+            Point::Median => 50.0,
+            Point::P99 => 99.0,
+        }
+    }
+}
+
+/// One figure per round: milliseconds of one contender.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Term {
+    pub(super) case: &'static Case,
+    pub(super) turn: Turn,
+    pub(super) who: Who,
+    pub(super) present: u32,
+    pub(super) operation: Operation,
+    pub(super) point: Point,
+}
+
+/// What is counted once, not sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fact {
+    /// Calls that failed in bursts.
+    BurstFailures,
+    /// Addresses in bursts that somebody else had as well.
+    BurstDuplicates,
+    /// The agent's resident memory, in MB, with all endpoints present.
+    ResidentMb,
+}
+
+/// What a question is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    Ratio(Term, Term),
+    Milliseconds(Term),
+    Fact(Fact),
+}
+
+impl Asked {
+    pub(super) fn unit(self) -> &'static str {
+        match self {
+            Asked::Ratio(..) => "x",
+            Asked::Milliseconds(_) => "ms",
+            Asked::Fact(Fact::ResidentMb) => "MB",
+            Asked::Fact(Fact::BurstFailures | Fact::BurstDuplicates) => "",
+        }
+    }
+}
+
+/// A question, on which networks it is asked, and the answer that weft must reach.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) text: &'static str,
+    pub(super) attachments: &'static [Attachment],
+    pub(super) asked: Asked,
+    pub(super) target: Bound,
+}
+
+const BOTH: &[Attachment] = &[Attachment::Bridge, Attachment::Routed];
+const BRIDGE: &[Attachment] = &[Attachment::Bridge];
+const ROUTED: &[Attachment] = &[Attachment::Routed];
+
+const fn add(case: &'static Case, turn: Turn, who: Who, present: u32) -> Term {
+    Term { case, turn, who, present, operation: Operation::Add, point: Point::Median }
+}
+
+const fn add_p99(turn: Turn) -> Term {
+    Term { point: Point::P99, ..add(&MIXED, turn, Who::Weft, 1) }
+}
+
+const fn ratio(
+    text: &'static str,
+    attachments: &'static [Attachment],
+    above: Term,
+    below: Term,
+    target: Bound,
+) -> Question {
+    Question { text, attachments, asked: Asked::Ratio(above, below), target }
+}
+
+const WEFT_ALONE: Term = add(&ALONE, FEW, Who::Weft, 1);
+const REFERENCE_ALONE: Term = add(&ALONE, FEW, Who::Bridge, 1);
+const WEFT_IN_CROWD: Term = add(&CROWD, FEW, Who::Weft, 1000);
+
+/// Every question with its target.
+pub(super) static QUESTIONS: [Question; 12] = [
+    ratio("ADD: weft / bare netlink + exec", BOTH, WEFT_ALONE, add(&ALONE, FEW, Who::Bare, 1), Bound::AtMost(1.5)),
+    ratio("ADD: bridge+host-local / weft", BRIDGE, REFERENCE_ALONE, WEFT_ALONE, Bound::AtLeast(8.0)),
+    ratio("ADD: bridge+host-local / weft", ROUTED, REFERENCE_ALONE, WEFT_ALONE, Bound::AtLeast(10.0)),
+    ratio(
+        "ADD: the same+portmap+firewall / weft",
+        BOTH,
+        add(&CHAIN, ONE, Who::Chain, 1),
+        add(&CHAIN, ONE, Who::Weft, 1),
+        Bound::AtLeast(50.0),
+    ),
+    ratio(
+        "ADD with 1,000 present: weft / bare",
+        BRIDGE,
+        WEFT_IN_CROWD,
+        add(&CROWD, FEW, Who::Bare, 1000),
+        Bound::AtMost(1.2),
+    ),
+    ratio("ADD: 1,000 / 1 present", ROUTED, WEFT_IN_CROWD, add(&CROWD, FEW, Who::Weft, 1), Bound::AtMost(1.2)),
+    Question {
+        text: "DEL p50",
+        attachments: BOTH,
+        asked: Asked::Milliseconds(Term { operation: Operation::Del, ..WEFT_ALONE }),
+        target: Bound::AtMost(3.0),
+    },
+    ratio("ADD p99: mixed / alone", BOTH, add_p99(MANY_MIXED), add_p99(MANY), Bound::AtMost(2.0)),
+    ratio(
+        "ADD p99, 8 at once: mixed / alone",
+        BOTH,
+        add_p99(MANY_MIXED_BY_8),
+        add_p99(MANY_BY_8),
+        Bound::AtMost(2.0),
+    ),
+    Question {
+        text: "250 ADDs at once: failures",
+        attachments: BOTH,
+        asked: Asked::Fact(Fact::BurstFailures),
+        target: Bound::AtMost(0.0),
+    },
+    Question {
+        text: "250 ADDs at once: duplicate addresses",
+        attachments: BOTH,
+        asked: Asked::Fact(Fact::BurstDuplicates),
+        target: Bound::AtMost(0.0),
+    },
+    Question {
+        text: "resident memory of weftd, 1,000 present",
+        attachments: BOTH,
+        asked: Asked::Fact(Fact::ResidentMb),
+        target: Bound::AtMost(30.0),
+    },
+];
+
+impl Case {
+    /// Rounds, if so many are asked for.
+    pub(super) fn rounds(&self, asked: u32) -> u32 {
+        (asked * self.share / 100).max(self.rounds_min)
+    }
+
+    /// Its lanes for networks of these attachments.
+    pub(super) fn lanes(&self, attachments: &[Attachment]) -> Vec<Lane> {
+        let each = self.cast.iter().flat_map(|(who, present)| present.iter().map(move |present| (*who, *present)));
+        let lane = |(who, present)| attachments.iter().map(move |attachment| Lane::new(who, *attachment, present));
+        let mut lanes: Vec<Lane> = each.flat_map(lane).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        lanes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_question_is_about_something_that_is_measured() {
+        for question in &QUESTIONS {
+            let terms = match question.asked {
+                Asked::Ratio(above, below) => vec![above, below],
+                Asked::Milliseconds(term) => vec![term],
+                Asked::Fact(_) => vec![],
+            };
+            for term in terms {
+                let lanes = term.case.lanes(question.attachments);
+                let is_cast = |attachment| lanes.contains(&Lane::new(term.who, attachment, term.present));
+                assert!(question.attachments.iter().all(|attachment| is_cast(*attachment)), "{}", question.text);
+                assert!(term.case.turns.contains(&term.turn), "{}", question.text);
+                assert!(CASES.iter().any(|case| case.name == term.case.name));
+                assert!(term.case.rounds(1) >= RESOLVED, "{}", question.text);
+            }
+        }
+    }
+
+    #[test]
+    fn every_turn_fits_the_slots() {
+        for turn in CASES.iter().flat_map(|case| case.turns) {
+            assert!(turn.slots() <= SPARE_SLOTS, "{turn:?}");
+            assert!(!turn.mixed || (turn.steps % turn.at_once == 0 && turn.slots() % turn.at_once == 0), "{turn:?}");
+        }
+    }
+
+    #[test]
+    fn the_reference_competes_once_for_all_networks() {
+        let lanes = ALONE.lanes(BOTH);
+        assert_eq!(lanes.iter().filter(|lane| lane.who == Who::Bridge).count(), 1);
+        assert_eq!(lanes.len(), 5);
+    }
+}

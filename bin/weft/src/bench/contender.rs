@@ -1,0 +1,47 @@
+//! Whoever can join a container to its host, and part it again. One file each.
+
+mod bare;
+mod plugin;
+mod reference;
+mod weft;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::case::{Lane, Who};
+
+/// A container, as far as its network goes: a namespace made before anything is measured.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) number: u32,
+    pub(super) container: String,
+    pub(super) netns: PathBuf,
+}
+
+/// The interface inside.
+pub(super) const IFNAME: &str = "eth0";
+
+/// What is measured is the time that these calls take.
+pub(super) trait Contender: Sync {
+    /// Joins the container; the result of CNI, where there is one.
+    fn add(&self, slot: &Slot) -> Result<Vec<u8>>;
+
+    /// Parts it.
+    fn del(&self, slot: &Slot) -> Result<()>;
+
+    /// Does what DEL left for later, where nobody else does.
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The contender of `lane`, in the host of the calling process.
+pub(super) fn of(lane: Lane) -> Result<Box<dyn Contender>> {
+    Ok(match lane.who {
+        Who::Weft => Box::new(weft::Weft),
+        Who::Bare => Box::new(bare::Bare::new(lane.attachment)?),
+        Who::Bridge => Box::new(reference::Reference::bridge()),
+        Who::Chain => Box::new(reference::Reference::chain()),
+    })
+}

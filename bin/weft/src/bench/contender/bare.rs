@@ -1,0 +1,127 @@
+//! The price of the kernel objects alone: the agent's own plan of a link, made in this process, and one exec of a static
+//! program. The host has the network that weft made on it, and no agent any more.
+
+use std::net::IpAddr;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, ensure};
+use weft_agent::apply::Indexes;
+use weft_agent::attachment::{self, Built};
+use weft_kernel::endpoint::{self, LinkPlan, Remains};
+use weft_kernel::neighbour::Neighbour;
+use weft_kernel::{Netlink, link};
+use weft_model::{Attachment, Dns, Endpoint, EndpointKey, Labels, Network, NetworkName, Pool};
+use weft_model::{Name, NetnsRecord};
+use weft_netns::Netns;
+
+use super::{Contender, IFNAME, Slot, plugin};
+use crate::bench::network::{MTU, NAME, spec};
+
+/// Does nothing, and needs no dynamic linker for it (package busybox-static).
+const STATIC_TRUE: [&str; 2] = ["/bin/busybox", "true"];
+/// The first address of a pool that a container may have: before it are the pool's own and the gateway's.
+const ADDRESS_FIRST: u128 = 2;
+
+pub(super) struct Bare {
+    network: Network,
+    /// Number of the network's bridge, where it has one.
+    bridge: Option<u32>,
+    indexes: Indexes,
+    /// Sockets that nobody uses just now: a thread that finds none opens another.
+    idle: Mutex<Vec<Netlink>>,
+}
+
+impl Bare {
+    pub(super) fn new(attachment: Attachment) -> Result<Self> {
+        let network = spec(attachment).resolve(&NetworkName::parse(NAME)?, &Labels::new(), &Built)?;
+        let kind = attachment::kind(attachment).context("an attachment that is not built")?;
+        let mut netlink = Netlink::open()?;
+        let bridge = match kind.bridge(&network) {
+            Some((name, _)) => link::find(&mut netlink, name.as_str())?.map(|link| link.index),
+            None => None,
+        };
+        Ok(Self { network, bridge, indexes: Indexes::default(), idle: Mutex::new(vec![netlink]) })
+    }
+
+    fn with_netlink<T>(&self, work: impl FnOnce(&mut Netlink) -> Result<T>) -> Result<T> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let mut netlink = taken.map_or_else(Netlink::open, Ok)?;
+        let done = work(&mut netlink)?;
+        idle().push(netlink);
+        Ok(done)
+    }
+
+    fn plan(&self, slot: &Slot) -> Result<LinkPlan> {
+        let kind = attachment::kind(self.network.attachment).context("an attachment that is not built")?;
+        let chosen: Vec<(IpAddr, &Pool)> =
+            self.network.pools.iter().map(|pool| (address(pool, slot.number), pool)).collect();
+        let mut record = record(&self.network, slot)?;
+        kind.endow(&self.network, &chosen, &mut record);
+        kind.link(&record, self.bridge).context("an attachment without a link")
+    }
+}
+
+impl Contender for Bare {
+    fn add(&self, slot: &Slot) -> Result<Vec<u8>> {
+        let (plan, netns) = (self.plan(slot)?, Netns::open(&slot.netns)?);
+        self.with_netlink(|netlink| Ok(endpoint::create(netlink, &netns, &plan, &mut || self.indexes.next())?))?;
+        exec_static()
+    }
+
+    fn del(&self, slot: &Slot) -> Result<()> {
+        let (plan, netns) = (self.plan(slot)?, Netns::open(&slot.netns)?);
+        let neighbour = |index| {
+            plan.addresses.iter().map(move |net| Neighbour { index, ip: net.addr(), mac: plan.inside_mac }).collect()
+        };
+        let on_bridge = self.bridge.map_or_else(Vec::new, neighbour);
+        let remains = Remains { host: &plan.host, inside: &plan.inside, on_bridge };
+        self.with_netlink(|netlink| Ok(endpoint::delete(netlink, Some(&netns), &remains)?))?;
+        exec_static().map(drop)
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.with_netlink(|netlink| Ok(endpoint::reap(netlink)?))
+    }
+}
+
+fn exec_static() -> Result<Vec<u8>> {
+    let [program, argument] = STATIC_TRUE;
+    let output = plugin::run(Command::new(program).arg(argument).env_clear(), &[]);
+    let output = output.with_context(|| format!("cannot run {program}"))?;
+    ensure!(output.status.success(), "{program} {argument}: {}", output.status);
+    Ok(output.stdout)
+}
+
+fn address(pool: &Pool, number: u32) -> IpAddr {
+    let place = ADDRESS_FIRST + u128::from(number);
+    match pool.subnet.network() {
+        IpAddr::V4(first) => IpAddr::V4((u32::from(first) + place as u32).into()),
+        IpAddr::V6(first) => IpAddr::V6((u128::from(first) + place).into()),
+    }
+}
+
+/// What the agent knows of a container before its network endows it.
+fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
+    Ok(Endpoint {
+        key: EndpointKey { container: slot.container.parse()?, ifname: IFNAME.parse()? },
+        network: network.name.clone(),
+        namespace: Name::parse("default")?,
+        name: Name::parse(slot.container.as_str())?,
+        labels: Labels::new(),
+        aliases: Vec::new(),
+        cni_name: None,
+        cgroup_path: None,
+        netns: NetnsRecord { path: slot.netns.display().to_string(), device: 0, inode: 0 },
+        attachment: network.attachment,
+        mac: None,
+        addresses: Vec::new(),
+        gateways: Vec::new(),
+        routes: Vec::new(),
+        mtu: MTU,
+        isolated: false,
+        dns: Dns::default(),
+        born_s: 0,
+    })
+}

@@ -1,0 +1,156 @@
+//! The process inside a host that does as a container runtime does. It hears an order, carries it out against the clock,
+//! and answers with what it measured.
+
+use std::io::{BufReader, stdin, stdout};
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use weft_kernel::{Netlink, link};
+use weft_lab::wire::{receive, send};
+use weft_netns::Netns;
+
+use super::case::Lane;
+use super::contender::{self, Contender, Slot};
+use super::script::{Operation, Order, Script, Step};
+
+/// Where a runtime pins namespaces, inside a host.
+const NETNS_DIRECTORY: &str = "/run/netns";
+/// For what DEL left to be done, which takes the kernel 20 ms or some more.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
+/// Time between two looks at that.
+const SETTLE_LOOK: Duration = Duration::from_millis(1);
+
+/// What a performer is to be.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) lane: Lane,
+    /// Containers to make, without a network.
+    pub(super) slots: u32,
+}
+
+/// The performer is ready for orders.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ready;
+
+/// How one step went.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Sample {
+    pub(super) operation: Operation,
+    /// Wall clock, from before the call to after it.
+    pub(super) ms: f64,
+    /// What was wrong, or the addresses that ADD gave.
+    pub(super) end: Result<Vec<IpAddr>, String>,
+}
+
+/// How an order went.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Outcome {
+    /// Wall clock of all of it.
+    pub(super) ms: f64,
+    pub(super) samples: Vec<Sample>,
+}
+
+/// Performs until nobody has orders any more.
+pub(super) fn perform() -> Result<ExitCode> {
+    let mut orders = BufReader::new(stdin());
+    let part: Part = receive(&mut orders)?;
+    let contender = contender::of(part.lane)?;
+    let slots: Vec<Slot> = (0..part.slots).map(make).collect::<Result<_>>()?;
+    send(&mut stdout(), &Ready)?;
+    while let Ok(order) = receive::<Order>(&mut orders) {
+        let outcome = carry_out(contender.as_ref(), &slots, &order)?;
+        send(&mut stdout(), &outcome)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make(number: u32) -> Result<Slot> {
+    let netns = Path::new(NETNS_DIRECTORY).join(format!("bench-{number}"));
+    Netns::create()?.pin(&netns)?;
+    // As long as the ids of runtimes.
+    Ok(Slot { number, container: format!("{number:064x}"), netns })
+}
+
+fn carry_out(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result<Outcome> {
+    let touched = |script: &Script| script.iter().all(|(_, slot)| (*slot as usize) < slots.len());
+    ensure!(order.iter().all(touched), "an order for slots that are not there");
+    let gate = Barrier::new(order.len() + 1);
+    let (ms, samples) = std::thread::scope(|scope| {
+        let run = |script| {
+            gate.wait();
+            play(contender, slots, script)
+        };
+        let threads: Vec<_> = order.iter().map(|script| scope.spawn(|| run(script))).collect();
+        gate.wait();
+        let start = Instant::now();
+        let samples: Result<Vec<_>, _> = threads.into_iter().map(|thread| thread.join()).collect();
+        (milliseconds(start), samples)
+    });
+    let samples = samples.map_err(|_| anyhow!("a thread panicked"))?.into_iter().flatten().collect();
+    settle(contender, slots, order)?;
+    Ok(Outcome { ms, samples })
+}
+
+fn play(contender: &dyn Contender, slots: &[Slot], script: &Script) -> Vec<Sample> {
+    let step = |&(operation, slot): &Step| {
+        let slot = &slots[slot as usize];
+        let start = Instant::now();
+        let end = match operation {
+            Operation::Add => contender.add(slot),
+            Operation::Del => contender.del(slot).map(|()| Vec::new()),
+        };
+        let ms = milliseconds(start);
+        Sample { operation, ms, end: end.and_then(|result| addresses(&result)).map_err(|e| format!("{e:#}")) }
+    };
+    script.iter().map(step).collect()
+}
+
+fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// The addresses of a result (CNI SPEC.md, section 5); none of an empty one.
+fn addresses(result: &[u8]) -> Result<Vec<IpAddr>> {
+    if result.is_empty() {
+        return Ok(Vec::new());
+    }
+    let result: Value = serde_json::from_slice(result).context("a result that is not JSON")?;
+    let ips = result["ips"].as_array().context("a result without ips")?;
+    let address = |ip: &Value| Ok(ip["address"].as_str().context("an address that is not text")?.parse::<IpNet>()?.addr());
+    ips.iter().map(address).collect()
+}
+
+/// Waits until nothing is left of the links that went, so that nobody measures the work that another caused.
+fn settle(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result<()> {
+    let last = order.iter().flat_map(|script| script.iter().map(|(operation, slot)| (*slot, *operation)));
+    let last: std::collections::BTreeMap<u32, Operation> = last.collect();
+    let mut gone: Vec<&Slot> =
+        last.iter().filter(|(_, operation)| **operation == Operation::Del).map(|(slot, _)| &slots[*slot as usize]).collect();
+    if gone.is_empty() {
+        return Ok(());
+    }
+    contender.settle()?;
+    let deadline = Instant::now() + SETTLE_MAX;
+    while let Some(slot) = gone.last() {
+        if is_empty(slot)? {
+            gone.pop();
+            continue;
+        }
+        ensure!(Instant::now() < deadline, "{} is not empty {SETTLE_MAX:?} after DEL", slot.netns.display());
+        std::thread::sleep(SETTLE_LOOK);
+    }
+    Ok(())
+}
+
+/// Whether a container has nothing but loopback.
+fn is_empty(slot: &Slot) -> Result<bool> {
+    let mut netlink = Netns::open(&slot.netns)?.within(Netlink::open)??;
+    Ok(link::list(&mut netlink)?.len() == 1)
+}

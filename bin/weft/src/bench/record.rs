@@ -1,0 +1,168 @@
+//! Everything that was measured, and the answers that follow from it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weft_model::Attachment;
+
+use super::case::{Asked, Fact, Lane, Question, Term, Turn};
+use super::measure::{Estimate, percentile};
+use super::performer::{Outcome, Sample};
+use super::script::Operation;
+
+/// What tells one series of figures from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) case: &'static str,
+    pub(super) turn: Turn,
+    pub(super) lane: Lane,
+    pub(super) operation: Operation,
+}
+
+/// The same thing measured in every round.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    /// Milliseconds of each call that succeeded, by round.
+    pub(super) rounds: Vec<Vec<f64>>,
+    /// Wall clock of all rounds, in milliseconds.
+    pub(super) wall_ms: f64,
+    pub(super) failures: usize,
+    /// What the first failure said.
+    pub(super) complaint: Option<String>,
+}
+
+impl Series {
+    /// Every figure.
+    pub(super) fn all(&self) -> Vec<f64> {
+        self.rounds.concat()
+    }
+
+    fn add<'s>(&mut self, samples: impl Iterator<Item = &'s Sample>) {
+        let mut round = Vec::new();
+        for sample in samples {
+            match &sample.end {
+                Ok(_) => round.push(sample.ms),
+                Err(complaint) => self.fail(complaint),
+            }
+        }
+        self.rounds.push(round);
+    }
+
+    fn fail(&mut self, complaint: &str) {
+        self.failures += 1;
+        self.complaint.get_or_insert_with(|| complaint.to_owned());
+    }
+}
+
+/// The book of one run.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    pub(super) series: BTreeMap<Key, Series>,
+    facts: BTreeMap<(Fact, Attachment), f64>,
+}
+
+impl Record {
+    /// One round of what `outcome` tells.
+    pub(super) fn take(&mut self, case: &'static str, lane: Lane, turn: Turn, outcome: &Outcome) {
+        for operation in [Operation::Add, Operation::Del] {
+            let mut samples = outcome.samples.iter().filter(|sample| sample.operation == operation).peekable();
+            if samples.peek().is_some() {
+                let series = self.series.entry(Key { case, turn, lane, operation }).or_default();
+                series.wall_ms += outcome.ms;
+                series.add(samples);
+            }
+        }
+    }
+
+    /// Failures of what nobody measured.
+    pub(super) fn take_failures(&mut self, case: &'static str, lane: Lane, turn: Turn, outcome: &Outcome) {
+        for sample in &outcome.samples {
+            if let Err(complaint) = &sample.end {
+                self.series.entry(Key { case, turn, lane, operation: sample.operation }).or_default().fail(complaint);
+            }
+        }
+    }
+
+    /// What bursts of ADDs on one host gave: failures, and addresses that were given twice.
+    pub(super) fn take_bursts(&mut self, attachment: Attachment, bursts: &[Outcome]) {
+        let samples = || bursts.iter().flat_map(|burst| &burst.samples);
+        let given: Vec<_> = samples().filter_map(|sample| sample.end.as_ref().ok()).flatten().collect();
+        let distinct: BTreeSet<_> = given.iter().collect();
+        let failures = samples().filter(|sample| sample.end.is_err()).count();
+        self.add(Fact::BurstFailures, attachment, failures as f64);
+        self.add(Fact::BurstDuplicates, attachment, (given.len() - distinct.len()) as f64);
+    }
+
+    /// Adds to what is counted.
+    pub(super) fn add(&mut self, fact: Fact, attachment: Attachment, value: f64) {
+        *self.facts.entry((fact, attachment)).or_default() += value;
+    }
+
+    /// What the figures say to a question; `None` if it was not measured.
+    pub(super) fn answer(&self, question: &Question, attachment: Attachment) -> Option<Estimate> {
+        match question.asked {
+            Asked::Fact(fact) => self.facts.get(&(fact, attachment)).copied().map(Estimate::exact),
+            Asked::Milliseconds(term) => Estimate::of(&self.points(term, attachment).flatten().collect::<Vec<_>>()),
+            Asked::Ratio(above, below) => {
+                let pairs = self.points(above, attachment).zip(self.points(below, attachment));
+                Estimate::of(&pairs.filter_map(|(above, below)| Some(above? / below?)).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// One figure per round; `None` where all calls of a round failed.
+    fn points(&self, term: Term, attachment: Attachment) -> impl Iterator<Item = Option<f64>> {
+        let lane = Lane::new(term.who, attachment, term.present);
+        let key = Key { case: term.case.name, turn: term.turn, lane, operation: term.operation };
+        let rounds = self.series.get(&key).map_or(&[][..], |series| &series.rounds);
+        rounds.iter().map(move |round| percentile(round, term.point.percent()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::case::{CASES, QUESTIONS, Who};
+
+    fn outcome(samples: &[(Operation, f64, Result<&str, &str>)]) -> Outcome {
+        let sample = |(operation, ms, end): &(Operation, f64, Result<&str, &str>)| Sample {
+            operation: *operation,
+            ms: *ms,
+            end: end.map(|address| vec![address.parse().unwrap()]).map_err(str::to_owned),
+        };
+        Outcome { ms: 1.0, samples: samples.iter().map(sample).collect() }
+    }
+
+    fn lane(who: Who) -> Lane {
+        Lane::new(who, Attachment::Bridge, 1)
+    }
+
+    #[test]
+    fn rounds_are_paired_also_where_one_side_failed() {
+        let (case, turn) = (CASES[0].name, CASES[0].turns[0]);
+        let mut record = Record::default();
+        let ok = |ms| outcome(&[(Operation::Add, ms, Ok("10.0.0.1"))]);
+        for round in 0..8_u32 {
+            let noise = f64::from(1 + round % 3);
+            let weft = if round == 3 { outcome(&[(Operation::Add, 9.0, Err("no"))]) } else { ok(1.2 * noise) };
+            record.take(case, lane(Who::Weft), turn, &weft);
+            record.take(case, lane(Who::Bare), turn, &ok(noise));
+        }
+        let estimate = record.answer(&QUESTIONS[0], Attachment::Bridge).unwrap();
+        let (low, high) = estimate.interval.unwrap();
+        assert!((low - 1.2).abs() < 1e-9 && (high - 1.2).abs() < 1e-9, "the noise is common to both: {estimate:?}");
+        let series = &record.series[&Key { case, turn, lane: lane(Who::Weft), operation: Operation::Add }];
+        assert_eq!((series.failures, series.complaint.as_deref(), series.all().len()), (1, Some("no"), 7));
+        assert_eq!(record.answer(&QUESTIONS[0], Attachment::Routed), None);
+    }
+
+    #[test]
+    fn an_address_given_twice_is_seen_across_bursts() {
+        let mut record = Record::default();
+        let add = |address| outcome(&[(Operation::Add, 1.0, Ok(address))]);
+        let failed = outcome(&[(Operation::Add, 1.0, Err("full"))]);
+        record.take_bursts(Attachment::Routed, &[add("10.0.0.1"), add("10.0.0.2"), add("10.0.0.1"), failed]);
+        record.take_bursts(Attachment::Routed, &[add("10.0.0.1")]);
+        assert_eq!(record.facts[&(Fact::BurstFailures, Attachment::Routed)], 1.0);
+        assert_eq!(record.facts[&(Fact::BurstDuplicates, Attachment::Routed)], 1.0, "another host has its own");
+    }
+}

@@ -1,0 +1,197 @@
+//! `weft demo`: the main job, shown on a private host of its own. Every line it prints is checked; it fails with the
+//! first that is not true.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use weft_api::{EndpointObject, IpamCheck, List};
+use weft_lab::{Container, Containerd, Host, Podman, Runtime as _, stdout_of, uplink};
+
+/// What the containers run.
+const IDLE: [&str; 2] = ["sleep", "1000"];
+
+/// Runs the demo.
+pub(crate) fn run() -> anyhow::Result<()> {
+    say("A private host: namespaces of its own, and an uplink to an outside. Yours is not touched.");
+    let host = Host::start("demo")?;
+    shell(&host, &["ip", "-brief", "address"])?;
+
+    say("weftd starts on its embedded store.");
+    let mut weftd = host.weftd::<&str>(&[])?;
+    shell(&host, &["weft", "version"])?;
+
+    say("Two networks: containers on a bridge, and containers routed by the host. weft picks the addresses.");
+    shell(&host, &["weft", "network", "create", "app", "--mode", "bridge"])?;
+    shell(&host, &["weft", "network", "create", "back", "--mode", "routed"])?;
+    shell(&host, &["weft", "get", "networks"])?;
+
+    say("Container runtimes are told by CNI.");
+    shell(&host, &["weft", "install", "cni", "--network", "app", "--network", "back"])?;
+
+    say("containerd starts one container, podman two.");
+    let rootfs = host.rootfs("busybox")?;
+    let containers = Containers { containerd: host.containerd()?, podman: host.podman()? };
+    containers.start(&rootfs)?;
+    shell(&host, &["weft", "get", "endpoints"])?;
+    let endpoints = endpoints(&host)?;
+    ensure!(endpoints.len() == 3, "three endpoints were expected, not {}", endpoints.len());
+
+    say("Each has its addresses and routes.");
+    for place in PLACES {
+        println!("{}:", place.title());
+        println!("{}", indent(&containers.exec(place, &["ip", "address", "show", "dev", "eth0"])?));
+        println!("{}", indent(&containers.exec(place, &["ip", "route"])?));
+    }
+
+    say("They talk to each other, to the host, and out through the host, in IPv4 and IPv6.");
+    talk(&host, &containers, &endpoints)?;
+    shell(&host, &["nft", "list", "chain", "inet", "weft", "postrouting"])?;
+
+    say("The agent is killed; containers go on. The next agent finds everything as it was.");
+    weftd.kill9()?;
+    talk(&host, &containers, &endpoints)?;
+    weftd.restart()?;
+    shell(&host, &["weft", "ipam", "check"])?;
+
+    say("The containers end, and nothing of them is left.");
+    containers.remove()?;
+    let left = self::endpoints(&host)?;
+    ensure!(left.is_empty(), "endpoints are left: {left:?}");
+    let check: IpamCheck = json(&host, &["weft", "ipam", "check", "-o", "json"])?;
+    ensure!(check.findings.is_empty(), "ledger, kernel and namespaces do not agree: {:?}", check.findings);
+    shell(&host, &["weft", "status"])?;
+    drop(weftd);
+    drop(containers);
+    host.stop()?;
+    say("All of it was true.");
+    Ok(())
+}
+
+/// A container of the demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Containerd,
+    PodmanApp,
+    PodmanBack,
+}
+
+const PLACES: [Place; 3] = [Place::Containerd, Place::PodmanApp, Place::PodmanBack];
+
+impl Place {
+    /// What the runtime calls it.
+    fn id(self) -> &'static str {
+        match self {
+            Place::Containerd => "web",
+            Place::PodmanApp => "api",
+            Place::PodmanBack => "db",
+        }
+    }
+
+    /// What weft calls it: ctr puts its namespace in front.
+    fn endpoint(self) -> &'static str {
+        if self == Place::Containerd { "default-web" } else { self.id() }
+    }
+
+    fn title(self) -> String {
+        let runtime = if self == Place::Containerd { "containerd" } else { "podman" };
+        format!("{} ({runtime})", self.id())
+    }
+}
+
+struct Containers<'h> {
+    containerd: Containerd<'h>,
+    podman: Podman<'h>,
+}
+
+impl Containers<'_> {
+    fn start(&self, rootfs: &Path) -> anyhow::Result<()> {
+        for place in PLACES {
+            let container = Container::new(place.id(), rootfs).command(&IDLE);
+            match place {
+                // ctr takes the first configuration there is: app.
+                Place::Containerd => self.containerd.start(&container)?,
+                Place::PodmanApp => self.podman.start(&container.network("app"))?,
+                Place::PodmanBack => self.podman.start(&container.network("back"))?,
+            }
+            println!("    started {}", place.title());
+        }
+        Ok(())
+    }
+
+    fn exec(&self, place: Place, argv: &[&str]) -> anyhow::Result<String> {
+        match place {
+            Place::Containerd => self.containerd.exec(place.id(), argv),
+            Place::PodmanApp | Place::PodmanBack => self.podman.exec(place.id(), argv),
+        }
+    }
+
+    fn remove(&self) -> anyhow::Result<()> {
+        self.containerd.remove(Place::Containerd.id())?;
+        self.podman.remove(Place::PodmanApp.id())?;
+        self.podman.remove(Place::PodmanBack.id())
+    }
+}
+
+/// Everybody asks everybody, and the outside; the host asks everybody.
+fn talk(host: &Host, containers: &Containers<'_>, endpoints: &[EndpointObject]) -> anyhow::Result<()> {
+    let mut targets: Vec<(String, String)> = Vec::new();
+    for place in PLACES {
+        let found = endpoints.iter().find(|endpoint| endpoint.metadata.name == place.endpoint());
+        let endpoint = found.with_context(|| format!("{} has no endpoint", place.title()))?;
+        for address in &endpoint.status.addresses {
+            targets.push((place.id().to_owned(), bare(address)));
+        }
+    }
+    let fixed: [(&str, IpAddr); 4] = [
+        ("host", uplink::HOST_V4.into()),
+        ("host", uplink::HOST_V6.into()),
+        ("outside", uplink::OUTSIDE_V4.into()),
+        ("outside", uplink::OUTSIDE_V6.into()),
+    ];
+    targets.extend(fixed.map(|(name, address)| (name.to_owned(), address.to_string())));
+    for (name, address) in &targets {
+        let ping = ["ping", "-c1", "-W5", address];
+        let mut reached_by = Vec::new();
+        for place in PLACES {
+            containers.exec(place, &ping).with_context(|| format!("{} does not reach {name}", place.title()))?;
+            reached_by.push(place.id());
+        }
+        let from_host = [&["busybox"], &ping[..]].concat();
+        host.run(&from_host).with_context(|| format!("the host does not reach {name}"))?;
+        reached_by.push("host");
+        println!("    {name:<8} {address:<24} answers {}", reached_by.join(", "));
+    }
+    Ok(())
+}
+
+fn endpoints(host: &Host) -> anyhow::Result<Vec<EndpointObject>> {
+    let list: List<EndpointObject> = json(host, &["weft", "get", "endpoints", "-o", "json"])?;
+    Ok(list.items)
+}
+
+fn json<T: serde::de::DeserializeOwned>(host: &Host, argv: &[&str]) -> anyhow::Result<T> {
+    let text = host.run(argv)?;
+    serde_json::from_str(&text).with_context(|| format!("{}: {text}", argv.join(" ")))
+}
+
+/// Shows a command and what it says; it must succeed.
+fn shell(host: &Host, argv: &[&str]) -> anyhow::Result<()> {
+    println!("  $ {}", argv.join(" "));
+    let Some((program, arguments)) = argv.split_first() else { bail!("nothing to run") };
+    let text = stdout_of(host.command(program).args(arguments))?;
+    println!("{}", indent(&text));
+    Ok(())
+}
+
+fn bare(address: &str) -> String {
+    address.split('/').next().unwrap_or_default().to_owned()
+}
+
+fn indent(text: &str) -> String {
+    text.trim_end().lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn say(text: &str) {
+    println!("\n{text}");
+}
