@@ -181,3 +181,24 @@ fn a_container_id_that_comes_again_with_another_namespace_is_another_container()
     assert_eq!(api.endpoints("").len(), 1);
     api.assert_clean();
 }
+
+/// An agent in a container sees none of the runtime's paths: the descriptor beside the request must do.
+#[test]
+fn a_namespace_that_the_agent_cannot_see_comes_as_a_descriptor() {
+    let Stage { host } = stage("unseen");
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    api.network("app", json!({"mode": "bridge"}));
+    let netns = host.netns("c1").unwrap();
+    // Called on the real host, by paths that mean nothing inside.
+    let mut shim = std::process::Command::new(weft_lab::programs::find("weft-cni").unwrap());
+    shim.env("CNI_COMMAND", "ADD").env("CNI_CONTAINERID", "c1").env("CNI_IFNAME", "eth0");
+    shim.env("CNI_NETNS", host.path("/run/netns/c1")).env("WEFT_SOCKET", host.path("/run/weft/weft.sock"));
+    shim.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = shim.spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), br#"{"cniVersion":"1.0.0","name":"app"}"#).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let links = netns.run(&["ip", "-o", "link"]).unwrap();
+    assert!(links.contains("eth0"), "{links}");
+    api.assert_clean();
+}

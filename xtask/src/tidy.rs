@@ -1,6 +1,7 @@
 //! Taste, as far as a program can check it. Every finding says what to do instead.
 
 mod files;
+mod generated;
 mod layering;
 mod licences;
 mod names;
@@ -28,6 +29,7 @@ const CHECKS: &[fn(&Tree) -> Vec<Finding>] = &[
     files::check,
     orphans::check,
     licences::check,
+    generated::check,
 ];
 
 /// Runs all checks and prints what they found.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -21,7 +23,7 @@ use crate::describe::{self, Reference};
 use crate::faces::cni;
 use crate::networks::{Create, NetworksError};
 use crate::node::Node;
-use crate::shell::connection::Descriptors;
+use crate::shell::connection::{Descriptors, Peer};
 use crate::shell::workers::Overloaded;
 use crate::{check, shell};
 
@@ -51,7 +53,40 @@ pub fn router(node: Arc<Node>) -> Router {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "the route has no such method: see /v1/openapi.json")
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn(log))
         .with_state(node)
+}
+
+/// One line per request, with whose it was: what changes something where operators see it.
+async fn log(Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    let Peer { pid, uid, gid } = peer;
+    if method == Method::GET || path == "/v1/cni" {
+        tracing::debug!(%method, path, status, pid, uid, gid, "answered");
+    } else {
+        tracing::info!(%method, path, status, pid, uid, gid, "answered");
+    }
+    response
+}
+
+/// A request's body as bytes, or a refusal in the API's own shape.
+struct Body(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let refused = |rejection: BytesRejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let limit = format!("the request is larger than {BODY_BYTES_MAX} bytes: send fewer objects at once");
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, limit)
+            }
+            _ => Refusal::new(StatusCode::BAD_REQUEST, rejection.body_text()),
+        };
+        Bytes::from_request(request, state).await.map(Body).map_err(refused)
+    }
 }
 
 /// Anything but success.
@@ -169,14 +204,14 @@ fn described(node: &Node, wanted: impl Fn(&NetworkObject) -> bool) -> Vec<Networ
     objects.filter_map(describe).collect()
 }
 
-async fn create_network(State(node): Shared, body: Bytes) -> Answer<NetworkObject> {
+async fn create_network(State(node): Shared, Body(body): Body) -> Answer<NetworkObject> {
     let object: NetworkObject = decode(&body)?;
     let name = object.metadata.name.clone();
     commit(&node, vec![object], Create::New).await?;
     network(State(node), Path(name)).await
 }
 
-async fn apply(State(node): Shared, body: Bytes) -> Answer<List<Applied>> {
+async fn apply(State(node): Shared, Body(body): Body) -> Answer<List<Applied>> {
     let list: List<NetworkObject> = decode(&body)?;
     let actions = commit(&node, list.items, Create::OrChange).await?;
     let applied = |(name, action): (NetworkName, _)| Applied { kind: "Network".to_owned(), name: name.into(), action };
@@ -235,7 +270,15 @@ struct Selection {
     network: Option<String>,
 }
 
-async fn endpoints(State(node): Shared, Query(wanted): Query<Selection>) -> Answer<List<EndpointObject>> {
+type Selected = Result<Query<Selection>, QueryRejection>;
+
+fn selection(wanted: Selected) -> Result<Selection, Refusal> {
+    let refused = |rejection: QueryRejection| Refusal::new(StatusCode::BAD_REQUEST, rejection.body_text());
+    wanted.map(|Query(selection)| selection).map_err(refused)
+}
+
+async fn endpoints(State(node): Shared, wanted: Selected) -> Answer<List<EndpointObject>> {
+    let wanted = selection(wanted)?;
     let reference = wanted.reference.as_deref().map(Reference::parse);
     let ledger = node.attacher.ledger();
     let chosen = ledger.live().filter(|endpoint| {
@@ -257,7 +300,8 @@ async fn nodes(State(node): Shared) -> Json<List<NodeObject>> {
     Json(List { items: vec![own] })
 }
 
-async fn leases(State(node): Shared, Query(wanted): Query<Selection>) -> Answer<List<Lease>> {
+async fn leases(State(node): Shared, wanted: Selected) -> Answer<List<Lease>> {
+    let wanted = selection(wanted)?;
     if let Some(name) = wanted.network.as_ref().filter(|name| node.networks.get(name).is_none()) {
         return Err(NetworksError::Absent(name.clone()).into());
     }
@@ -277,7 +321,15 @@ async fn ipam_check(State(node): Shared) -> Answer<IpamCheck> {
     checked.map(Json).map_err(|error| refuse_kernel(&error))
 }
 
-async fn cni(State(node): Shared, Extension(passed): Extension<Descriptors>, body: Bytes) -> Response {
+async fn cni(
+    State(node): Shared,
+    Extension(passed): Extension<Descriptors>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return cni_refusal(cni_error(6, rejection.body_text())),
+    };
     let request: CniRequest = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => return cni_refusal(cni_error(6, format!("the shim's request cannot be read: {error}"))),

@@ -71,6 +71,8 @@ const fn refused(status: u16, when: &'static str) -> Reply {
 }
 
 const BAD_REQUEST: Reply = refused(400, "the request is faulty; nothing was changed");
+const TOO_LARGE: Reply = refused(413, "the request is too large; nothing was changed");
+const BUSY: Reply = refused(503, "too much is waiting; nothing was changed");
 const NOT_FOUND: Reply = refused(404, "there is no such object");
 const CONFLICT: Reply = refused(409, "the present state does not allow it; nothing was changed");
 const FAILED: Reply = refused(500, "the host refused");
@@ -115,7 +117,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Creates a network",
         query: &[],
         request: Some(schema::<NetworkObject>),
-        replies: &[ok(schema::<NetworkObject>), BAD_REQUEST, CONFLICT, FAILED],
+        replies: &[ok(schema::<NetworkObject>), BAD_REQUEST, CONFLICT, TOO_LARGE, FAILED, BUSY],
     },
     Route {
         method: Method::Get,
@@ -131,7 +133,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Deletes a network that has no endpoints",
         query: &[],
         request: None,
-        replies: &[ok(schema::<NetworkObject>), NOT_FOUND, CONFLICT, FAILED],
+        replies: &[ok(schema::<NetworkObject>), NOT_FOUND, CONFLICT, FAILED, BUSY],
     },
     Route {
         method: Method::Post,
@@ -139,7 +141,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Creates or changes objects: all of them or none",
         query: &[],
         request: Some(schema::<List<NetworkObject>>),
-        replies: &[ok(schema::<List<Applied>>), BAD_REQUEST, CONFLICT, FAILED],
+        replies: &[ok(schema::<List<Applied>>), BAD_REQUEST, CONFLICT, TOO_LARGE, FAILED, BUSY],
     },
     Route {
         method: Method::Get,
@@ -169,7 +171,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Held addresses and their holders",
         query: &[("network", "only those of this network")],
         request: None,
-        replies: &[ok(schema::<List<Lease>>), NOT_FOUND],
+        replies: &[ok(schema::<List<Lease>>), BAD_REQUEST, NOT_FOUND],
     },
     Route {
         method: Method::Get,
@@ -177,7 +179,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Compares ledger, kernel and namespaces",
         query: &[],
         request: None,
-        replies: &[ok(schema::<IpamCheck>), FAILED],
+        replies: &[ok(schema::<IpamCheck>), FAILED, BUSY],
     },
     Route {
         method: Method::Post,

@@ -35,6 +35,17 @@ impl Descriptors {
     }
 }
 
+/// Who is at the other end, as the kernel knows it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Peer {
+    /// Process.
+    pub pid: i32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
 /// The connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -46,6 +57,12 @@ impl Connection {
     /// Wraps an accepted stream.
     pub fn new(stream: UnixStream) -> Self {
         Self { stream, descriptors: Descriptors::default() }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        let known = self.stream.peer_cred();
+        known.map_or_else(|_| Peer::default(), |c| Peer { pid: c.pid().unwrap_or(0), uid: c.uid(), gid: c.gid() })
     }
 
     /// Where its descriptors are.

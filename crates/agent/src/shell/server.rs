@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
@@ -101,11 +101,8 @@ pub async fn serve(
 }
 
 async fn speak(stream: UnixStream, router: Router, mut stop: tokio::sync::watch::Receiver<bool>) {
-    if let Ok(peer) = stream.peer_cred() {
-        tracing::debug!(pid = peer.pid(), uid = peer.uid(), gid = peer.gid(), "connection");
-    }
     let connection = Connection::new(stream);
-    let router = router.layer(axum::Extension(connection.descriptors()));
+    let router = router.layer(Extension(connection.descriptors())).layer(Extension(connection.peer()));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     let served = http.serve_connection(TokioIo::new(connection), TowerToHyperService::new(router));
