@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use weft_api::{
     API_VERSION, Applied, Availability, CniError, CniRequest, EndpointObject, ErrorReply, IpamCheck, Lease, List,
-    NetworkObject, NodeObject, Status, Version, openapi,
+    NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
 };
 use weft_model::{Attachment, Availability as _, NetworkName, Transport};
 
@@ -27,8 +27,6 @@ use crate::shell::connection::{Descriptors, Peer};
 use crate::shell::workers::Overloaded;
 use crate::{check, shell};
 
-/// Largest request, in bytes: a hundred networks at once, or a CNI configuration of 1 MiB with every byte escaped.
-const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Endpoints named in a refusal.
 const USERS_SHOWN: usize = 5;
 
@@ -52,7 +50,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .method_not_allowed_fallback(|| async {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "the route has no such method: see /v1/openapi.json")
         })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(axum::middleware::from_fn(log))
         .with_state(node)
 }
@@ -80,7 +78,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let refused = |rejection: BytesRejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
-                let limit = format!("the request is larger than {BODY_BYTES_MAX} bytes: send fewer objects at once");
+                let limit = format!("the request is larger than {REQUEST_BYTES_MAX} bytes: send fewer objects at once");
                 Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, limit)
             }
             _ => Refusal::new(StatusCode::BAD_REQUEST, rejection.body_text()),

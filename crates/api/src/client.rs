@@ -19,6 +19,9 @@ pub const DEFAULT_SOCKET: &str = "/run/weft/weft.sock";
 /// The variable that tells clients otherwise.
 pub const SOCKET_VARIABLE: &str = "WEFT_SOCKET";
 
+/// Largest request, in bytes, that client and agent take: a hundred networks at once, or a CNI configuration of 1 MiB with
+/// every byte escaped.
+pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Longest wait for an answer: a little more than the agent allows itself.
 const ANSWER_MAX: Duration = Duration::from_secs(40);
 /// Longest answer, in bytes: a thousand times what a host's endpoints take.
@@ -101,6 +104,10 @@ impl Client {
 
     /// One call: status and body of the answer, whatever they are.
     pub fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(u16, Vec<u8>), CallError> {
+        if body.len() > REQUEST_BYTES_MAX {
+            let error = format!("the request is larger than {REQUEST_BYTES_MAX} bytes: send fewer objects at once");
+            return Err(CallError::Refused { status: 413, errors: vec![error] });
+        }
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| self.broken(&e))?;
         runtime.block_on(async {

@@ -11,7 +11,7 @@ mod report;
 mod route;
 mod row;
 
-pub use client::{CallError, Client, DEFAULT_SOCKET, SOCKET_VARIABLE};
+pub use client::{CallError, Client, DEFAULT_SOCKET, REQUEST_BYTES_MAX, SOCKET_VARIABLE};
 pub use cni::{CniError, CniRequest};
 pub use object::{
     API_VERSION, Condition, EndpointObject, EndpointSpec, EndpointStatus, List, Metadata, NetworkObject, NetworkStatus,
