@@ -50,7 +50,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let networks = Arc::new(Networks::open(store)?);
     let ledger = Ledger::open(&config.run_dir)?;
     let host = Netns::current()?.id();
-    let attacher = Arc::new(Attacher::new(ledger, host));
+    let attacher = Arc::new(Attacher::new(ledger, Arc::clone(&networks), host));
     let reaper = Reaper::start()?;
     let changed = Changed::open(&config.run_dir);
     let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), reaper.clone(), config.uplink(), changed)?;

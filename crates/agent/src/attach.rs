@@ -19,6 +19,7 @@ use crate::apply::Indexes;
 use crate::apply::endpoints::{EndpointError, Endpoints};
 use crate::attachment::{self, Ground};
 use crate::ledger::{Entry, JournalError, Ledger, LedgerError, Phase};
+use crate::networks::Networks;
 
 /// Longest wait for another operation on the same endpoint.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -98,6 +99,7 @@ impl AttachError {
 /// What births and deaths share.
 pub struct Attacher {
     ledger: Mutex<Ledger>,
+    networks: Arc<Networks>,
     locks: Locks,
     indexes: Indexes,
     host: NetnsId,
@@ -105,8 +107,8 @@ pub struct Attacher {
 
 impl Attacher {
     /// For the host whose namespace is `host`.
-    pub fn new(ledger: Ledger, host: NetnsId) -> Self {
-        Self { ledger: Mutex::new(ledger), locks: Locks::default(), indexes: Indexes::default(), host }
+    pub fn new(ledger: Ledger, networks: Arc<Networks>, host: NetnsId) -> Self {
+        Self { ledger: Mutex::new(ledger), networks, locks: Locks::default(), indexes: Indexes::default(), host }
     }
 
     /// The ledger; hold it for moments only.
@@ -134,7 +136,10 @@ impl Attacher {
             kind.endow(network, chosen, &mut endpoint);
             endpoint
         })?;
-        let made = self.make(netlink, &endpoint, &wish.netns);
+        // The record is in the ledger: from here on the network cannot be deleted. Was it, a moment ago?
+        let kept = self.networks.get(network.name.as_str()).map(drop);
+        let kept = kept.ok_or_else(|| not_admitted("was deleted meanwhile: create it, or use another".to_owned()));
+        let made = kept.and_then(|()| self.make(netlink, &endpoint, &wish.netns));
         let born = made.and_then(|()| Ok(self.ledger().finish_birth(&wish.key)?));
         if let Err(error) = born {
             self.undo(netlink, &endpoint, &wish.netns);

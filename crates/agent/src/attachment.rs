@@ -57,11 +57,6 @@ pub fn bridge_name(endpoint: &Endpoint) -> Option<IfName> {
     (endpoint.attachment == Attachment::Bridge).then(|| bridge::link_name(&endpoint.network))
 }
 
-/// Whether the endpoint has a link, which vanishes with the container's namespace.
-pub fn has_link(endpoint: &Endpoint) -> bool {
-    endpoint.mac.is_some()
-}
-
 /// What this weft serves.
 #[derive(Debug, Clone, Copy)]
 pub struct Built;

@@ -13,7 +13,6 @@ use weft_reconcile::Target as _;
 
 use crate::apply::endpoints::Endpoints;
 use crate::attach::{Attacher, is_same};
-use crate::attachment;
 
 /// What is wrong with one endpoint; nothing if all is well.
 pub fn endpoint(netlink: &mut Netlink, endpoint: &Arc<Endpoint>, netns: &Netns) -> Result<Vec<String>, KernelError> {
@@ -77,7 +76,7 @@ fn problems_of(netlink: &mut Netlink, attacher: &Attacher, endpoint: &Arc<Endpoi
 }
 
 fn host_side(netlink: &mut Netlink, endpoint: &Arc<Endpoint>, snapshot: &Snapshot) -> Vec<String> {
-    if !attachment::has_link(endpoint) {
+    if !endpoint.attachment.has_link() {
         return Vec::new();
     }
     let host = endpoint.key.host_link();
@@ -94,7 +93,7 @@ fn host_side(netlink: &mut Netlink, endpoint: &Arc<Endpoint>, snapshot: &Snapsho
 }
 
 fn inside(endpoint: &Endpoint, netns: &Netns) -> Result<Vec<String>, KernelError> {
-    if !attachment::has_link(endpoint) {
+    if !endpoint.attachment.has_link() {
         return Ok(Vec::new());
     }
     let refused = |e: weft_netns::NetnsError| {

@@ -16,7 +16,7 @@ use weft_api::{
     API_VERSION, Applied, Availability, CniError, CniRequest, EndpointObject, ErrorReply, IpamCheck, Lease, List,
     NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
 };
-use weft_model::{Attachment, Availability as _, NetworkName, Transport};
+use weft_model::{Attachment, Availability as _, Network, NetworkName, Transport};
 
 use crate::attachment::Built;
 use crate::describe::{self, Reference};
@@ -191,15 +191,17 @@ async fn network(State(node): Shared, Path(name): Path<String>) -> Answer<Networ
     found.map(Json).ok_or_else(|| NetworksError::Absent(name).into())
 }
 
+/// Networks are locked before the ledger, never the other way round.
 fn described(node: &Node, wanted: impl Fn(&NetworkObject) -> bool) -> Vec<NetworkObject> {
     let report = node.reconciler.report();
     let objects = node.networks.objects().into_iter().filter(wanted);
+    let known = objects.filter_map(|object| Some((node.networks.get(&object.metadata.name)?, object)));
+    let known: Vec<_> = known.collect();
     let ledger = node.attacher.ledger();
-    let describe = |object: NetworkObject| {
-        let network = node.networks.get(&object.metadata.name)?;
-        Some(describe::network(object, &network, &ledger, &report.facts, &report.conditions))
+    let describe = |(network, object): (Arc<Network>, NetworkObject)| {
+        describe::network(object, &network, &ledger, &report.facts, &report.conditions)
     };
-    objects.filter_map(describe).collect()
+    known.into_iter().map(describe).collect()
 }
 
 async fn create_network(State(node): Shared, Body(body): Body) -> Answer<NetworkObject> {

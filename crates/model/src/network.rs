@@ -149,6 +149,11 @@ impl Attachment {
         !matches!(self, Attachment::Host | Attachment::None)
     }
 
+    /// Whether an endpoint has a link of its own, which vanishes with the container's namespace.
+    pub fn has_link(self) -> bool {
+        !matches!(self, Attachment::Host | Attachment::None)
+    }
+
     /// Whether the host has an address of its own in each pool; otherwise the gateway is link-local or outside.
     pub fn has_gateway(self) -> bool {
         self == Attachment::Bridge

@@ -28,7 +28,6 @@ use crate::apply::pools::Pools;
 use crate::apply::settings::{Changed, Settings};
 use crate::apply::table::OwnTable;
 use crate::attach::{Attacher, is_same};
-use crate::attachment;
 use crate::graph::{self, HostFacts, Uplink};
 use crate::ledger::Phase;
 use crate::networks::Networks;
@@ -263,7 +262,7 @@ impl Round {
 
     fn linked_endpoints(&self) -> BTreeMap<IfName, Arc<Endpoint>> {
         let ledger = self.attacher.ledger();
-        let linked = ledger.live().filter(|endpoint| attachment::has_link(endpoint));
+        let linked = ledger.live().filter(|endpoint| endpoint.attachment.has_link());
         linked.map(|endpoint| (endpoint.key.host_link(), Arc::clone(endpoint))).collect()
     }
 
@@ -283,7 +282,7 @@ impl Round {
     fn bury_linkless(&mut self) {
         let linkless: Vec<_> = {
             let ledger = self.attacher.ledger();
-            ledger.live().filter(|endpoint| !attachment::has_link(endpoint)).cloned().collect()
+            ledger.live().filter(|endpoint| !endpoint.attachment.has_link()).cloned().collect()
         };
         for endpoint in linkless {
             let alive = match Netns::open(&endpoint.netns.path) {
