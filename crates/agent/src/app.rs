@@ -24,9 +24,6 @@ use crate::shell::workers::Workers;
 use crate::shell::{lock, server, watch};
 use crate::{serve, shell};
 
-/// Threads of the async runtime: it only moves bytes.
-const RUNTIME_THREADS: usize = 2;
-
 /// Runs the agent until it is told to stop. Containers' networks go on working without it.
 pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let config = Config::load(flags)?;
@@ -62,7 +59,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let name = shell::host_name();
     let node = Arc::new(Node { config, name, networks, attacher, reconciler, reaper, workers });
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build()?;
+    // One thread: it only moves bytes, and a request that stays on it wakes nobody.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     tracing::info!(socket = %node.config.socket.display(), pid = std::process::id(), "serving");
     runtime.block_on(async {
         let (stop, stopped) = tokio::sync::watch::channel(false);

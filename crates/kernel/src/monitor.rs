@@ -11,9 +11,14 @@ use crate::netlink::{KernelError, SOCKET, messages};
 /// Multicast groups of include/uapi/linux/rtnetlink.h: links, IPv4 and IPv6 addresses, IPv4 and IPv6 routes.
 const GROUPS: [u32; 5] = [1, 5, 9, 7, 11];
 /// Bytes read at once.
-const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 16 * 1024;
 /// Bytes of news that may wait while the agent is busy: a thousand links going at once.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most datagrams told at once, so that a storm cannot hold the reader for ever.
+const DATAGRAMS_MAX: usize = 4096;
+/// Do not wait (include/linux/socket.h).
+const MSG_DONTWAIT: i32 = 0x40;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,20 +57,28 @@ impl Monitor {
         Ok(Self { socket })
     }
 
-    /// Waits for the next news.
+    /// Waits for news, and gives all that there are by then.
     pub fn wait(&mut self) -> Result<Vec<News>, KernelError> {
-        let mut buffer = Vec::with_capacity(READ_BYTES);
-        match self.socket.recv(&mut buffer, 0) {
-            Ok(_) => Ok(messages(&buffer)
-                .filter_map(|(header, payload)| {
-                    RouteNetlinkMessage::deserialize(&header, payload).ok().and_then(|message| news(&message))
-                })
-                .collect()),
-            Err(e) if e.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => Ok(vec![News::Overrun]),
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => Ok(Vec::new()),
-            Err(e) => Err(KernelError::io("read from", SOCKET, &e)),
+        let mut news = Vec::new();
+        let mut flags = 0;
+        for _ in 0..DATAGRAMS_MAX {
+            let mut buffer = Vec::with_capacity(READ_BYTES);
+            match self.socket.recv(&mut buffer, flags) {
+                Ok(_) => news.extend(read(&buffer)),
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if e.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => news.push(News::Overrun),
+                Err(e) => return Err(KernelError::io("read from", SOCKET, &e)),
+            }
+            flags = MSG_DONTWAIT;
         }
+        Ok(news)
     }
+}
+
+fn read(bytes: &[u8]) -> impl Iterator<Item = News> {
+    let parse = |(header, payload)| RouteNetlinkMessage::deserialize(&header, payload).ok();
+    messages(bytes).filter_map(parse).filter_map(|message| news(&message))
 }
 
 fn news(message: &RouteNetlinkMessage) -> Option<News> {

@@ -1,4 +1,4 @@
-//! A blocking rtnetlink socket that sends a batch of requests in one system call and reads every answer.
+//! A blocking rtnetlink socket that sends a batch of requests in one system call; the last one's answer ends it.
 //!
 //! A batch is not a transaction: the kernel runs each request on its own, so the caller undoes what was done before a
 //! failure. The socket belongs to the namespace of the thread that opened it, whichever thread uses it later.
@@ -188,21 +188,22 @@ impl Netlink {
     fn run_batch(&mut self, batch: &[Request], refusals: &mut Vec<KernelError>) -> Result<(), KernelError> {
         let first = self.sequence.wrapping_add(1);
         self.send(batch)?;
-        let mut open = batch.len();
-        while open > 0 {
+        loop {
             let bytes = self.receive()?;
             for (header, payload) in messages(&bytes) {
                 let place = header.sequence_number.wrapping_sub(first) as usize;
                 if header.message_type != NLMSG_ERROR || place >= batch.len() {
                     continue;
                 }
-                open -= 1;
                 if let Some((errno, detail)) = parse_error(&header, payload) {
                     refusals.push(KernelError { subject: batch[place].subject.clone(), errno, detail });
                 }
+                // Requests are run in order, and refused ones answered whether or not they asked to be.
+                if place + 1 == batch.len() {
+                    return Ok(());
+                }
             }
         }
-        Ok(())
     }
 
     fn dump_once(&mut self, request: &RouteNetlinkMessage) -> Result<(Vec<RouteNetlinkMessage>, bool), KernelError> {
@@ -234,9 +235,10 @@ impl Netlink {
 
     fn send(&mut self, batch: &[Request]) -> Result<(), KernelError> {
         let mut bytes = Vec::with_capacity(batch.len() * 128);
-        for request in batch {
+        for (n, request) in batch.iter().enumerate() {
             self.sequence = self.sequence.wrapping_add(1);
-            encode(request.message.clone(), NLM_F_REQUEST | NLM_F_ACK | request.flags, self.sequence, &mut bytes);
+            let answer = if n + 1 == batch.len() { NLM_F_ACK } else { 0 };
+            encode(request.message.clone(), NLM_F_REQUEST | answer | request.flags, self.sequence, &mut bytes);
         }
         self.socket.send(&bytes, 0).map_err(|e| KernelError::io("write to", SOCKET, &e))?;
         Ok(())

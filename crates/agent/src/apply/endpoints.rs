@@ -71,26 +71,36 @@ impl Target for Endpoints<'_> {
     }
 
     /// Makes the link of a newborn; mends the host's side of an older one.
-    fn update(&mut self, _: &IfName, endpoint: &Arc<Endpoint>) -> Result<(), EndpointError> {
+    fn update(&mut self, host: &IfName, endpoint: &Arc<Endpoint>) -> Result<(), EndpointError> {
         match self.netns {
             Some(netns) => self.create(endpoint, netns),
             None => {
                 let drift = self.drift(endpoint).ok_or_else(|| EndpointError::LinkGone(endpoint.key.clone()))?;
-                Ok(self.netlink.run(&drift.repairs)?)
+                match self.seen(host)? {
+                    Some(_) => Ok(self.netlink.run(&drift.repairs)?),
+                    None => Ok(()),
+                }
             }
         }
     }
 
     /// Deletes a leftover of which nothing but the host's end is known.
     fn delete(&mut self, host: &IfName) -> Result<(), EndpointError> {
-        match link::find(self.netlink, host.as_str())? {
-            Some(found) => Ok(self.netlink.run(&[link::delete(found.index, &found.name)])?),
+        match self.seen(host)? {
+            Some(index) => Ok(self.netlink.run(&[link::delete(index, host.as_str())])?),
             None => Ok(()),
         }
     }
 }
 
 impl Endpoints<'_> {
+    /// The number of the link that the snapshot has under this name, if it is there still: the container may have died
+    /// and been born again since, and then another link has the name.
+    fn seen(&mut self, host: &IfName) -> Result<Option<u32>, KernelError> {
+        let Some(seen) = self.snapshot.links.get(host.as_str()).map(|link| link.index) else { return Ok(None) };
+        Ok(link::find(self.netlink, host.as_str())?.filter(|found| found.index == seen).map(|found| found.index))
+    }
+
     fn create(&mut self, endpoint: &Endpoint, netns: &Netns) -> Result<(), EndpointError> {
         let bridge = self.bridge(endpoint)?;
         match plan(endpoint, bridge) {

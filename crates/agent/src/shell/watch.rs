@@ -2,6 +2,7 @@
 //! somebody else rewrites.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use weft_kernel::Netlink;
 use weft_kernel::link::{Link, NAME_PREFIX};
@@ -12,6 +13,9 @@ use weft_model::IfName;
 use super::reconciler::Reconciler;
 use crate::apply::Indexes;
 use crate::attach::Attacher;
+
+/// How long news gather before more is read: a birth makes a dozen, none of which may wake a thread in its midst.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Starts both threads, in the namespace of the calling one.
 pub fn start(attacher: Arc<Attacher>, reconciler: Reconciler) -> anyhow::Result<()> {
@@ -33,7 +37,10 @@ impl Links {
     fn follow(mut self, mut monitor: Monitor) {
         loop {
             match monitor.wait() {
-                Ok(news) => news.iter().for_each(|news| self.hear(news)),
+                Ok(news) => {
+                    news.iter().for_each(|news| self.hear(news));
+                    std::thread::sleep(GATHER);
+                }
                 Err(error) => {
                     return tracing::error!(%error, "links are no longer watched, only looked at now and then");
                 }
