@@ -6,3 +6,4 @@ mod attach;
 mod containers;
 mod lifecycle;
 mod networks;
+mod storm;

@@ -5,7 +5,7 @@ use weft_api::{Client, Method, ROUTES, openapi};
 use weft_lab::Host;
 
 /// Where the agent of a lab host listens, inside.
-const SOCKET: &str = "/run/weft/weft.sock";
+pub(crate) const SOCKET: &str = "/run/weft/weft.sock";
 
 /// A client that trusts nothing.
 pub struct Api {

@@ -5,8 +5,14 @@
 
 mod api;
 mod cni;
+mod dice;
+pub mod leftovers;
+mod namespaces;
 mod wait;
 
 pub use api::Api;
 pub use cni::{Answer, Call};
-pub use wait::until;
+pub use dice::Dice;
+pub use leftovers::assert_deserted;
+pub use namespaces::namespaces;
+pub use wait::{endurance, soak, until, until_none};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use weft_model::Attachment;
 
-use super::measure::{Bound, ROUNDS_MIN};
+use super::measure::{Bound, Point, ROUNDS_MIN};
 use super::script::Operation;
 
 /// Who attaches containers.
@@ -173,22 +173,6 @@ pub(super) static CASES: [&Case; 6] = [&ALONE, &CHAIN, &AT_ONCE, &CHAIN_AT_ONCE,
 /// The name under which bursts are recorded that make populations.
 pub(super) const FILL: &str = "burst";
 
-/// What a series of figures comes to in one round.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Point {
-    Median,
-    P99,
-}
-
-impl Point {
-    pub(super) fn percent(self) -> f64 {
-        match self {
-            Point::Median => 50.0,
-            Point::P99 => 99.0,
-        }
-    }
-}
-
 /// One figure per round: milliseconds of one contender.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Term {
@@ -292,13 +276,7 @@ pub(super) static QUESTIONS: [Question; 12] = [
         target: Bound::AtMost(3.0),
     },
     ratio("ADD p99: mixed / alone", BOTH, add_p99(MANY_MIXED), add_p99(MANY), Bound::AtMost(2.0)),
-    ratio(
-        "ADD p99, 8 at once: mixed / alone",
-        BOTH,
-        add_p99(MANY_MIXED_BY_8),
-        add_p99(MANY_BY_8),
-        Bound::AtMost(2.0),
-    ),
+    ratio("ADD p99, 8 at once: mixed / alone", BOTH, add_p99(MANY_MIXED_BY_8), add_p99(MANY_BY_8), Bound::AtMost(2.0)),
     Question {
         text: "250 ADDs at once: failures",
         attachments: BOTH,

@@ -82,11 +82,11 @@ fn carry_out(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result
     let touched = |script: &Script| script.iter().all(|(_, slot)| (*slot as usize) < slots.len());
     ensure!(order.iter().all(touched), "an order for slots that are not there");
     let gate = Barrier::new(order.len() + 1);
+    let run = |script| {
+        gate.wait();
+        play(contender, slots, script)
+    };
     let (ms, samples) = std::thread::scope(|scope| {
-        let run = |script| {
-            gate.wait();
-            play(contender, slots, script)
-        };
         let threads: Vec<_> = order.iter().map(|script| scope.spawn(|| run(script))).collect();
         gate.wait();
         let start = Instant::now();
@@ -123,7 +123,8 @@ fn addresses(result: &[u8]) -> Result<Vec<IpAddr>> {
     }
     let result: Value = serde_json::from_slice(result).context("a result that is not JSON")?;
     let ips = result["ips"].as_array().context("a result without ips")?;
-    let address = |ip: &Value| Ok(ip["address"].as_str().context("an address that is not text")?.parse::<IpNet>()?.addr());
+    let address =
+        |ip: &Value| Ok(ip["address"].as_str().context("an address that is not text")?.parse::<IpNet>()?.addr());
     ips.iter().map(address).collect()
 }
 
@@ -131,8 +132,11 @@ fn addresses(result: &[u8]) -> Result<Vec<IpAddr>> {
 fn settle(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result<()> {
     let last = order.iter().flat_map(|script| script.iter().map(|(operation, slot)| (*slot, *operation)));
     let last: std::collections::BTreeMap<u32, Operation> = last.collect();
-    let mut gone: Vec<&Slot> =
-        last.iter().filter(|(_, operation)| **operation == Operation::Del).map(|(slot, _)| &slots[*slot as usize]).collect();
+    let mut gone: Vec<&Slot> = last
+        .iter()
+        .filter(|(_, operation)| **operation == Operation::Del)
+        .map(|(slot, _)| &slots[*slot as usize])
+        .collect();
     if gone.is_empty() {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weft_model::Attachment;
 
 use super::case::{Asked, Fact, Lane, Question, Term, Turn};
-use super::measure::{Estimate, percentile};
+use super::measure::Estimate;
 use super::performer::{Outcome, Sample};
 use super::script::Operation;
 
@@ -114,7 +114,7 @@ impl Record {
         let lane = Lane::new(term.who, attachment, term.present);
         let key = Key { case: term.case.name, turn: term.turn, lane, operation: term.operation };
         let rounds = self.series.get(&key).map_or(&[][..], |series| &series.rounds);
-        rounds.iter().map(move |round| percentile(round, term.point.percent()))
+        rounds.iter().map(move |round| term.point.of(round))
     }
 }
 

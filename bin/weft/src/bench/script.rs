@@ -109,7 +109,9 @@ mod tests {
                     assert!(changed, "{operation:?} of slot {slot}");
                 }
                 assert!(present.is_empty());
-                assert!(script.iter().map(|step| step.1).collect::<BTreeSet<_>>().iter().all(|slot| owners.insert(*slot)));
+                assert!(
+                    script.iter().map(|step| step.1).collect::<BTreeSet<_>>().iter().all(|slot| owners.insert(*slot))
+                );
             }
         }
     }

@@ -76,7 +76,7 @@ fn outward() -> Vec<Match> {
 /// Finds the one foreign chain, puts both accepts where they belong twice, and takes them away again.
 fn marks_and_unmarks(world: &World, expected: &ForwardChain) -> Vec<String> {
     let mut nft = world.nft();
-    assert_eq!(nft.forward_chains().expect("listed"), std::slice::from_ref(&expected));
+    assert_eq!(nft.forward_chains().expect("listed"), std::slice::from_ref(expected));
     assert_eq!(world.seen_by_right(RIGHT_V4), None);
     let before = listing(&world.router);
     for fresh in [true, false] {

@@ -76,7 +76,7 @@ impl Contender for Bare {
             plan.addresses.iter().map(move |net| Neighbour { index, ip: net.addr(), mac: plan.inside_mac }).collect()
         };
         let on_bridge = self.bridge.map_or_else(Vec::new, neighbour);
-        let remains = Remains { host: &plan.host, inside: &plan.inside, on_bridge };
+        let remains = Remains { host: &plan.host, on_bridge };
         self.with_netlink(|netlink| Ok(endpoint::delete(netlink, Some(&netns), &remains)?))?;
         exec_static().map(drop)
     }

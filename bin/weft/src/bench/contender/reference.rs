@@ -55,8 +55,7 @@ impl Contender for Reference {
 
     fn del(&self, slot: &Slot) -> Result<()> {
         let previous = self.results().remove(&slot.number);
-        let calls = self.plugins.iter().rev().map(|plugin| call(plugin, Operation::Del, slot, previous.clone()));
-        calls.map(|called| called.map(drop)).collect()
+        self.plugins.iter().rev().try_for_each(|plugin| call(plugin, Operation::Del, slot, previous.clone()).map(drop))
     }
 }
 
