@@ -1,5 +1,6 @@
 //! The command `weft`: the verbs over the agent's API.
 
+mod bench;
 mod demo;
 
 use std::process::ExitCode;
@@ -22,6 +23,9 @@ struct Weft {
 enum Verb {
     #[command(flatten)]
     Agent(weft_cli::Verb),
+    /// Measure what weft costs on this machine, beside the bare kernel and the reference (root)
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Show weft at work on a private host of its own (root)
     Demo,
 }
@@ -30,6 +34,7 @@ fn main() -> ExitCode {
     let Weft { global, verb } = Weft::parse();
     weft_cli::run(&global, Weft::command(), |session| match verb {
         Verb::Agent(verb) => verb.run(session),
+        Verb::Bench(bench) => bench.run(session),
         Verb::Demo => demo::run().map(|()| ExitCode::SUCCESS),
     })
 }

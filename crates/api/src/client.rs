@@ -19,8 +19,8 @@ pub const DEFAULT_SOCKET: &str = "/run/weft/weft.sock";
 /// The variable that tells clients otherwise.
 pub const SOCKET_VARIABLE: &str = "WEFT_SOCKET";
 
-/// Largest request, in bytes, that client and agent take: a hundred networks at once, or a CNI configuration of 1 MiB with
-/// every byte escaped.
+/// Largest request, in bytes, that client and agent take: a hundred networks at once, or a CNI configuration of 1
+/// MiB with every byte escaped.
 pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Longest wait for an answer: a little more than the agent allows itself.
 const ANSWER_MAX: Duration = Duration::from_secs(40);

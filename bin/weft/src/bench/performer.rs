@@ -1,5 +1,5 @@
-//! The process inside a host that does as a container runtime does. It hears an order, carries it out against the clock,
-//! and answers with what it measured.
+//! The process inside a host that does as a container runtime does. It hears an order, carries it out against the
+//! clock, and answers with what it measured.
 
 use std::io::{BufReader, stdin, stdout};
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! The price of the kernel objects alone: the agent's own plan of a link, made in this process, and one exec of a static
-//! program. The host has the network that weft made on it, and no agent any more.
+//! The price of the kernel objects alone: the agent's own plan of a link, made in this process, and one exec of a
+//! static program. The host has the network that weft made on it, and no agent any more.
 
 use std::net::IpAddr;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Debian's reference plugins, driven as libcni drives a list (CNI SPEC.md, section 3): ADD in order, each with the result
-//! of the one before, DEL in reverse, each with the result of the last.
+//! Debian's reference plugins, driven as libcni drives a list (CNI SPEC.md, section 3): ADD in order, each with the
+//! result of the one before, DEL in reverse, each with the result of the last.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

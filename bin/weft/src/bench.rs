@@ -1,0 +1,129 @@
+//! `weft bench`: what weft costs, measured side by side with the bare kernel and with the reference, in one run.
+//!
+//! ```text
+//!   weft bench attach ── orders, outcomes ──► weft bench perform, one in each host of the lab
+//!     case, script, conduct                     contender::weft       shim ──► weftd
+//!     record, measure, report                   contender::bare       netlink, exec
+//!                                               contender::reference  bridge, portmap, firewall
+//! ```
+//!
+//! The rule of every bench: contenders take turns in every round of one run; what is compared is paired by round; the
+//! answer is the median with its 95 % interval, and the verdict "met", "missed" or "not resolved at this noise".
+
+mod case;
+mod chance;
+mod conduct;
+mod contender;
+mod measure;
+mod network;
+mod performer;
+mod record;
+mod report;
+mod script;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+use weft_cli::{Output, Session, UsageError};
+use weft_model::Attachment;
+
+use conduct::Plan;
+use report::{Circumstances, Report};
+
+/// Rounds of a quick run: every case has as few as it bears.
+const QUICK_ROUNDS: u32 = 1;
+
+/// What can be measured.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Bench {
+    /// What attaching a container costs, beside bare netlink and Debian's CNI plugins (as root, on an idle machine)
+    Attach(Attach),
+    /// Do as a runtime does, inside a host of the lab
+    #[command(hide = true)]
+    Perform,
+}
+
+/// Arguments of `weft bench attach`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Attach {
+    /// How containers are attached
+    #[arg(long, value_name = "MODE", default_value = "all")]
+    mode: Mode,
+    /// Rounds; each case has its share of them
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    rounds: u32,
+    /// A minute in all: few rounds, and without what is slowest
+    #[arg(long, conflicts_with = "rounds")]
+    quick: bool,
+    /// Also write the result to this file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// How containers are attached.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Mode {
+    /// Ports of a Linux bridge
+    Bridge,
+    /// Links of their own, with host routes
+    Routed,
+    /// Both
+    All,
+}
+
+impl Mode {
+    fn attachments(self) -> &'static [Attachment] {
+        match self {
+            Mode::Bridge => &[Attachment::Bridge],
+            Mode::Routed => &[Attachment::Routed],
+            Mode::All => &[Attachment::Bridge, Attachment::Routed],
+        }
+    }
+}
+
+impl Bench {
+    /// Measures.
+    pub(crate) fn run(self, session: &mut Session<'_>) -> Result<ExitCode> {
+        match self {
+            Bench::Attach(attach) => attach.run(session),
+            Bench::Perform => performer::perform(),
+        }
+    }
+}
+
+impl Attach {
+    fn run(&self, session: &mut Session<'_>) -> Result<ExitCode> {
+        let render: fn(&Report) -> Result<String> = match session.output {
+            Output::Table => |report| Ok(report.text()),
+            Output::Json => Report::json,
+            Output::Yaml | Output::Name => return Err(UsageError("use -o table or json".to_owned()).into()),
+        };
+        let rounds = if self.quick { QUICK_ROUNDS } else { self.rounds };
+        let plan = Plan { attachments: self.mode.attachments(), rounds, quick: self.quick };
+        let circumstances = circumstances(rounds)?;
+        let record = conduct::conduct(&plan, session.err)?;
+        let shown = render(&Report::new(circumstances, &record))?;
+        if let Some(path) = &self.out {
+            std::fs::write(path, &shown).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        session.out.write_all(shown.as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn circumstances(rounds: u32) -> Result<Circumstances> {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
+    let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let date = weft_lab::stdout_of(Command::new("date").args(["--utc", "+%Y-%m-%d"]))?;
+    let build = if cfg!(debug_assertions) { " (a debug build: figures mean nothing)" } else { "" };
+    Ok(Circumstances {
+        weft: format!("{}{build}", env!("CARGO_PKG_VERSION")),
+        kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+        cpu: cpu.trim_start_matches([' ', '\t', ':']).to_owned(),
+        cores: std::thread::available_parallelism()?.get(),
+        date: date.trim().to_owned(),
+        rounds,
+    })
+}
