@@ -6,4 +6,8 @@ mod attach;
 mod containers;
 mod lifecycle;
 mod networks;
+mod population;
+mod scarcity;
 mod storm;
+mod strace;
+mod syscalls;

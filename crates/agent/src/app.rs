@@ -35,6 +35,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         .with_env_filter(&config.log)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        // It would tell stderr that stderr is full or gone, and panic.
+        .log_internal_errors(false)
         .init();
     if !rustix::process::geteuid().is_root() {
         anyhow::bail!("weftd makes network links and needs root: start it as root");

@@ -73,14 +73,16 @@ pub struct Ledger {
     by_host_link: BTreeMap<IfName, EndpointKey>,
     leases: Leases,
     journal: Journal,
+    /// Something happened that the journal could not be told.
+    is_behind: bool,
 }
 
 impl Ledger {
     /// Opens the ledger in `run_dir`, and reads what it holds.
     pub fn open(run_dir: &Path) -> Result<Self, JournalError> {
         let (journal, events) = Journal::open(run_dir.join("ledger"))?;
-        let mut ledger =
-            Self { entries: BTreeMap::new(), by_host_link: BTreeMap::new(), leases: Leases::default(), journal };
+        let (entries, by_host_link, leases) = (BTreeMap::new(), BTreeMap::new(), Leases::default());
+        let mut ledger = Self { entries, by_host_link, leases, journal, is_behind: false };
         for event in events {
             ledger.replay(event);
         }
@@ -119,6 +121,10 @@ impl Ledger {
             let network = entry.endpoint.network.to_string();
             return Err(LedgerError::Exists { key: entry.endpoint.key.clone(), network });
         }
+        // An agent that reads of this birth must not think that the address is still another's.
+        if self.is_behind {
+            self.rewrite()?;
+        }
         let chosen = self.leases.choose(network, request)?;
         let endpoint = Arc::new(complete(&chosen));
         let live = self.entries.len() + 1;
@@ -136,7 +142,7 @@ impl Ledger {
     }
 
     /// The endpoint will be taken down. A journal that fails does not keep it alive: an agent that starts later
-    /// finds its link gone and comes to the same end.
+    /// finds its link gone and comes to the same end, and nobody is born before the journal knows.
     pub fn begin_death(&mut self, key: &EndpointKey) {
         self.append_or_log(&Event::Death { key: key.clone() });
         self.set_phase(key, Phase::Death);
@@ -220,15 +226,22 @@ impl Ledger {
 
     fn append_or_log(&mut self, event: &Event) {
         if let Err(error) = self.journal.append(event) {
+            self.is_behind = true;
             tracing::error!(%error, "the ledger on disk falls behind");
         }
     }
 
-    /// Writes the present state anew once history outweighs it.
     fn compact_if_long(&mut self) {
         if !self.journal.is_long(self.entries.len()) {
             return;
         }
+        if let Err(error) = self.rewrite() {
+            tracing::warn!(%error, "the ledger cannot be shortened; it goes on as it is");
+        }
+    }
+
+    /// Writes the present state anew: once history outweighs it, or if some of it is missing.
+    fn rewrite(&mut self) -> Result<(), JournalError> {
         let pools: Vec<IpNet> = self.leases.open_pools().copied().collect();
         let mut events: Vec<Event> = Vec::new();
         for pool in pools {
@@ -244,9 +257,9 @@ impl Ledger {
                 Phase::Death => events.push(Event::Death { key: key() }),
             }
         }
-        if let Err(error) = self.journal.rewrite(&events, self.entries.len()) {
-            tracing::warn!(%error, "the ledger cannot be shortened; it goes on as it is");
-        }
+        self.journal.rewrite(&events, self.entries.len())?;
+        self.is_behind = false;
+        Ok(())
     }
 }
 
@@ -379,6 +392,25 @@ mod tests {
         let ledger = open(&path, &network);
         assert_eq!(ledger.get(&key(1)).map(|entry| entry.phase), Some(Phase::Birth));
         assert_eq!(ledger.get(&key(2)).map(|entry| entry.phase), Some(Phase::Death));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_changes_nothing() {
+        let (path, network) = (directory("clock"), network());
+        let mut ledger = open(&path, &network);
+        for (n, born_s) in [(1, u64::MAX), (2, 0), (3, 1 << 40)] {
+            let key = key(n);
+            let complete = |chosen: &[(IpAddr, &Pool)]| Endpoint { born_s, ..record(&key, &network, chosen) };
+            ledger.begin_birth(&key, &network, &Request::default(), complete).unwrap();
+            ledger.finish_birth(&key).unwrap();
+        }
+        death(&mut ledger, 1);
+        death(&mut ledger, 3);
+        drop(ledger);
+        let mut ledger = open(&path, &network);
+        assert_eq!(ledger.live().map(|endpoint| endpoint.born_s).collect::<Vec<_>>(), [0]);
+        let next: Vec<_> = (4..17).map(|n| birth(&mut ledger, &network, n).unwrap().to_string()).collect();
+        assert_eq!(next[11..], ["10.1.0.1", "10.1.0.3"], "the longest free first");
     }
 
     #[test]

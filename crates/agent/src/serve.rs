@@ -24,7 +24,7 @@ use crate::faces::cni;
 use crate::networks::{Create, NetworksError};
 use crate::node::Node;
 use crate::shell::connection::{Descriptors, Peer};
-use crate::shell::workers::Overloaded;
+use crate::shell::workers::Undone;
 use crate::{check, shell};
 
 /// Endpoints named in a refusal.
@@ -126,8 +126,8 @@ impl From<NetworksError> for Refusal {
     }
 }
 
-impl From<Overloaded> for Refusal {
-    fn from(error: Overloaded) -> Self {
+impl From<Undone> for Refusal {
+    fn from(error: Undone) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
@@ -349,7 +349,7 @@ async fn cni(
         Ok(Ok(Some(result))) => Json(result).into_response(),
         Ok(Ok(None)) => StatusCode::OK.into_response(),
         Ok(Err(error)) => cni_refusal(error),
-        Err(overloaded) => cni_refusal(cni_error(11, overloaded.to_string())),
+        Err(undone) => cni_refusal(cni_error(11, undone.to_string())),
     }
 }
 

@@ -15,9 +15,9 @@ use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
 use weft_model::{Endpoint, EndpointKey};
 
-/// Bytes that the two lines of one death take at most: ids of 255 and names of 15 bytes, twice, and what is around
-/// them.
-const DEATH_BYTES: u64 = 768;
+/// Bytes that the lines behind one birth take at most: that it is live, dies and is gone, each with an id of 255 and a
+/// name of 15 bytes.
+const LIFE_BYTES: u64 = 1024;
 /// Bytes reserved at once.
 const RESERVE_STEP: u64 = 256 * 1024;
 /// A shorter journal is never rewritten.
@@ -85,7 +85,7 @@ impl Journal {
     /// Adds a line, once there is room for it and for the death of each of `live` endpoints.
     pub(super) fn append_reserving(&mut self, event: &Event, live: usize) -> Result<(), JournalError> {
         let line = encode(event);
-        let needed = self.length + line.len() as u64 + live as u64 * DEATH_BYTES;
+        let needed = self.length + line.len() as u64 + live as u64 * LIFE_BYTES;
         if needed > self.reserved {
             self.reserved = self.reserve(&self.file, needed)?;
         }
@@ -107,7 +107,7 @@ impl Journal {
         let made = options().create_new(true).open(&path).and_then(|mut file| file.write_all(&bytes).map(|()| file));
         let length = bytes.len() as u64;
         let kept = made.map_err(error).and_then(|file| {
-            let reserved = self.reserve(&file, length + live as u64 * DEATH_BYTES)?;
+            let reserved = self.reserve(&file, length + live as u64 * LIFE_BYTES)?;
             std::fs::rename(&path, &self.path).map_err(error)?;
             Ok((file, reserved))
         });

@@ -32,6 +32,10 @@ pub fn acquire(run_dir: &Path) -> anyhow::Result<Lock> {
     let Ok(name) = UnixListener::bind_addr(&name) else {
         bail!("another weftd is running in this network namespace, with another run directory: stop it first");
     };
-    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()))?;
+    let number = format!("{}\n", std::process::id());
+    // In place: a full file system may have no room for a page that was given up.
+    let written = file.rewind().and_then(|()| file.write_all(number.as_bytes()));
+    let written = written.and_then(|()| file.set_len(number.len() as u64));
+    written.with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Lock { _file: file.try_clone()?, _name: name })
 }

@@ -14,10 +14,16 @@ const QUEUE_MAX: usize = 1024;
 
 type Job = Box<dyn FnOnce(&mut Netlink) + Send>;
 
-/// Too much is waiting.
+/// Why work was not done.
 #[derive(Debug, thiserror::Error)]
-#[error("{QUEUE_MAX} requests are waiting: try again later")]
-pub struct Overloaded;
+pub enum Undone {
+    /// Too much is waiting.
+    #[error("{QUEUE_MAX} requests are waiting: try again later")]
+    Overloaded,
+    /// The work panicked.
+    #[error("the request broke off inside the agent, whose log says why: try again, and report it")]
+    Panicked,
+}
 
 /// Hands work to the threads.
 #[derive(Clone)]
@@ -43,17 +49,17 @@ impl Workers {
     pub async fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Netlink) -> T + Send + 'static,
-    ) -> Result<T, Overloaded> {
+    ) -> Result<T, Undone> {
         let (answer, answered) = tokio::sync::oneshot::channel();
         let job: Job = Box::new(move |netlink| {
             // Nobody waits any more if the client went away; the work is done all the same.
             let _ = answer.send(work(netlink));
         });
         self.queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => Overloaded,
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => Undone::Overloaded,
         })?;
         // A job that panicked took its answer along.
-        answered.await.map_err(|_| Overloaded)
+        answered.await.map_err(|_| Undone::Panicked)
     }
 }
 

@@ -1,0 +1,138 @@
+//! The agent killed at every system call of one birth and of one death in turn, each time started anew.
+//!
+//! One operation is watched first. strace counts each kind of system call by itself, in each thread by itself; so the
+//! turns are the first `sendto`, the second, and so on, and threads that do different things have turns of their own.
+
+use serde_json::json;
+use weft_lab::{Host, Weftd};
+use weft_tests::{Answer, Api, Call, assert_deserted, leftovers, namespaces, soak, until, until_none};
+
+use crate::strace::{Strace, counts, is_asleep, threads};
+
+/// Where strace writes, inside.
+const TRACE: &str = "/tmp/trace";
+/// Those that do the work, those that move bytes, those in the background.
+const SWEEPS: [Sweep; 3] = [
+    Sweep { threads: &["worker-"], stride: 1, points_min: 30 },
+    Sweep { threads: &["weftd", "tokio-rt-worker"], stride: 5, points_min: 3 },
+    Sweep { threads: &["reaper", "reconciler", "watch-"], stride: 5, points_min: 3 },
+];
+
+/// Kill points in some of the agent's threads.
+struct Sweep {
+    /// What their names begin with.
+    threads: &'static [&'static str],
+    /// Every so many system calls, if `make soak` does not ask for all.
+    stride: usize,
+    /// With fewer of them something is wrong with the test.
+    points_min: usize,
+}
+
+struct Stage<'h> {
+    host: &'h Host,
+    api: Api,
+    weftd: Weftd<'h>,
+}
+
+impl Stage<'_> {
+    /// Kills the agent at one system call of `command` after the other. Gives back how often it was killed.
+    fn sweep(&mut self, command: &str, sweep: &Sweep) -> usize {
+        let calls = self.watch(command, sweep.threads);
+        let turns = calls.into_iter().flat_map(|(name, count)| (1..=count).map(move |when| (name.clone(), when)));
+        let stride = if soak().is_some() { 1 } else { sweep.stride };
+        turns.step_by(stride).filter(|(name, when)| self.is_killed(command, sweep.threads, name, *when)).count()
+    }
+
+    /// The system calls of one operation that is left alone.
+    fn watch(&mut self, command: &str, names: &[&str]) -> std::collections::BTreeMap<String, usize> {
+        let file = self.host.path(TRACE);
+        self.prepare(command);
+        let threads = threads(&self.weftd, names);
+        let strace = Strace::attach(&threads, &["-o", file.to_str().unwrap()]);
+        Call::new(command, "c", "net").done(self.host);
+        until("the agent rests", || self.rests(&threads));
+        drop(strace);
+        self.recover("left alone");
+        counts(&std::fs::read_to_string(file).unwrap())
+    }
+
+    /// One turn. False if the operation was over before it came to that.
+    fn is_killed(&mut self, command: &str, names: &[&str], name: &str, when: usize) -> bool {
+        self.prepare(command);
+        let threads = threads(&self.weftd, names);
+        let inject = format!("inject={name}:signal=KILL:when={when}");
+        let strace = Strace::attach(&threads, &["-o", "/dev/null", "-e", &inject]);
+        let call = Call::new(command, "c", "net");
+        // With a descriptor of the namespace, or without, by turns.
+        let answer = if when.is_multiple_of(2) { call.run(self.host) } else { call.ask(self.host) };
+        let survived = until("the agent rests, or is dead", || self.rests(&threads));
+        drop(strace);
+        assert!(answer.ok || answer.is_away() && !survived, "{command}, {name} {when}: {answer:?}");
+        if !survived {
+            self.weftd.restart().unwrap();
+        }
+        self.recover(&format!("{command}, {name} {when}"));
+        !survived
+    }
+
+    /// Once the agent has nothing to do, or is dead: whether it lives.
+    fn rests(&self, threads: &[u32]) -> Option<bool> {
+        match threads.iter().map(|thread| is_asleep(*thread)).collect::<Option<Vec<_>>>() {
+            None => Some(false),
+            Some(asleep) if asleep.contains(&false) || leftovers::is_anything_buried(self.host) => None,
+            Some(_) => Some(true),
+        }
+    }
+
+    fn prepare(&self, command: &str) {
+        if command == "DEL" {
+            self.ask("ADD");
+        }
+    }
+
+    /// What a runtime does after a failure: DEL, and the same again; and all must be as if nothing had been.
+    fn recover(&self, after: &str) {
+        self.ask("DEL");
+        let result = self.ask("ADD").output;
+        let check = Call::new("CHECK", "c", "net").with("prevResult", result).ask(self.host);
+        assert!(check.ok, "{after}: {check:?}");
+        self.api.assert_clean();
+        self.ask("DEL");
+        until_none(after, leftovers::SWEEP_MAX, || leftovers::of_endpoints(self.host));
+    }
+
+    fn ask(&self, command: &str) -> Answer {
+        let answer = Call::new(command, "c", "net").ask(self.host);
+        assert!(answer.ok, "{command}: {answer:?}");
+        answer
+    }
+}
+
+fn kill_everywhere(mode: &str) {
+    let host = Host::start(&format!("syscalls-{mode}")).unwrap();
+    let mut weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    api.network("net", json!({"mode": mode, "pools": ["10.1.0.0/24", "fd61::/64"]}));
+    namespaces(&host, ["c"]);
+    // Threads that helped to make the network end when they like.
+    weftd.restart().unwrap();
+    let mut stage = Stage { host: &host, api, weftd };
+    for sweep in &SWEEPS {
+        for command in ["ADD", "DEL"] {
+            let points = stage.sweep(command, sweep);
+            println!("{mode} {command}: killed at {points} system calls of {}", sweep.threads.join(", "));
+            assert!(points >= sweep.points_min, "{points} is too few");
+        }
+    }
+    assert_deserted(&host, &stage.api);
+}
+
+#[test]
+fn a_bridge_endpoint_survives_an_agent_killed_at_any_system_call() {
+    kill_everywhere("bridge");
+}
+
+#[test]
+fn a_routed_endpoint_survives_an_agent_killed_at_any_system_call() {
+    kill_everywhere("routed");
+}
