@@ -13,8 +13,10 @@ use serde_json::json;
 use weft_lab::Host;
 use weft_tests::{Api, Dice, assert_deserted, endurance, namespaces};
 
+use crate::strace::{Strace, threads};
+
 /// How long a storm lasts if nobody asks for more.
-const SHORT: Duration = Duration::from_secs(8);
+const SHORT: Duration = Duration::from_secs(6);
 /// The networks: pools so small that addresses come round quickly.
 const NETWORKS: [(&str, &str, u8); 2] = [("app", "bridge", 1), ("back", "routed", 2)];
 
@@ -57,22 +59,40 @@ fn rage(host: &Host, [callers, containers]: [usize; 2], agent_dies: bool, meanwh
     storm.book.assert_closed();
 }
 
-#[test]
-fn callers_in_each_others_way_get_results_or_refusals_and_no_address_twice() {
-    let host = Host::start("storm").unwrap();
-    let _weftd = host.weftd::<&str>(&[]).unwrap();
-    let api = Api::of(&host);
-    make_networks(&api);
+/// Callers in each other's way, while the agent looks over everything again whenever a foreign link changes.
+fn rage_with_unrest(host: &Host, api: &Api) {
     let deadline = Instant::now() + endurance(SHORT);
-    rage(&host, [64, 48], false, |_| {
-        // The agent looks over everything again whenever a foreign link changes.
+    rage(host, [64, 48], false, |_| {
         while Instant::now() < deadline {
             host.run(&["ip", "link", "add", "unrest", "type", "bridge"]).unwrap();
             host.run(&["ip", "link", "del", "unrest"]).unwrap();
             api.assert_clean();
         }
     });
-    assert_deserted(&host, &api);
+    assert_deserted(host, api);
+}
+
+#[test]
+fn callers_in_each_others_way_get_results_or_refusals_and_no_address_twice() {
+    let host = Host::start("storm").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    make_networks(&api);
+    rage_with_unrest(&host, &api);
+}
+
+/// What looks over everything compares what it read a while ago. Slowed down, it must still harm nobody who was born
+/// since.
+#[test]
+fn an_agent_that_is_slow_to_look_takes_no_newborn_for_a_leftover() {
+    let host = Host::start("slow").unwrap();
+    let weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    make_networks(&api);
+    let slow = ["-o", "/dev/null", "-e", "trace=sendto", "-e", "inject=sendto:delay_enter=10000"];
+    let strace = Strace::attach(&threads(&weftd, &["reconciler"]), &slow);
+    rage_with_unrest(&host, &api);
+    drop(strace);
 }
 
 #[test]

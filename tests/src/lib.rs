@@ -14,5 +14,5 @@ pub use api::Api;
 pub use cni::{Answer, Call};
 pub use dice::Dice;
 pub use leftovers::assert_deserted;
-pub use namespaces::namespaces;
+pub use namespaces::{namespaces, unname};
 pub use wait::{endurance, soak, until, until_none};

@@ -49,17 +49,16 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let networks = Arc::new(Networks::open(store)?);
     let ledger = Ledger::open(&config.run_dir)?;
     let host = Netns::current()?.id();
-    let attacher = Arc::new(Attacher::new(ledger, Arc::clone(&networks), host));
-    let reaper = Reaper::start()?;
+    let attacher = Arc::new(Attacher::new(ledger, Arc::clone(&networks), Reaper::start()?, host));
     let changed = Changed::open(&config.run_dir);
-    let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), reaper.clone(), config.uplink(), changed)?;
+    let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), config.uplink(), changed)?;
     round.adopt();
     let reconciler = round.start()?;
     watch::start(Arc::clone(&attacher), reconciler.clone())?;
     let workers = Workers::start()?;
     let listener = server::bind(&config.socket)?;
     let name = shell::host_name();
-    let node = Arc::new(Node { config, name, networks, attacher, reconciler, reaper, workers });
+    let node = Arc::new(Node { config, name, networks, attacher, reconciler, workers });
 
     // One thread: it only moves bytes, and a request that stays on it wakes nobody.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use weft_ipam::Request;
-use weft_kernel::{Netlink, Snapshot};
+use weft_kernel::{KernelError, Netlink, Snapshot};
 use weft_model::{ContainerId, Dns, Endpoint, EndpointKey, IfName, Labels, MacAddr, Name, NetnsRecord, Network};
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -20,6 +20,7 @@ use crate::apply::endpoints::{EndpointError, Endpoints};
 use crate::attachment::{self, Ground};
 use crate::ledger::{Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
+use crate::shell::reaper::Reaper;
 
 /// Longest wait for another operation on the same endpoint.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -100,6 +101,7 @@ impl AttachError {
 pub struct Attacher {
     ledger: Mutex<Ledger>,
     networks: Arc<Networks>,
+    reaper: Reaper,
     locks: Locks,
     indexes: Indexes,
     host: NetnsId,
@@ -107,8 +109,15 @@ pub struct Attacher {
 
 impl Attacher {
     /// For the host whose namespace is `host`.
-    pub fn new(ledger: Ledger, networks: Arc<Networks>, host: NetnsId) -> Self {
-        Self { ledger: Mutex::new(ledger), networks, locks: Locks::default(), indexes: Indexes::default(), host }
+    pub fn new(ledger: Ledger, networks: Arc<Networks>, reaper: Reaper, host: NetnsId) -> Self {
+        Self {
+            ledger: Mutex::new(ledger),
+            networks,
+            reaper,
+            locks: Locks::default(),
+            indexes: Indexes::default(),
+            host,
+        }
     }
 
     /// The ledger; hold it for moments only.
@@ -193,7 +202,7 @@ impl Attacher {
         // A path may lead to another namespace by now.
         let netns = netns.filter(|netns| is_same(&entry.endpoint.netns, netns.id()));
         self.ledger().begin_death(key);
-        self.endpoints(netlink, netns).take_down(&entry.endpoint).map_err(|e| AttachError::of(key)(e.into()))?;
+        self.take_down(netlink, &entry.endpoint, netns).map_err(|e| AttachError::of(key)(e.into()))?;
         self.ledger().finish_death(key);
         Ok(())
     }
@@ -206,10 +215,17 @@ impl Attacher {
     /// Takes a birth back. What cannot be taken down now stays in the ledger, its addresses held, for the reconciler.
     fn undo(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: &Netns) {
         self.ledger().begin_death(&endpoint.key);
-        match self.endpoints(netlink, Some(netns)).take_down(endpoint) {
+        match self.take_down(netlink, endpoint, Some(netns)) {
             Ok(()) => self.ledger().finish_death(&endpoint.key),
             Err(error) => tracing::warn!(endpoint = %endpoint.key, %error, "a failed birth is not undone yet"),
         }
+    }
+
+    /// Buries the links, and rings for the reaper.
+    fn take_down(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) -> Result<(), KernelError> {
+        let taken = self.endpoints(netlink, netns).take_down(endpoint);
+        self.reaper.note();
+        taken
     }
 
     fn endpoints<'a>(&'a self, netlink: &'a mut Netlink, netns: Option<&'a Netns>) -> Endpoints<'a> {

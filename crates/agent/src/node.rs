@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::attach::Attacher;
 use crate::config::Config;
 use crate::networks::Networks;
-use crate::shell::reaper::Reaper;
 use crate::shell::reconciler::Reconciler;
 use crate::shell::workers::Workers;
 
@@ -21,8 +20,6 @@ pub struct Node {
     pub attacher: Arc<Attacher>,
     /// Makes the kernel follow.
     pub reconciler: Reconciler,
-    /// Deletes what was buried.
-    pub reaper: Reaper,
     /// Threads for what blocks.
     pub workers: Workers,
 }

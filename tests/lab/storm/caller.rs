@@ -66,15 +66,17 @@ impl Caller<'_> {
 
     /// Once born, a container is found to be so, and is not born again.
     fn look_back(&mut self, result: &Answer) {
-        if !self.is_alone || !self.dice.once_in(4) {
+        if !self.is_alone {
             return;
         }
         let check = self.call("CHECK").with("prevResult", result.output.clone());
         let answer = self.put(&check);
         self.expect(answer.ok || self.is_agent_dead(&answer), &check, &answer);
-        let again = self.call("ADD");
-        let answer = self.put(&again);
-        self.expect(answer.code() == Some(100) || self.is_agent_dead(&answer), &again, &answer);
+        if self.dice.once_in(4) {
+            let again = self.call("ADD");
+            let answer = self.put(&again);
+            self.expect(answer.code() == Some(100) || self.is_agent_dead(&answer), &again, &answer);
+        }
     }
 
     /// Once or twice; whoever is not answered asks again.

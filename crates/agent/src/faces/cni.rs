@@ -99,7 +99,6 @@ impl Call<'_> {
         }
         let netns = self.netns().ok().flatten();
         self.node.attacher.detach(netlink, &key, netns.as_ref())?;
-        self.node.reaper.note();
         Ok(())
     }
 
@@ -133,7 +132,6 @@ impl Call<'_> {
             self.node.attacher.detach(netlink, &endpoint.key, netns.as_ref())?;
             tracing::info!(endpoint = %endpoint.key, "collected: its runtime does not know it any more");
         }
-        self.node.reaper.note();
         Ok(())
     }
 

@@ -31,7 +31,6 @@ use crate::attach::{Attacher, is_same};
 use crate::graph::{self, HostFacts, Uplink};
 use crate::ledger::Phase;
 use crate::networks::Networks;
-use crate::shell::reaper::Reaper;
 
 /// How long notes are gathered that nobody waits for.
 const GATHER: Duration = Duration::from_millis(200);
@@ -93,7 +92,6 @@ pub struct Round {
     nft: Nft,
     networks: Arc<Networks>,
     attacher: Arc<Attacher>,
-    reaper: Reaper,
     uplink: Option<String>,
     changed: Changed,
     report: Arc<RwLock<Report>>,
@@ -105,12 +103,11 @@ impl Round {
     pub fn new(
         networks: Arc<Networks>,
         attacher: Arc<Attacher>,
-        reaper: Reaper,
         uplink: Option<String>,
         changed: Changed,
     ) -> anyhow::Result<Self> {
         let (netlink, nft) = (Netlink::open()?, Nft::open()?);
-        Ok(Self { netlink, nft, networks, attacher, reaper, uplink, changed, report: Arc::default() })
+        Ok(Self { netlink, nft, networks, attacher, uplink, changed, report: Arc::default() })
     }
 
     /// Finishes what an earlier agent began, and has a first round. Before this, no request may be served.
@@ -275,7 +272,6 @@ impl Round {
             let buried = self.attacher.detach(&mut self.netlink, &endpoint.key, netns.as_ref());
             log_buried(endpoint, &buried.map(|()| true));
         }
-        self.reaper.note();
     }
 
     /// Endpoints without a link whose namespace is gone.
