@@ -17,8 +17,8 @@ STATIC := -C target-feature=+crt-static -C relocation-model=static -C strip=symb
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-build: need-cargo ## build weftd, weft and weft-cni for use
-	$(CARGO) build --locked --release --package weft-agent --package weft --bins
+build: need-cargo ## build weftd, weft, weft-cni and the lab
+	$(CARGO) build --locked --release --package weft-agent --package weft --package weft-lab --bins
 	$(CARGO) rustc --locked --release --package weft-cni --bin weft-cni -- $(STATIC)
 
 demo: need-root need-cargo ## bring up a host of containers and show them talk (root)
