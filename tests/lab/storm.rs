@@ -26,6 +26,15 @@ fn make_networks(api: &Api) {
     }
 }
 
+/// Ends a storm, also if what goes on meanwhile panics.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// `callers` of `containers`, some of them of the same one; `meanwhile` goes on until it has enough, hearing of every
 /// call.
 fn rage(host: &Host, [callers, containers]: [usize; 2], agent_dies: bool, meanwhile: impl FnOnce(&Receiver<()>)) {
@@ -51,8 +60,8 @@ fn rage(host: &Host, [callers, containers]: [usize; 2], agent_dies: bool, meanwh
             scope.spawn(move || caller.run());
         }
         drop(bell);
+        let _end = End(&storm.over);
         meanwhile(&rung);
-        storm.over.store(true, Ordering::Relaxed);
     });
     let calls = storm.calls.load(Ordering::Relaxed);
     println!("{calls} calls by {callers} callers of {containers} containers in {:.1?}", began.elapsed());
