@@ -3,7 +3,7 @@
 //! ```text
 //!   weft bench attach ── orders, outcomes ──► weft bench perform, one in each host of the lab
 //!     case, script, conduct                     contender::weft       shim ──► weftd
-//!     record, measure, report                   contender::bare       netlink, exec
+//!     question, record, report                  contender::bare       netlink, exec
 //!                                               contender::reference  bridge, portmap, firewall
 //! ```
 //!
@@ -17,6 +17,7 @@ mod contender;
 mod measure;
 mod network;
 mod performer;
+mod question;
 mod record;
 mod report;
 mod script;
@@ -32,6 +33,8 @@ use weft_model::Attachment;
 use conduct::Plan;
 use report::{Circumstances, Report};
 
+/// A program's dynamic linker is named within so many bytes (elf(5), `PT_INTERP`, right behind the headers).
+const LINKER_BYTES: usize = 4096;
 /// Rounds of a quick run: every case has as few as it bears.
 const QUICK_ROUNDS: u32 = 1;
 
@@ -52,7 +55,7 @@ pub(crate) struct Attach {
     #[arg(long, value_name = "MODE", default_value = "all")]
     mode: Mode,
     /// Rounds; each case has its share of them
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// A minute in all: few rounds, and without what is slowest
     #[arg(long, conflicts_with = "rounds")]
@@ -113,6 +116,13 @@ impl Attach {
     }
 }
 
+/// Whether a program names a dynamic linker, which is done at the start of its file.
+fn linkage(program: &[u8]) -> &'static str {
+    const LINKER: &[u8] = b"/ld-";
+    let start = &program[..program.len().min(LINKER_BYTES)];
+    if start.windows(LINKER.len()).any(|bytes| bytes == LINKER) { "dynamic" } else { "static" }
+}
+
 fn circumstances(rounds: u32) -> Result<Circumstances> {
     let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
     let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -120,6 +130,7 @@ fn circumstances(rounds: u32) -> Result<Circumstances> {
     let build = if cfg!(debug_assertions) { " (a debug build: figures mean nothing)" } else { "" };
     Ok(Circumstances {
         weft: format!("{}{build}", env!("CARGO_PKG_VERSION")),
+        shim: linkage(&std::fs::read(weft_lab::programs::find("weft-cni")?)?),
         kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         cpu: cpu.trim_start_matches([' ', '\t', ':']).to_owned(),
         cores: std::thread::available_parallelism()?.get(),

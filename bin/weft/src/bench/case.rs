@@ -1,10 +1,9 @@
-//! What is measured: who competes, at what load, how often; and the questions that the figures answer.
+//! What is measured: who competes, at what load, how often.
 
 use serde::{Deserialize, Serialize};
 use weft_model::Attachment;
 
-use super::measure::{Bound, Point, ROUNDS_MIN};
-use super::script::Operation;
+use super::measure::ROUNDS_MIN;
 
 /// Who attaches containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -89,12 +88,12 @@ pub(super) const BURST: u32 = 250;
 /// Slots of a host beyond its population: enough for every turn.
 pub(super) const SPARE_SLOTS: u32 = 128;
 
-const FEW: Turn = Turn::pure(1, 4);
-const ONE: Turn = Turn::pure(1, 1);
-const MANY: Turn = Turn::pure(1, 100);
-const MANY_MIXED: Turn = Turn::mixed(1, 200);
-const MANY_BY_8: Turn = Turn::pure(8, 104);
-const MANY_MIXED_BY_8: Turn = Turn::mixed(8, 224);
+pub(super) const FEW: Turn = Turn::pure(1, 4);
+pub(super) const ONE: Turn = Turn::pure(1, 1);
+pub(super) const MANY: Turn = Turn::pure(1, 100);
+pub(super) const MANY_MIXED: Turn = Turn::mixed(1, 200);
+pub(super) const MANY_BY_8: Turn = Turn::pure(8, 104);
+pub(super) const MANY_MIXED_BY_8: Turn = Turn::mixed(8, 224);
 
 /// Contenders that take turns, every one of them in every round.
 #[derive(Debug)]
@@ -110,9 +109,10 @@ pub(super) struct Case {
     pub(super) slow: bool,
 }
 
-const RESOLVED: u32 = ROUNDS_MIN as u32;
+/// Rounds of what a question is about.
+pub(super) const RESOLVED: u32 = ROUNDS_MIN as u32;
 
-static ALONE: Case = Case {
+pub(super) static ALONE: Case = Case {
     name: "alone",
     cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Bridge, &[1])],
     turns: &[FEW],
@@ -121,7 +121,7 @@ static ALONE: Case = Case {
     slow: false,
 };
 
-static CHAIN: Case = Case {
+pub(super) static CHAIN: Case = Case {
     name: "chain",
     cast: &[(Who::Weft, &[1]), (Who::Chain, &[1])],
     turns: &[ONE],
@@ -148,7 +148,7 @@ static CHAIN_AT_ONCE: Case = Case {
     slow: true,
 };
 
-static MIXED: Case = Case {
+pub(super) static MIXED: Case = Case {
     name: "mixed",
     cast: &[(Who::Weft, &[1])],
     turns: &[MANY, MANY_MIXED, MANY_BY_8, MANY_MIXED_BY_8],
@@ -158,7 +158,7 @@ static MIXED: Case = Case {
 };
 
 /// The reference is left out at 1,000: it takes minutes to get there, and shows its growth before.
-static CROWD: Case = Case {
+pub(super) static CROWD: Case = Case {
     name: "crowd",
     cast: &[(Who::Weft, &[1, 250, 1000]), (Who::Bare, &[1, 250, 1000]), (Who::Bridge, &[250])],
     turns: &[FEW],
@@ -172,130 +172,6 @@ pub(super) static CASES: [&Case; 6] = [&ALONE, &CHAIN, &AT_ONCE, &CHAIN_AT_ONCE,
 
 /// The name under which bursts are recorded that make populations.
 pub(super) const FILL: &str = "burst";
-
-/// One figure per round: milliseconds of one contender.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Term {
-    pub(super) case: &'static Case,
-    pub(super) turn: Turn,
-    pub(super) who: Who,
-    pub(super) present: u32,
-    pub(super) operation: Operation,
-    pub(super) point: Point,
-}
-
-/// What is counted once, not sampled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fact {
-    /// Calls that failed in bursts.
-    BurstFailures,
-    /// Addresses in bursts that somebody else had as well.
-    BurstDuplicates,
-    /// The agent's resident memory, in MB, with all endpoints present.
-    ResidentMb,
-}
-
-/// What a question is about.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Asked {
-    Ratio(Term, Term),
-    Milliseconds(Term),
-    Fact(Fact),
-}
-
-impl Asked {
-    pub(super) fn unit(self) -> &'static str {
-        match self {
-            Asked::Ratio(..) => "x",
-            Asked::Milliseconds(_) => "ms",
-            Asked::Fact(Fact::ResidentMb) => "MB",
-            Asked::Fact(Fact::BurstFailures | Fact::BurstDuplicates) => "",
-        }
-    }
-}
-
-/// A question, on which networks it is asked, and the answer that weft must reach.
-#[derive(Debug)]
-pub(super) struct Question {
-    pub(super) text: &'static str,
-    pub(super) attachments: &'static [Attachment],
-    pub(super) asked: Asked,
-    pub(super) target: Bound,
-}
-
-const BOTH: &[Attachment] = &[Attachment::Bridge, Attachment::Routed];
-const BRIDGE: &[Attachment] = &[Attachment::Bridge];
-const ROUTED: &[Attachment] = &[Attachment::Routed];
-
-const fn add(case: &'static Case, turn: Turn, who: Who, present: u32) -> Term {
-    Term { case, turn, who, present, operation: Operation::Add, point: Point::Median }
-}
-
-const fn add_p99(turn: Turn) -> Term {
-    Term { point: Point::P99, ..add(&MIXED, turn, Who::Weft, 1) }
-}
-
-const fn ratio(
-    text: &'static str,
-    attachments: &'static [Attachment],
-    above: Term,
-    below: Term,
-    target: Bound,
-) -> Question {
-    Question { text, attachments, asked: Asked::Ratio(above, below), target }
-}
-
-const WEFT_ALONE: Term = add(&ALONE, FEW, Who::Weft, 1);
-const REFERENCE_ALONE: Term = add(&ALONE, FEW, Who::Bridge, 1);
-const WEFT_IN_CROWD: Term = add(&CROWD, FEW, Who::Weft, 1000);
-
-/// Every question with its target.
-pub(super) static QUESTIONS: [Question; 12] = [
-    ratio("ADD: weft / bare netlink + exec", BOTH, WEFT_ALONE, add(&ALONE, FEW, Who::Bare, 1), Bound::AtMost(1.5)),
-    ratio("ADD: bridge+host-local / weft", BRIDGE, REFERENCE_ALONE, WEFT_ALONE, Bound::AtLeast(8.0)),
-    ratio("ADD: bridge+host-local / weft", ROUTED, REFERENCE_ALONE, WEFT_ALONE, Bound::AtLeast(10.0)),
-    ratio(
-        "ADD: the same+portmap+firewall / weft",
-        BOTH,
-        add(&CHAIN, ONE, Who::Chain, 1),
-        add(&CHAIN, ONE, Who::Weft, 1),
-        Bound::AtLeast(50.0),
-    ),
-    ratio(
-        "ADD with 1,000 present: weft / bare",
-        BRIDGE,
-        WEFT_IN_CROWD,
-        add(&CROWD, FEW, Who::Bare, 1000),
-        Bound::AtMost(1.2),
-    ),
-    ratio("ADD: 1,000 / 1 present", ROUTED, WEFT_IN_CROWD, add(&CROWD, FEW, Who::Weft, 1), Bound::AtMost(1.2)),
-    Question {
-        text: "DEL p50",
-        attachments: BOTH,
-        asked: Asked::Milliseconds(Term { operation: Operation::Del, ..WEFT_ALONE }),
-        target: Bound::AtMost(3.0),
-    },
-    ratio("ADD p99: mixed / alone", BOTH, add_p99(MANY_MIXED), add_p99(MANY), Bound::AtMost(2.0)),
-    ratio("ADD p99, 8 at once: mixed / alone", BOTH, add_p99(MANY_MIXED_BY_8), add_p99(MANY_BY_8), Bound::AtMost(2.0)),
-    Question {
-        text: "250 ADDs at once: failures",
-        attachments: BOTH,
-        asked: Asked::Fact(Fact::BurstFailures),
-        target: Bound::AtMost(0.0),
-    },
-    Question {
-        text: "250 ADDs at once: duplicate addresses",
-        attachments: BOTH,
-        asked: Asked::Fact(Fact::BurstDuplicates),
-        target: Bound::AtMost(0.0),
-    },
-    Question {
-        text: "resident memory of weftd, 1,000 present",
-        attachments: BOTH,
-        asked: Asked::Fact(Fact::ResidentMb),
-        target: Bound::AtMost(30.0),
-    },
-];
 
 impl Case {
     /// Rounds, if so many are asked for.
@@ -319,25 +195,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_question_is_about_something_that_is_measured() {
-        for question in &QUESTIONS {
-            let terms = match question.asked {
-                Asked::Ratio(above, below) => vec![above, below],
-                Asked::Milliseconds(term) => vec![term],
-                Asked::Fact(_) => vec![],
-            };
-            for term in terms {
-                let lanes = term.case.lanes(question.attachments);
-                let is_cast = |attachment| lanes.contains(&Lane::new(term.who, attachment, term.present));
-                assert!(question.attachments.iter().all(|attachment| is_cast(*attachment)), "{}", question.text);
-                assert!(term.case.turns.contains(&term.turn), "{}", question.text);
-                assert!(CASES.iter().any(|case| case.name == term.case.name));
-                assert!(term.case.rounds(1) >= RESOLVED, "{}", question.text);
-            }
-        }
-    }
-
-    #[test]
     fn every_turn_fits_the_slots() {
         for turn in CASES.iter().flat_map(|case| case.turns) {
             assert!(turn.slots() <= SPARE_SLOTS, "{turn:?}");
@@ -347,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_reference_competes_once_for_all_networks() {
-        let lanes = ALONE.lanes(BOTH);
+        let lanes = ALONE.lanes(&[Attachment::Bridge, Attachment::Routed]);
         assert_eq!(lanes.iter().filter(|lane| lane.who == Who::Bridge).count(), 1);
         assert_eq!(lanes.len(), 5);
     }

@@ -8,8 +8,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use weft_model::Attachment;
 
-use super::case::{BURST, CASES, Case, FILL, Fact, Lane, Turn, Who};
+use super::case::{BURST, CASES, Case, FILL, Lane, Turn, Who};
 use super::chance::Chance;
+use super::question::Fact;
 use super::record::Record;
 use super::script::Plot;
 use super::stage::Stage;

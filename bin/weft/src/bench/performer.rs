@@ -1,6 +1,7 @@
 //! The process inside a host that does as a container runtime does. It hears an order, carries it out against the
 //! clock, and answers with what it measured.
 
+use std::collections::BTreeMap;
 use std::io::{BufReader, stdin, stdout};
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use weft_kernel::link::Change;
 use weft_kernel::{Netlink, link};
 use weft_lab::wire::{receive, send};
 use weft_netns::Netns;
@@ -23,9 +25,12 @@ use super::script::{Operation, Order, Script, Step};
 /// Where a runtime pins namespaces, inside a host.
 const NETNS_DIRECTORY: &str = "/run/netns";
 /// For what DEL left to be done, which takes the kernel 20 ms or some more.
-const SETTLE_MAX: Duration = Duration::from_secs(10);
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Time between two looks at that.
 const SETTLE_LOOK: Duration = Duration::from_millis(1);
+
+/// The loopback link's number in every namespace (`LOOPBACK_IFINDEX`).
+const LOOPBACK: u32 = 1;
 
 /// What a performer is to be.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,6 +60,8 @@ pub(super) struct Outcome {
     /// Wall clock of all of it.
     pub(super) ms: f64,
     pub(super) samples: Vec<Sample>,
+    /// What DEL left, one line per container.
+    pub(super) leftovers: Vec<String>,
 }
 
 /// Performs until nobody has orders any more.
@@ -94,8 +101,8 @@ fn carry_out(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result
         (milliseconds(start), samples)
     });
     let samples = samples.map_err(|_| anyhow!("a thread panicked"))?.into_iter().flatten().collect();
-    settle(contender, slots, order)?;
-    Ok(Outcome { ms, samples })
+    let leftovers = settle(contender, slots, order)?;
+    Ok(Outcome { ms, samples, leftovers })
 }
 
 fn play(contender: &dyn Contender, slots: &[Slot], script: &Script) -> Vec<Sample> {
@@ -128,33 +135,31 @@ fn addresses(result: &[u8]) -> Result<Vec<IpAddr>> {
     ips.iter().map(address).collect()
 }
 
-/// Waits until nothing is left of the links that went, so that nobody measures the work that another caused.
-fn settle(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result<()> {
-    let last = order.iter().flat_map(|script| script.iter().map(|(operation, slot)| (*slot, *operation)));
-    let last: std::collections::BTreeMap<u32, Operation> = last.collect();
-    let mut gone: Vec<&Slot> = last
-        .iter()
-        .filter(|(_, operation)| **operation == Operation::Del)
-        .map(|(slot, _)| &slots[*slot as usize])
-        .collect();
-    if gone.is_empty() {
-        return Ok(());
+/// Waits until nothing is left of the links that went, so that nobody measures the work that another caused, and makes
+/// their containers as new. Says where something was left.
+fn settle(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result<Vec<String>> {
+    let steps = order.iter().flatten().map(|(operation, slot)| (*slot, *operation));
+    let last: BTreeMap<u32, Operation> = steps.collect();
+    let gone: Vec<u32> = last.into_iter().filter(|(_, last)| *last == Operation::Del).map(|(slot, _)| slot).collect();
+    if !gone.is_empty() {
+        contender.settle()?;
     }
-    contender.settle()?;
     let deadline = Instant::now() + SETTLE_MAX;
-    while let Some(slot) = gone.last() {
-        if is_empty(slot)? {
-            gone.pop();
-            continue;
-        }
-        ensure!(Instant::now() < deadline, "{} is not empty {SETTLE_MAX:?} after DEL", slot.netns.display());
-        std::thread::sleep(SETTLE_LOOK);
-    }
-    Ok(())
+    let renewed = gone.into_iter().map(|slot| renew(&slots[slot as usize], deadline));
+    renewed.filter_map(Result::transpose).collect()
 }
 
-/// Whether a container has nothing but loopback.
-fn is_empty(slot: &Slot) -> Result<bool> {
+fn renew(slot: &Slot, deadline: Instant) -> Result<Option<String>> {
     let mut netlink = Netns::open(&slot.netns)?.within(Netlink::open)??;
-    Ok(link::list(&mut netlink)?.len() == 1)
+    while link::list(&mut netlink)?.len() > 1 {
+        if Instant::now() > deadline {
+            Netns::unpin(&slot.netns)?;
+            make(slot.number)?;
+            return Ok(Some(format!("{} had a link {SETTLE_MAX:?} after DEL", slot.netns.display())));
+        }
+        std::thread::sleep(SETTLE_LOOK);
+    }
+    let down = Change { up: Some(false), ..Change::default() };
+    netlink.run(&[link::set(LOOPBACK, "lo", down)])?;
+    Ok(None)
 }

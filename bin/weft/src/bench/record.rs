@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use weft_model::Attachment;
 
-use super::case::{Asked, Fact, Lane, Question, Term, Turn};
+use super::case::{Lane, Turn};
 use super::measure::Estimate;
 use super::performer::{Outcome, Sample};
+use super::question::{Asked, Fact, Question, Term};
 use super::script::Operation;
 
 /// What tells one series of figures from another.
@@ -63,6 +64,7 @@ pub(super) struct Record {
 impl Record {
     /// One round of what `outcome` tells.
     pub(super) fn take(&mut self, case: &'static str, lane: Lane, turn: Turn, outcome: &Outcome) {
+        self.take_leftovers(case, lane, turn, outcome);
         for operation in [Operation::Add, Operation::Del] {
             let mut samples = outcome.samples.iter().filter(|sample| sample.operation == operation).peekable();
             if samples.peek().is_some() {
@@ -75,11 +77,18 @@ impl Record {
 
     /// Failures of what nobody measured.
     pub(super) fn take_failures(&mut self, case: &'static str, lane: Lane, turn: Turn, outcome: &Outcome) {
+        self.take_leftovers(case, lane, turn, outcome);
         for sample in &outcome.samples {
             if let Err(complaint) = &sample.end {
                 self.series.entry(Key { case, turn, lane, operation: sample.operation }).or_default().fail(complaint);
             }
         }
+    }
+
+    /// A DEL that left something failed, whatever it said.
+    fn take_leftovers(&mut self, case: &'static str, lane: Lane, turn: Turn, outcome: &Outcome) {
+        let key = Key { case, turn, lane, operation: Operation::Del };
+        outcome.leftovers.iter().for_each(|leftover| self.series.entry(key).or_default().fail(leftover));
     }
 
     /// What bursts of ADDs on one host gave: failures, and addresses that were given twice.
@@ -121,7 +130,8 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::case::{CASES, QUESTIONS, Who};
+    use crate::bench::case::{CASES, Who};
+    use crate::bench::question::QUESTIONS;
 
     fn outcome(samples: &[(Operation, f64, Result<&str, &str>)]) -> Outcome {
         let sample = |(operation, ms, end): &(Operation, f64, Result<&str, &str>)| Sample {
@@ -129,7 +139,7 @@ mod tests {
             ms: *ms,
             end: end.map(|address| vec![address.parse().unwrap()]).map_err(str::to_owned),
         };
-        Outcome { ms: 1.0, samples: samples.iter().map(sample).collect() }
+        Outcome { ms: 1.0, samples: samples.iter().map(sample).collect(), leftovers: vec![] }
     }
 
     fn lane(who: Who) -> Lane {
@@ -153,6 +163,15 @@ mod tests {
         let series = &record.series[&Key { case, turn, lane: lane(Who::Weft), operation: Operation::Add }];
         assert_eq!((series.failures, series.complaint.as_deref(), series.all().len()), (1, Some("no"), 7));
         assert_eq!(record.answer(&QUESTIONS[0], Attachment::Routed), None);
+    }
+
+    #[test]
+    fn a_del_that_left_something_failed() {
+        let (case, turn, lane) = (CASES[0].name, CASES[0].turns[0], lane(Who::Bridge));
+        let mut record = Record::default();
+        record.take_failures(case, lane, turn, &Outcome { leftovers: vec!["a link".to_owned()], ..outcome(&[]) });
+        let series = &record.series[&Key { case, turn, lane, operation: Operation::Del }];
+        assert_eq!((series.failures, series.complaint.as_deref()), (1, Some("a link")));
     }
 
     #[test]

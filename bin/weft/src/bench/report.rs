@@ -7,8 +7,9 @@ use serde::Serialize;
 use weft_api::Row;
 use weft_model::Attachment;
 
-use super::case::{QUESTIONS, Question};
+use super::case::CASES;
 use super::measure::{Bound, Point};
+use super::question::{QUESTIONS, Question};
 use super::record::{Key, Record, Series};
 
 /// Spaces between columns.
@@ -19,6 +20,8 @@ const GAP: &str = "  ";
 pub(super) struct Circumstances {
     /// weft's version, and how it was built.
     pub(super) weft: String,
+    /// How the shim is linked: a dynamic one starts later.
+    pub(super) shim: &'static str,
     /// Release of the kernel.
     pub(super) kernel: String,
     pub(super) cpu: String,
@@ -71,18 +74,21 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(circumstances: Circumstances, record: &Record) -> Self {
+        let mut figures: Vec<Figure> = record.series.iter().map(|(key, series)| figure(key, series)).collect();
+        figures.sort_by_key(|figure| CASES.iter().position(|case| case.name == figure.case));
         let asked = QUESTIONS.iter().flat_map(|question| question.attachments.iter().map(move |on| (question, *on)));
         Self {
             circumstances,
             answers: asked.filter_map(|(question, on)| answer(question, on, record)).collect(),
-            figures: record.series.iter().map(|(key, series)| figure(key, series)).collect(),
+            figures,
         }
     }
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let Circumstances { weft, kernel, cpu, cores, date, rounds } = &self.circumstances;
-        let mut text = format!("weft {weft}, Linux {kernel}, {cores} cores of {cpu}, {date}, {rounds} rounds\n\n");
+        let Circumstances { weft, shim, kernel, cpu, cores, date, rounds } = &self.circumstances;
+        let mut text =
+            format!("weft {weft}, {shim} shim, Linux {kernel}, {cores} cores of {cpu}, {date}, {rounds} rounds\n\n");
         text += &table(&self.answers);
         text.push('\n');
         text += &table(&self.figures);
@@ -132,7 +138,7 @@ fn figure(key: &Key, series: &Series) -> Figure {
         failed: series.failures,
         p50_ms: Point::Median.of(&all),
         p99_ms: Point::P99.of(&all),
-        per_second: all.len() as f64 / (series.wall_ms / 1e3),
+        per_second: all.len() as f64 / (series.wall_ms / 1e3).max(f64::MIN_POSITIVE),
         complaint: series.complaint.clone(),
     }
 }
@@ -225,11 +231,12 @@ mod tests {
             let lane = Lane::new(who, Attachment::Routed, 1);
             let add = || Sample { operation: Operation::Add, ms, end: Ok(vec![]) };
             let samples = vec![add(), add(), Sample { end: Err("no room".to_owned()), ..add() }];
-            let outcome = Outcome { ms: 4.0, samples };
+            let outcome = Outcome { ms: 4.0, samples, leftovers: vec![] };
             (0..8).for_each(|_| record.take(case.name, lane, case.turns[0], &outcome));
         }
         let circumstances = Circumstances {
             weft: "0.1.0".to_owned(),
+            shim: "static",
             kernel: "6.18".to_owned(),
             cpu: "EPYC".to_owned(),
             cores: 2,
@@ -245,7 +252,7 @@ mod tests {
         let lines: Vec<String> =
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         for line in [
-            "weft 0.1.0, Linux 6.18, 2 cores of EPYC, 2026-11-21, 8 rounds",
+            "weft 0.1.0, static shim, Linux 6.18, 2 cores of EPYC, 2026-11-21, 8 rounds",
             "ADD: weft / bare netlink + exec routed 1.20 x 1.20 to 1.20 <= 1.5 met",
             "ADD: bridge+host-local / weft routed 12.0 x 12.0 to 12.0 >= 10 met",
             "alone weft routed 1 1 - ADD 24 8 1.50 1.50 500",

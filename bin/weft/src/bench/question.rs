@@ -1,0 +1,158 @@
+//! The questions that the figures answer, and the answers that weft must reach.
+
+use weft_model::Attachment;
+
+use super::case::{
+    ALONE, CHAIN, CROWD, Case, FEW, MANY, MANY_BY_8, MANY_MIXED, MANY_MIXED_BY_8, MIXED, ONE, Turn, Who,
+};
+use super::measure::{Bound, Point};
+use super::script::Operation;
+
+/// One figure per round: milliseconds of one contender.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Term {
+    pub(super) case: &'static Case,
+    pub(super) turn: Turn,
+    pub(super) who: Who,
+    pub(super) present: u32,
+    pub(super) operation: Operation,
+    pub(super) point: Point,
+}
+
+/// What is counted once, not sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fact {
+    /// Calls that failed in bursts.
+    BurstFailures,
+    /// Addresses in bursts that somebody else had as well.
+    BurstDuplicates,
+    /// The agent's resident memory, in MB, with all endpoints present.
+    ResidentMb,
+}
+
+/// What a question is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    Ratio(Term, Term),
+    Milliseconds(Term),
+    Fact(Fact),
+}
+
+impl Asked {
+    pub(super) fn unit(self) -> &'static str {
+        match self {
+            Asked::Ratio(..) => "x",
+            Asked::Milliseconds(_) => "ms",
+            Asked::Fact(Fact::ResidentMb) => "MB",
+            Asked::Fact(Fact::BurstFailures | Fact::BurstDuplicates) => "",
+        }
+    }
+}
+
+/// A question, on which networks it is asked, and the answer that weft must reach.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) text: &'static str,
+    pub(super) attachments: &'static [Attachment],
+    pub(super) asked: Asked,
+    pub(super) target: Bound,
+}
+
+const BOTH: &[Attachment] = &[Attachment::Bridge, Attachment::Routed];
+const BRIDGE: &[Attachment] = &[Attachment::Bridge];
+const ROUTED: &[Attachment] = &[Attachment::Routed];
+
+const fn add(case: &'static Case, turn: Turn, who: Who, present: u32) -> Term {
+    Term { case, turn, who, present, operation: Operation::Add, point: Point::Median }
+}
+
+const fn add_p99(turn: Turn) -> Term {
+    Term { point: Point::P99, ..add(&MIXED, turn, Who::Weft, 1) }
+}
+
+const fn ratio(
+    text: &'static str,
+    attachments: &'static [Attachment],
+    above: Term,
+    below: Term,
+    target: Bound,
+) -> Question {
+    Question { text, attachments, asked: Asked::Ratio(above, below), target }
+}
+
+const WEFT_ALONE: Term = add(&ALONE, FEW, Who::Weft, 1);
+const REFERENCE_ALONE: Term = add(&ALONE, FEW, Who::Bridge, 1);
+const WEFT_IN_CROWD: Term = add(&CROWD, FEW, Who::Weft, 1000);
+
+/// Every question with its target.
+pub(super) static QUESTIONS: [Question; 12] = [
+    ratio("ADD: weft / bare netlink + exec", BOTH, WEFT_ALONE, add(&ALONE, FEW, Who::Bare, 1), Bound::AtMost(1.5)),
+    ratio("ADD: bridge+host-local / weft", BRIDGE, REFERENCE_ALONE, WEFT_ALONE, Bound::AtLeast(8.0)),
+    ratio("ADD: bridge+host-local / weft", ROUTED, REFERENCE_ALONE, WEFT_ALONE, Bound::AtLeast(10.0)),
+    ratio(
+        "ADD: the same+portmap+firewall / weft",
+        BOTH,
+        add(&CHAIN, ONE, Who::Chain, 1),
+        add(&CHAIN, ONE, Who::Weft, 1),
+        Bound::AtLeast(50.0),
+    ),
+    ratio(
+        "ADD with 1,000 present: weft / bare",
+        BRIDGE,
+        WEFT_IN_CROWD,
+        add(&CROWD, FEW, Who::Bare, 1000),
+        Bound::AtMost(1.2),
+    ),
+    ratio("ADD: 1,000 / 1 present", ROUTED, WEFT_IN_CROWD, add(&CROWD, FEW, Who::Weft, 1), Bound::AtMost(1.2)),
+    Question {
+        text: "DEL p50",
+        attachments: BOTH,
+        asked: Asked::Milliseconds(Term { operation: Operation::Del, ..WEFT_ALONE }),
+        target: Bound::AtMost(3.0),
+    },
+    ratio("ADD p99: mixed / alone", BOTH, add_p99(MANY_MIXED), add_p99(MANY), Bound::AtMost(2.0)),
+    ratio("ADD p99, 8 at once: mixed / alone", BOTH, add_p99(MANY_MIXED_BY_8), add_p99(MANY_BY_8), Bound::AtMost(2.0)),
+    Question {
+        text: "250 ADDs at once: failures",
+        attachments: BOTH,
+        asked: Asked::Fact(Fact::BurstFailures),
+        target: Bound::AtMost(0.0),
+    },
+    Question {
+        text: "250 ADDs at once: duplicate addresses",
+        attachments: BOTH,
+        asked: Asked::Fact(Fact::BurstDuplicates),
+        target: Bound::AtMost(0.0),
+    },
+    Question {
+        text: "resident memory of weftd, 1,000 present",
+        attachments: BOTH,
+        asked: Asked::Fact(Fact::ResidentMb),
+        target: Bound::AtMost(30.0),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::case::{CASES, Lane, RESOLVED};
+
+    #[test]
+    fn every_question_is_about_something_that_is_measured() {
+        for question in &QUESTIONS {
+            let terms = match question.asked {
+                Asked::Ratio(above, below) => vec![above, below],
+                Asked::Milliseconds(term) => vec![term],
+                Asked::Fact(_) => vec![],
+            };
+            for term in terms {
+                let lanes = term.case.lanes(question.attachments);
+                let is_cast = |attachment| lanes.contains(&Lane::new(term.who, attachment, term.present));
+                assert!(question.attachments.iter().all(|attachment| is_cast(*attachment)), "{}", question.text);
+                assert!(term.case.turns.contains(&term.turn), "{}", question.text);
+                assert!(CASES.iter().any(|case| case.name == term.case.name));
+                assert!(term.case.rounds(1) >= RESOLVED, "{}", question.text);
+            }
+        }
+    }
+}
