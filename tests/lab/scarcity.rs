@@ -106,6 +106,7 @@ fn a_birth_that_fails_half_way_leaves_nothing() {
     for (name, _, _, own) in networks.iter().cycle().take(HALF_BIRTHS) {
         let message = Call::new("ADD", name, name).env("CNI_ARGS", &format!("IP={own}")).refused(&host, 5);
         assert!(message.contains("192.0.2.0/24"), "{message}");
+        assert!(!leftovers::links_of(&host, name).contains(&"eth0".to_owned()), "undone before the answer");
         until_none(name, leftovers::SWEEP_MAX, || leftovers::of_endpoints(&host));
     }
     assert_deserted(&host, &api);

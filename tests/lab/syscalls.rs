@@ -3,30 +3,19 @@
 //! One operation is watched first. strace counts each kind of system call by itself, in each thread by itself; so the
 //! turns are the first `sendto`, the second, and so on, and threads that do different things have turns of their own.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use weft_lab::{Host, Weftd};
-use weft_tests::{Answer, Api, Call, assert_deserted, leftovers, namespaces, soak, until, until_none};
+use weft_tests::{Answer, Api, Call, assert_deserted, leftovers, namespaces, until, until_none};
 
 use crate::strace::{Strace, counts, is_asleep, threads};
 
 /// Where strace writes, inside.
 const TRACE: &str = "/tmp/trace";
-/// Those that do the work, those that move bytes, those in the background.
-const SWEEPS: [Sweep; 3] = [
-    Sweep { threads: &["worker-"], stride: 1, points_min: 30 },
-    Sweep { threads: &["weftd", "tokio-rt-worker"], stride: 5, points_min: 3 },
-    Sweep { threads: &["reaper", "reconciler", "watch-"], stride: 5, points_min: 3 },
-];
-
-/// Kill points in some of the agent's threads.
-struct Sweep {
-    /// What their names begin with.
-    threads: &'static [&'static str],
-    /// Every so many system calls, if `make soak` does not ask for all.
-    stride: usize,
-    /// With fewer of them something is wrong with the test.
-    points_min: usize,
-}
+/// Threads by what their names begin with (those that read requests and do the work, those in the background), and the
+/// number of kill points below which something is wrong with the test.
+const SWEEPS: [(&[&str], usize); 2] = [(&["worker", "weftd"], 40), (&["reaper", "reconciler", "watch-"], 3)];
 
 struct Stage<'h> {
     host: &'h Host,
@@ -35,16 +24,16 @@ struct Stage<'h> {
 }
 
 impl Stage<'_> {
-    /// Kills the agent at one system call of `command` after the other. Gives back how often it was killed.
-    fn sweep(&mut self, command: &str, sweep: &Sweep) -> usize {
-        let calls = self.watch(command, sweep.threads);
+    /// Kills the agent at one system call of `command` after the other, in the threads whose names begin with one of
+    /// `names`. Gives back how often it was killed.
+    fn sweep(&mut self, command: &str, names: &[&str]) -> usize {
+        let calls = self.watch(command, names);
         let turns = calls.into_iter().flat_map(|(name, count)| (1..=count).map(move |when| (name.clone(), when)));
-        let stride = if soak().is_some() { 1 } else { sweep.stride };
-        turns.step_by(stride).filter(|(name, when)| self.is_killed(command, sweep.threads, name, *when)).count()
+        turns.filter(|(name, when)| self.is_killed(command, names, name, *when)).count()
     }
 
     /// The system calls of one operation that is left alone.
-    fn watch(&mut self, command: &str, names: &[&str]) -> std::collections::BTreeMap<String, usize> {
+    fn watch(&mut self, command: &str, names: &[&str]) -> BTreeMap<String, usize> {
         let file = self.host.path(TRACE);
         self.prepare(command);
         let threads = threads(&self.weftd, names);
@@ -90,13 +79,20 @@ impl Stage<'_> {
         }
     }
 
-    /// What a runtime does after a failure: DEL, and the same again; and all must be as if nothing had been.
+    /// There is all of an endpoint or nothing; and after what a runtime does when it was not answered, which is DEL,
+    /// the same can be had again.
     fn recover(&self, after: &str) {
+        self.api.assert_clean();
+        let endpoints = self.api.endpoints("").len();
+        let (_, leases) = self.api.get("/v1/ipam/leases");
+        assert_eq!(leases["items"].as_array().map(Vec::len), Some(2 * endpoints), "{after}: {leases}");
+        if endpoints == 0 {
+            until_none(after, leftovers::SWEEP_MAX, || leftovers::of_endpoints(self.host));
+        }
         self.ask("DEL");
         let result = self.ask("ADD").output;
         let check = Call::new("CHECK", "c", "net").with("prevResult", result).ask(self.host);
         assert!(check.ok, "{after}: {check:?}");
-        self.api.assert_clean();
         self.ask("DEL");
         until_none(after, leftovers::SWEEP_MAX, || leftovers::of_endpoints(self.host));
     }
@@ -117,11 +113,11 @@ fn kill_everywhere(mode: &str) {
     // Threads that helped to make the network end when they like.
     weftd.restart().unwrap();
     let mut stage = Stage { host: &host, api, weftd };
-    for sweep in &SWEEPS {
+    for (names, points_min) in SWEEPS {
         for command in ["ADD", "DEL"] {
-            let points = stage.sweep(command, sweep);
-            println!("{mode} {command}: killed at {points} system calls of {}", sweep.threads.join(", "));
-            assert!(points >= sweep.points_min, "{points} is too few");
+            let points = stage.sweep(command, names);
+            println!("{mode} {command}: killed at {points} system calls of {}", names.join(", "));
+            assert!(points >= points_min, "{points} is too few");
         }
     }
     assert_deserted(&host, &stage.api);

@@ -15,4 +15,4 @@ pub use cni::{Answer, Call};
 pub use dice::Dice;
 pub use leftovers::assert_deserted;
 pub use namespaces::{namespaces, unname};
-pub use wait::{endurance, soak, until, until_none};
+pub use wait::{endurance, until, until_none};

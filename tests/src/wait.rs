@@ -36,12 +36,7 @@ pub fn until_none(what: &str, patience: Duration, mut look: impl FnMut() -> Vec<
 
 /// How long a test of endurance goes on: `short`, unless `make soak` asks for more.
 pub fn endurance(short: Duration) -> Duration {
-    soak().unwrap_or(short)
-}
-
-/// How long `make soak` asks tests of endurance to go on, if it is what runs.
-pub fn soak() -> Option<Duration> {
-    let seconds = std::env::var(SOAK_VARIABLE).ok()?;
+    let Ok(seconds) = std::env::var(SOAK_VARIABLE) else { return short };
     let seconds = seconds.parse().unwrap_or_else(|e| panic!("{SOAK_VARIABLE}={seconds}: {e}"));
-    Some(Duration::from_secs(seconds))
+    Duration::from_secs(seconds)
 }

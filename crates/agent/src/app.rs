@@ -21,7 +21,7 @@ use crate::node::Node;
 use crate::shell::reaper::Reaper;
 use crate::shell::reconciler::Round;
 use crate::shell::workers::Workers;
-use crate::shell::{lock, server, watch};
+use crate::shell::{lock, server, watch, workers};
 use crate::{serve, shell};
 
 /// Runs the agent until it is told to stop. Containers' networks go on working without it.
@@ -55,13 +55,11 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     round.adopt();
     let reconciler = round.start()?;
     watch::start(Arc::clone(&attacher), reconciler.clone())?;
-    let workers = Workers::start()?;
     let listener = server::bind(&config.socket)?;
     let name = shell::host_name();
-    let node = Arc::new(Node { config, name, networks, attacher, reconciler, workers });
+    let node = Arc::new(Node { config, name, networks, attacher, reconciler, workers: Workers::open()? });
 
-    // One thread: it only moves bytes, and a request that stays on it wakes nobody.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = workers::runtime()?;
     tracing::info!(socket = %node.config.socket.display(), pid = std::process::id(), "serving");
     runtime.block_on(async {
         let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -69,7 +67,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         tokio::spawn(keep_watchdog_calm());
         // Without systemd there is nobody to notify.
         let _ = sd_notify::notify(&[NotifyState::Ready]);
-        server::serve(listener, serve::router(node), stopped).await
+        // Spawned, because this thread is none of the runtime's: what it accepted it would have to hand over.
+        tokio::spawn(server::serve(listener, serve::router(node), stopped)).await?
     })?;
     tracing::info!("stopped; containers keep their network");
     Ok(())

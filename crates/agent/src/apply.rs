@@ -3,7 +3,7 @@
 pub mod bridges;
 pub mod endpoints;
 pub mod forward;
-pub mod pools;
+pub mod routes;
 pub mod settings;
 pub mod table;
 

@@ -1,7 +1,8 @@
 //! How a container joins its host: one file and one row per kind.
 //!
 //! A kind decides, it does not act: what an endpoint gets at its birth ([`Kind::endow`]), the link that follows from
-//! its record ([`Kind::link`]), and what the network itself needs on the host ([`Kind::bridge`]).
+//! its record ([`Kind::link`]), and what the network itself needs on the host ([`Kind::bridge`],
+//! [`Kind::host_addresses`]).
 
 mod bridge;
 mod host;
@@ -41,7 +42,14 @@ pub trait Kind: Sync {
     fn link(&self, endpoint: &Endpoint, bridge: Option<u32>) -> Option<LinkPlan>;
 
     /// The bridge that every endpoint of `network` is a port of.
-    fn bridge(&self, network: &Network) -> Option<(IfName, BridgePlan)>;
+    fn bridge(&self, _: &Network) -> Option<(IfName, BridgePlan)> {
+        None
+    }
+
+    /// Addresses that are the host's, whichever link a packet to them comes by.
+    fn host_addresses(&self, _: &Network) -> Vec<IpAddr> {
+        Vec::new()
+    }
 }
 
 const KINDS: &[&dyn Kind] = &[&bridge::Bridge, &routed::Routed, &host::Host, &none::None];

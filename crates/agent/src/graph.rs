@@ -3,12 +3,14 @@
 //! Endpoints are not here: each follows from its own record of the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use weft_kernel::link::NAME_PREFIX;
 use weft_kernel::nft::{
     Chain, Field, Hook, HookKind, HookPoint, Interface, Match, OWN_TABLE, Policy, Rule, Statement, Table,
 };
+use weft_kernel::route::Hop;
 use weft_kernel::uplink::MTU_WITHOUT_UPLINK;
 use weft_model::{Family, IfName, MacAddr, Masquerade, Network, NetworkName};
 
@@ -80,8 +82,19 @@ pub struct NodePlan {
     /// Pools: what is not leased is unreachable, so that nothing strays to the uplink and nobody is asked for it by
     /// ARP.
     pub pools: BTreeSet<IpNet>,
+    /// Addresses that are the host's, whichever link a packet to them comes by.
+    pub host_addresses: BTreeSet<IpAddr>,
     /// weft's own rules; `None` if there is nothing to rule.
     pub table: Option<Table>,
+}
+
+impl NodePlan {
+    /// The routes that keep packets to pools and gateways on the host.
+    pub fn routes(&self) -> BTreeMap<(IpNet, Hop), ()> {
+        let pools = self.pools.iter().map(|pool| ((*pool, Hop::Unreachable), ()));
+        let own = self.host_addresses.iter().map(|address| ((IpNet::from(*address), Hop::Host), ()));
+        pools.chain(own).collect()
+    }
 }
 
 /// What the node must be.
@@ -90,7 +103,12 @@ pub fn plan(networks: &BTreeMap<NetworkName, Network>, host: &HostFacts) -> Node
         let (name, plan) = attachment::kind(network.attachment)?.bridge(network)?;
         Some((name, (plan, host.mtu_of(network))))
     };
+    let host_addresses = |network: &Network| {
+        let kind = attachment::kind(network.attachment);
+        kind.map_or_else(Vec::new, |kind| kind.host_addresses(network))
+    };
     NodePlan {
+        host_addresses: networks.values().flat_map(host_addresses).collect(),
         settings: settings(networks, host),
         bridges: networks.values().filter_map(bridge).collect(),
         pools: networks.values().flat_map(|network| &network.pools).map(|pool| pool.subnet).collect(),
@@ -247,10 +265,12 @@ mod tests {
         let plan = plan(&networks(vec![("in", internal), ("out", open)]), &HostFacts::default());
         assert_eq!(comments(&plan, "forward"), ["in is isolated", "in is internal", "in is internal"]);
         assert_eq!(comments(&plan, "postrouting"), ["masquerade out", "masquerade out"]);
-        let table = plan.table.unwrap();
+        let table = plan.table.as_ref().unwrap();
         let lengths: Vec<_> = table.chains[2].rules.iter().map(|rule| rule.matches.len()).collect();
         assert_eq!(lengths, [3, 3], "source, link, and the one exception of the family");
         assert_eq!(plan.bridges.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["weftb-in"]);
         assert_eq!(plan.pools.len(), 3);
+        let own = plan.routes().into_keys().filter(|(_, hop)| *hop == Hop::Host);
+        assert_eq!(own.map(|(to, _)| to.to_string()).collect::<Vec<_>>(), ["169.254.1.1/32"], "of the routed one");
     }
 }

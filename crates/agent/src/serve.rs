@@ -224,10 +224,9 @@ async fn commit(
     objects: Vec<NetworkObject>,
     create: Create,
 ) -> Result<Vec<(NetworkName, weft_api::ApplyAction)>, Refusal> {
-    let shared = Arc::clone(node);
-    let written = node.workers.call(move |netlink| {
+    let written = node.workers.call(|netlink| {
         let around = shell::surroundings(netlink).map_err(|e| refuse_kernel(&e))?;
-        shared.networks.apply(objects, create, &around).map_err(Refusal::from)
+        node.networks.apply(objects, create, &around).map_err(Refusal::from)
     });
     let actions = written.await??;
     node.reconciler.settle().await;
@@ -239,10 +238,9 @@ fn refuse_kernel(error: &weft_kernel::KernelError) -> Refusal {
 }
 
 async fn delete_network(State(node): Shared, Path(name): Path<String>) -> Answer<NetworkObject> {
-    let shared = Arc::clone(&node);
-    let deleted = node.workers.call(move |_| {
-        let users = |network: &NetworkName| users(&shared, network);
-        shared.networks.delete(&name, users)
+    let deleted = node.workers.call(|_| {
+        let users = |network: &NetworkName| users(&node, network);
+        node.networks.delete(&name, users)
     });
     let object = deleted.await??;
     node.reconciler.settle().await;
@@ -316,8 +314,7 @@ async fn leases(State(node): Shared, wanted: Selected) -> Answer<List<Lease>> {
 }
 
 async fn ipam_check(State(node): Shared) -> Answer<IpamCheck> {
-    let shared = Arc::clone(&node);
-    let checked = node.workers.call(move |netlink| check::all(&shared.attacher, netlink)).await?;
+    let checked = node.workers.call(|netlink| check::all(&node.attacher, netlink)).await?;
     checked.map(Json).map_err(|error| refuse_kernel(&error))
 }
 
@@ -334,11 +331,10 @@ async fn cni(
         Ok(request) => request,
         Err(error) => return cni_refusal(cni_error(6, format!("the shim's request cannot be read: {error}"))),
     };
-    let shared = Arc::clone(&node);
     let span = tracing::info_span!("cni", command = request.command, container = request.container_id);
-    let answered = node.workers.call(move |netlink| {
+    let answered = node.workers.call(|netlink| {
         let _in_span = span.enter();
-        let answer = cni::answer(&shared, netlink, &request, passed.take());
+        let answer = cni::answer(&node, netlink, &request, passed.take());
         match &answer {
             Ok(_) => tracing::info!(ifname = request.ifname, "done"),
             Err(error) => tracing::warn!(ifname = request.ifname, code = error.code, error = error.msg, "refused"),

@@ -9,9 +9,9 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::netlink::{KernelError, Netlink, Request};
 
-/// Puts `address` on the link numbered `index`, without the route that its length implies, link-local ones aside:
-/// weft sets every other route itself.
-/// IPv6 addresses are usable at once, because the ledger already knows that they are unique.
+/// Puts `address` on the link numbered `index`, without the route that its length implies: weft sets routes itself,
+/// that to the link-local addresses of a segment aside. IPv6 addresses are usable at once, because the ledger already
+/// knows that they are unique.
 pub fn add(index: u32, address: IpNet) -> Request {
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
     Request::new("add address", address.to_string(), flags, RouteNetlinkMessage::NewAddress(message(index, address)))
@@ -20,7 +20,7 @@ pub fn add(index: u32, address: IpNet) -> Request {
 /// Takes `address` off the link.
 pub fn delete(index: u32, address: IpNet) -> Request {
     let message = message(index, address);
-    Request::new("delete address", address.to_string(), 0, RouteNetlinkMessage::DelAddress(message))
+    Request::new("delete address", address.to_string(), 0, RouteNetlinkMessage::DelAddress(message)).or_absent()
 }
 
 fn message(index: u32, address: IpNet) -> AddressMessage {
@@ -30,7 +30,7 @@ fn message(index: u32, address: IpNet) -> AddressMessage {
     message.header.prefix_len = address.prefix_len();
     message.header.family = family(ip);
     message.header.scope = scope(ip);
-    let on_link = ip.is_ipv6() && message.header.scope == AddressScope::Link;
+    let on_link = ip.is_ipv6() && message.header.scope == AddressScope::Link && address.prefix_len() < 128;
     let mut flags = if on_link { AddressFlags::empty() } else { AddressFlags::Noprefixroute };
     message.attributes.push(AddressAttribute::Local(ip));
     if let IpNet::V4(net) = address {
@@ -56,8 +56,7 @@ fn scope(ip: IpAddr) -> AddressScope {
 
 /// Every address of the socket's namespace, with the number of its link.
 pub fn list(netlink: &mut Netlink) -> Result<Vec<(u32, IpNet)>, KernelError> {
-    let found = netlink.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
-    Ok(found.into_iter().filter_map(|message| read(&message)).collect())
+    netlink.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), read)
 }
 
 fn read(message: &RouteNetlinkMessage) -> Option<(u32, IpNet)> {

@@ -7,8 +7,10 @@
 //!                         (bridge)
 //! ```
 //!
-//! Birth makes both ends down, then one batch per namespace. Death takes both ends down and gives their names free; the
-//! deletion, which takes the kernel 16 ms, is left to [`reap`].
+//! Birth makes both ends down, then one batch per namespace. The end that is raised last works at once, the other only
+//! when the kernel's link watch has told its namespace, which costs least where links are few: so the container's end
+//! is raised first. Death takes both ends down and gives their names free; the deletion, which takes the kernel 16 ms,
+//! is left to [`reap`].
 
 use std::net::IpAddr;
 
@@ -18,7 +20,7 @@ use weft_model::{IfName, MacAddr};
 use weft_netns::{Netns, NetnsError};
 
 use crate::link::bridge::PORTS_MAX;
-use crate::link::{self, Change, GROUP_DEAD, veth};
+use crate::link::{self, Change, GROUP_DEAD, LOOPBACK, veth};
 use crate::neighbour::{self, Neighbour};
 use crate::netlink::{KernelError, Netlink, Request};
 use crate::route::{self, Hop};
@@ -27,8 +29,6 @@ use crate::{address, sysctl};
 
 /// How many link numbers are tried when one is taken.
 const INDEX_ROUNDS_MAX: u32 = 64;
-/// The loopback link's number in every namespace (`LOOPBACK_IFINDEX`).
-const LOOPBACK: u32 = 1;
 
 /// Everything that an endpoint's link needs, on both sides. Says what must be, not how it comes about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,6 @@ pub fn create(
     next_index: &mut dyn FnMut() -> u32,
 ) -> Result<(), BirthError> {
     let index = create_pair(host, netns, plan, next_index)?;
-    host.run(&host_requests(plan, index))?;
     let mut inside = netns.within(|| prepare_inside(plan))??;
     match inside.run(&inside_requests(plan, index)) {
         // IPv6 is switched off in this namespace (Docker does that); the network says otherwise.
@@ -102,8 +101,8 @@ pub fn create(
         }
         other => other?,
     }
+    host.run(&host_requests(plan, index))?;
     link::wait_running(&mut inside, plan.inside.as_str())?;
-    link::wait_running(host, plan.host.as_str())?;
     Ok(())
 }
 
@@ -177,8 +176,11 @@ fn create_pair(
 
 /// What the host's side needs once the link is there. Each request may be run again.
 fn host_requests(plan: &LinkPlan, index: u32) -> Vec<Request> {
-    let mut requests = vec![veth::raise(index, plan.host.as_str(), plan.port.map(|port| port.isolated))];
+    let mut requests = veth::raise(index, plan.host.as_str(), plan.port.map(|port| port.isolated)).to_vec();
     requests.extend(plan.host_addresses.iter().map(|net| address::add(index, *net)));
+    if plan.has_ipv6() {
+        requests.push(route::delete_multicast(index));
+    }
     if plan.port.is_some() {
         requests.push(neighbour::set_forwarding(index, plan.inside_mac));
     }
@@ -194,7 +196,8 @@ fn host_neighbours(plan: &LinkPlan, index: u32) -> impl Iterator<Item = Neighbou
 }
 
 fn inside_requests(plan: &LinkPlan, index: u32) -> Vec<Request> {
-    let mut requests = vec![raise_loopback(), veth::raise(index, plan.inside.as_str(), None)];
+    let mut requests = vec![raise_loopback()];
+    requests.extend(veth::raise(index, plan.inside.as_str(), None));
     requests.extend(plan.addresses.iter().map(|net| address::add(index, *net)));
     let ipv6 = plan.addresses.iter().map(IpNet::addr).filter(IpAddr::is_ipv6);
     requests.extend(ipv6.map(|ip| route::set_local(ip, index)));
@@ -268,7 +271,7 @@ pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: &Remains<'_>) 
             None => requests.push(link::delete(found.index, &found.name)),
         }
     }
-    first_serious(host.run_each(&requests)?)
+    host.run(&requests)
 }
 
 /// Buries the container's end, by whatever name the container knows it now. Both ends were given the same number, so no
@@ -278,19 +281,12 @@ fn bury_inside(netns: &Netns, index: u32) -> Result<(), KernelError> {
         |e: NetnsError| KernelError::new("enter", format!("the namespace of link {index}: {e}"), Errno::NODEV);
     let mut inside = netns.within(Netlink::open).map_err(refused)??;
     match link::find_index(&mut inside, index)? {
-        Some(found) if found.group == link::GROUP_LIVE => {
-            first_serious(inside.run_each(&link::bury(index, &found.name))?)
-        }
+        Some(found) if found.group == link::GROUP_LIVE => inside.run(&link::bury(index, &found.name)),
         _ => Ok(()),
     }
 }
 
-/// What is gone already needs no deletion.
-fn first_serious(refusals: Vec<KernelError>) -> Result<(), KernelError> {
-    refusals.into_iter().find(|error| !error.is_absent()).map_or(Ok(()), Err)
-}
-
 /// Deletes every buried link. Takes some 16 ms, or 0.7 ms each if there are many; births go on meanwhile.
 pub fn reap(host: &mut Netlink) -> Result<(), KernelError> {
-    first_serious(host.run_each(&[link::delete_group(GROUP_DEAD)])?)
+    host.run(&[link::delete_group(GROUP_DEAD)])
 }

@@ -26,6 +26,8 @@ pub const NAME_PREFIX: &str = "weft";
 /// What the names of links begin with that wait for the reaper, on the host and in containers.
 pub const DEAD_PREFIX: &str = "weft-x";
 
+/// The loopback link's number in every namespace (`LOOPBACK_IFINDEX`).
+pub const LOOPBACK: u32 = 1;
 /// How often [`wait_running`] asks, and how long it waits in between: 1 s in all, a thousand times the usual.
 const RUNNING_ROUNDS_MAX: u32 = 10_000;
 const RUNNING_ROUND: Duration = Duration::from_micros(100);
@@ -104,8 +106,9 @@ fn forwards(port: &[InfoBridgePort]) -> bool {
 
 /// Every link of the socket's namespace.
 pub fn list(netlink: &mut Netlink) -> Result<Vec<Link>, KernelError> {
-    let found = netlink.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
-    Ok(found.iter().filter_map(link_of).collect())
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    netlink.dump(RouteNetlinkMessage::GetLink(message), link_of)
 }
 
 /// The link called `name`, if there is one.
@@ -188,14 +191,14 @@ pub fn set(index: u32, name: &str, change: Change) -> Request {
 pub fn delete(index: u32, name: &str) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = index;
-    Request::new("delete link", name, 0, RouteNetlinkMessage::DelLink(message))
+    Request::new("delete link", name, 0, RouteNetlinkMessage::DelLink(message)).or_absent()
 }
 
 /// Deletes every link of `group`: hardly dearer than one.
 pub fn delete_group(group: u32) -> Request {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::Group(group));
-    Request::new("delete links of", format!("group {group}"), 0, RouteNetlinkMessage::DelLink(message))
+    Request::new("delete links of", format!("group {group}"), 0, RouteNetlinkMessage::DelLink(message)).or_absent()
 }
 
 /// The name a dead link waits under: `index` keeps it unique in its namespace.
@@ -208,7 +211,7 @@ pub fn dead_name(index: u32) -> IfName {
 pub fn bury(index: u32, name: &str) -> [Request; 2] {
     let down = set(index, name, Change { up: Some(false), ..Change::default() });
     let rename = Change { name: Some(dead_name(index)), group: Some(GROUP_DEAD), ..Change::default() };
-    [down, set(index, name, rename)]
+    [down.or_absent(), set(index, name, rename).or_absent()]
 }
 
 /// The message that makes a link of `kind`; `index` must be free in the namespace.

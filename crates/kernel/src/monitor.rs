@@ -1,8 +1,11 @@
 //! News of links, as the kernel tells them.
 
+use std::time::Duration;
+
 use netlink_packet_core::NetlinkDeserializable as _;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use crate::link::Link;
@@ -57,20 +60,23 @@ impl Monitor {
         Ok(Self { socket })
     }
 
-    /// Waits for news, and gives all that there are by then.
-    pub fn wait(&mut self) -> Result<Vec<News>, KernelError> {
+    /// Waits for news, lets them gather for a while, and gives all that there are by then.
+    pub fn wait(&mut self, gather: Duration) -> Result<Vec<News>, KernelError> {
+        let mut ready = [PollFd::new(&self.socket, PollFlags::IN)];
+        match poll(&mut ready, None) {
+            Ok(_) | Err(Errno::INTR) => std::thread::sleep(gather),
+            Err(errno) => return Err(KernelError::new("wait at", SOCKET, errno)),
+        }
         let mut news = Vec::new();
-        let mut flags = 0;
         for _ in 0..DATAGRAMS_MAX {
             let mut buffer = Vec::with_capacity(READ_BYTES);
-            match self.socket.recv(&mut buffer, flags) {
+            match self.socket.recv(&mut buffer, MSG_DONTWAIT) {
                 Ok(_) => news.extend(read(&buffer)),
                 Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) if e.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => news.push(News::Overrun),
                 Err(e) => return Err(KernelError::io("read from", SOCKET, &e)),
             }
-            flags = MSG_DONTWAIT;
         }
         Ok(news)
     }

@@ -36,7 +36,7 @@ pub fn set(neighbour: Neighbour) -> Request {
 /// Deletes a neighbour.
 pub fn delete(neighbour: Neighbour) -> Request {
     let message = RouteNetlinkMessage::DelNeighbour(message(neighbour));
-    Request::new("delete neighbour", neighbour.ip.to_string(), 0, message)
+    Request::new("delete neighbour", neighbour.ip.to_string(), 0, message).or_absent()
 }
 
 fn message(neighbour: Neighbour) -> NeighbourMessage {
@@ -67,8 +67,7 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<Neighbour>, KernelError> {
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut query = NeighbourMessage::default();
         query.header.family = family;
-        let found = netlink.dump(RouteNetlinkMessage::GetNeighbour(query))?;
-        neighbours.extend(found.iter().filter_map(read));
+        neighbours.extend(netlink.dump(RouteNetlinkMessage::GetNeighbour(query), read)?);
     }
     Ok(neighbours)
 }
@@ -94,8 +93,7 @@ fn read(message: &RouteNetlinkMessage) -> Option<Neighbour> {
 pub fn list_forwarding(netlink: &mut Netlink) -> Result<Vec<(u32, MacAddr)>, KernelError> {
     let mut query = NeighbourMessage::default();
     query.header.family = AddressFamily::Bridge;
-    let found = netlink.dump(RouteNetlinkMessage::GetNeighbour(query))?;
-    Ok(found.iter().filter_map(read_forwarding).collect())
+    netlink.dump(RouteNetlinkMessage::GetNeighbour(query), read_forwarding)
 }
 
 fn read_forwarding(message: &RouteNetlinkMessage) -> Option<(u32, MacAddr)> {

@@ -91,6 +91,8 @@ pub struct Request {
     pub(crate) message: RouteNetlinkMessage,
     pub(crate) flags: u16,
     pub(crate) subject: Subject,
+    /// A refusal because the object is not there is no failure.
+    may_be_absent: bool,
 }
 
 impl Request {
@@ -100,7 +102,12 @@ impl Request {
         flags: u16,
         message: RouteNetlinkMessage,
     ) -> Self {
-        Self { message, flags, subject: Subject { action, object: object.into() } }
+        Self { message, flags, subject: Subject { action, object: object.into() }, may_be_absent: false }
+    }
+
+    /// The same; but what is gone already needs no such change.
+    pub(crate) fn or_absent(self) -> Self {
+        Self { may_be_absent: true, ..self }
     }
 }
 
@@ -128,7 +135,8 @@ impl Netlink {
         Ok(Self { socket, sequence: 0, buffer: Vec::new() })
     }
 
-    /// Sends all of `requests` and waits for every answer. The error is the first refusal; requests behind it have run.
+    /// Sends all of `requests` and waits until they have run. The error is the first refusal; requests behind it have
+    /// run as well.
     pub fn run(&mut self, requests: &[Request]) -> Result<(), KernelError> {
         let mut refusals = Vec::new();
         for batch in requests.chunks(BATCH_MAX) {
@@ -137,31 +145,26 @@ impl Netlink {
         refusals.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// As [`Netlink::run`], but with every refusal.
-    pub fn run_each(&mut self, requests: &[Request]) -> Result<Vec<KernelError>, KernelError> {
-        let mut refusals = Vec::new();
-        for batch in requests.chunks(BATCH_MAX) {
-            self.run_batch(batch, &mut refusals)?;
-        }
-        Ok(refusals)
-    }
-
-    /// Reads every object that `request` selects, again if they changed while they were read.
-    pub fn dump(&mut self, request: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, KernelError> {
+    /// What `read` makes of every object that `request` selects; again if they changed while they were read.
+    pub fn dump<T>(
+        &mut self,
+        request: RouteNetlinkMessage,
+        read: impl Fn(&RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Vec<T>, KernelError> {
         for _ in 1..DUMP_ROUNDS_MAX {
-            let (found, interrupted) = self.dump_once(&request)?;
+            let (found, interrupted) = self.dump_once(&request, &read)?;
             if !interrupted {
                 return Ok(found);
             }
         }
-        self.dump_once(&request).map(|(found, _)| found)
+        self.dump_once(&request, &read).map(|(found, _)| found)
     }
 
     /// Reads one object; `None` if it is not there.
     pub fn get(&mut self, request: RouteNetlinkMessage) -> Result<Option<RouteNetlinkMessage>, KernelError> {
         let subject = Subject { action: "read", object: "object".to_owned() };
         let first = self.sequence.wrapping_add(1);
-        self.send(&[Request { message: request, flags: 0, subject: subject.clone() }])?;
+        self.send(&[Request { message: request, flags: 0, subject: subject.clone(), may_be_absent: true }])?;
         let mut found = None;
         loop {
             let bytes = self.receive()?;
@@ -196,7 +199,8 @@ impl Netlink {
                     continue;
                 }
                 if let Some((errno, detail)) = parse_error(&header, payload) {
-                    refusals.push(KernelError { subject: batch[place].subject.clone(), errno, detail });
+                    let refusal = KernelError { subject: batch[place].subject.clone(), errno, detail };
+                    refusals.extend(Some(refusal).filter(|r| !(batch[place].may_be_absent && r.is_absent())));
                 }
                 // Requests are run in order, and refused ones answered whether or not they asked to be.
                 if place + 1 == batch.len() {
@@ -206,7 +210,11 @@ impl Netlink {
         }
     }
 
-    fn dump_once(&mut self, request: &RouteNetlinkMessage) -> Result<(Vec<RouteNetlinkMessage>, bool), KernelError> {
+    fn dump_once<T>(
+        &mut self,
+        request: &RouteNetlinkMessage,
+        read: impl Fn(&RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<(Vec<T>, bool), KernelError> {
         let sequence = self.sequence.wrapping_add(1);
         self.sequence = sequence;
         let mut bytes = Vec::new();
@@ -227,7 +235,7 @@ impl Netlink {
                         let subject = Subject { action: "read", object: "kernel tables".to_owned() };
                         return Err(KernelError { subject, errno, detail });
                     }
-                    _ => found.extend(RouteNetlinkMessage::deserialize(&header, payload).ok()),
+                    _ => found.extend(RouteNetlinkMessage::deserialize(&header, payload).ok().as_ref().and_then(&read)),
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Routes of the main table.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
@@ -10,6 +10,7 @@ use netlink_packet_route::route::{
 };
 
 use crate::address::family;
+use crate::link::LOOPBACK;
 use crate::netlink::{KernelError, Netlink, Request};
 
 /// Routing protocol number of every route that weft sets on a host: its mark. Not assigned in iproute2's rt_protos.
@@ -19,6 +20,8 @@ pub const PROTOCOL_RA: u8 = 9;
 /// Metric of the routes that keep a pool's unused addresses on the host: worse than any other.
 const UNREACHABLE_METRIC: u32 = u32::MAX - 1;
 
+/// All of multicast (RFC 4291, section 2.7).
+const IPV6_MULTICAST: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8);
 /// RT_TABLE_LOCAL of include/uapi/linux/rtnetlink.h.
 const TABLE_LOCAL: u8 = 255;
 /// Seconds until a stand-in is gone: a thousand times what the kernel needs for its own route.
@@ -33,6 +36,8 @@ pub enum Hop {
     Via(IpAddr, u32),
     /// Nowhere: the sender is told so.
     Unreachable,
+    /// To the host itself, whatever link it comes in by: as if the address were on one of them.
+    Host,
 }
 
 /// A route as the kernel has it.
@@ -71,7 +76,19 @@ pub fn set_local(ip: IpAddr, index: u32) -> Request {
 
 /// Deletes such a route.
 pub fn delete(to: IpNet, hop: Hop) -> Request {
-    Request::new("delete route", to.to_string(), 0, RouteNetlinkMessage::DelRoute(message(to, hop)))
+    Request::new("delete route", to.to_string(), 0, RouteNetlinkMessage::DelRoute(message(to, hop))).or_absent()
+}
+
+/// Deletes the route for IPv6 multicast that the kernel gives every link when it comes up or is given an address. The
+/// host sends none to a container but what its stack sends without a route (ND, MLD), and with thousands of links each
+/// birth would walk all of these routes, three times over.
+pub fn delete_multicast(index: u32) -> Request {
+    let to = IpNet::V6(IPV6_MULTICAST);
+    let mut message = message(to, Hop::Link(index));
+    message.header.table = TABLE_LOCAL;
+    message.header.kind = RouteType::Multicast;
+    message.header.protocol = RouteProtocol::Unspec;
+    Request::new("delete route", to.to_string(), 0, RouteNetlinkMessage::DelRoute(message)).or_absent()
 }
 
 fn message(to: IpNet, hop: Hop) -> RouteMessage {
@@ -101,19 +118,27 @@ fn message(to: IpNet, hop: Hop) -> RouteMessage {
             message.header.kind = RouteType::Unreachable;
             message.attributes.push(RouteAttribute::Priority(UNREACHABLE_METRIC));
         }
+        Hop::Host => {
+            message.header.table = TABLE_LOCAL;
+            message.header.kind = RouteType::Local;
+            message.header.scope = RouteScope::Host;
+            message.attributes.push(RouteAttribute::Oif(LOOPBACK));
+        }
     }
     message
 }
 
-/// Every route of the main table in the socket's namespace.
+/// Every route of the main table in the socket's namespace, and weft's own of the local table.
 pub fn list(netlink: &mut Netlink) -> Result<Vec<Route>, KernelError> {
     let mut routes = Vec::new();
     for any in [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])] {
         let mut query = RouteMessage::default();
         query.header.address_family = family(any);
         query.header.table = RouteHeader::RT_TABLE_MAIN;
-        let found = netlink.dump(RouteNetlinkMessage::GetRoute(query))?;
-        routes.extend(found.iter().filter_map(|message| read(message, any)));
+        routes.extend(netlink.dump(RouteNetlinkMessage::GetRoute(query.clone()), |message| read(message, any))?);
+        query.header.table = TABLE_LOCAL;
+        query.header.protocol = RouteProtocol::from(PROTOCOL);
+        routes.extend(netlink.dump(RouteNetlinkMessage::GetRoute(query), |message| read(message, any))?);
     }
     Ok(routes)
 }
@@ -131,12 +156,15 @@ fn read(message: &RouteNetlinkMessage, any: IpAddr) -> Option<Route> {
             _ => {}
         }
     }
-    if table != u32::from(RouteHeader::RT_TABLE_MAIN) {
+    let is_main = table == u32::from(RouteHeader::RT_TABLE_MAIN);
+    let is_host = index == Some(LOOPBACK) && message.header.kind == RouteType::Local;
+    if !is_main && !is_host {
         return None;
     }
     let to = IpNet::new(to, message.header.destination_prefix_length).ok()?;
     let is_usable = message.header.kind == RouteType::Unicast;
     let hop = match (index, gateway) {
+        _ if is_host => Hop::Host,
         (Some(index), Some(gateway)) if is_usable => Hop::Via(gateway, index),
         (Some(index), None) if is_usable => Hop::Link(index),
         _ => Hop::Unreachable,

@@ -16,9 +16,11 @@ use crate::route::{self, Hop, Route};
 pub struct Snapshot {
     /// By name.
     pub links: BTreeMap<String, Link>,
+    /// Their names by number.
+    names: BTreeMap<u32, String>,
     /// Number of the link, address with its length.
     pub addresses: BTreeSet<(u32, IpNet)>,
-    /// Routes of the main table.
+    /// Routes of the main table, and weft's own of the local table.
     pub routes: BTreeSet<Route>,
     /// Permanent neighbours.
     pub neighbours: BTreeSet<Neighbour>,
@@ -29,8 +31,10 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads everything in the socket's namespace.
     pub fn read(netlink: &mut Netlink) -> Result<Self, KernelError> {
+        let links = link::list(netlink)?;
         Ok(Self {
-            links: link::list(netlink)?.into_iter().map(|link| (link.name.clone(), link)).collect(),
+            names: links.iter().map(|link| (link.index, link.name.clone())).collect(),
+            links: links.into_iter().map(|link| (link.name.clone(), link)).collect(),
             addresses: address::list(netlink)?.into_iter().collect(),
             routes: route::list(netlink)?.into_iter().collect(),
             neighbours: neighbour::list(netlink)?.into_iter().collect(),
@@ -40,11 +44,12 @@ impl Snapshot {
 
     /// The link with this number.
     pub fn link(&self, index: u32) -> Option<&Link> {
-        self.links.values().find(|link| link.index == index)
+        self.links.get(self.names.get(&index)?)
     }
 
     /// Whether a usable route leads to `to` by `hop`, whoever set it.
     pub fn has_route(&self, to: &IpNet, hop: Hop) -> bool {
-        self.routes.iter().any(|route| route.to == *to && route.hop == hop)
+        let least = Route { to: *to, hop, metric: 0, protocol: 0, is_usable: false };
+        self.routes.range(least..).next().is_some_and(|route| route.to == *to && route.hop == hop)
     }
 }

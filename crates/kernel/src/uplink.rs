@@ -21,7 +21,7 @@ pub fn choose<'s>(snapshot: &'s Snapshot, chosen: Option<&str>) -> Option<&'s Li
         snapshot.routes.iter().filter(is_default).min_by_key(|route| (route.to.addr().is_ipv6(), route.metric))?;
     match best.hop {
         Hop::Via(_, index) | Hop::Link(index) => snapshot.link(index),
-        Hop::Unreachable => None,
+        Hop::Unreachable | Hop::Host => None,
     }
 }
 

@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 
 use weft_kernel::endpoint::LinkPlan;
-use weft_model::{Attachment, Endpoint, IfName, Network, Pool};
+use weft_model::{Attachment, Endpoint, Network, Pool};
 
 use super::{Ground, Kind, admit_own_namespace};
-use crate::graph::BridgePlan;
 
 pub(super) struct None;
 
@@ -22,10 +21,6 @@ impl Kind for None {
     fn endow(&self, _: &Network, _: &[(IpAddr, &Pool)], _: &mut Endpoint) {}
 
     fn link(&self, _: &Endpoint, _: Option<u32>) -> Option<LinkPlan> {
-        Option::None
-    }
-
-    fn bridge(&self, _: &Network) -> Option<(IfName, BridgePlan)> {
         Option::None
     }
 }

@@ -1,17 +1,19 @@
 //! `routed`: a veth of the container's own, and a host route to each of its addresses. No segment is shared.
 //!
 //! ```text
-//!   eth0 10.1.0.5/32 ══ wefte… 169.254.1.1, fe80::1 ── host's stack
+//!   eth0 10.1.0.5/32 ══ wefte… fe80::1 ── host's stack, 169.254.1.1
 //! ```
+//!
+//! The IPv4 gateway is the host's by a route, once: on every link, its thousand copies would make each birth slower,
+//! and the host would speak to containers from it instead of from an address of its own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use weft_kernel::endpoint::LinkPlan;
-use weft_model::{Attachment, Endpoint, Family, IfName, MacAddr, Network, Pool};
+use weft_model::{Attachment, Endpoint, Family, MacAddr, Network, Pool};
 
 use super::{Ground, Kind, admit_own_namespace, hops, mac_of, routes};
-use crate::graph::BridgePlan;
 
 /// The host's address at the other end of every link.
 const GATEWAY_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1));
@@ -40,7 +42,7 @@ impl Kind for Routed {
         Some(LinkPlan {
             host: endpoint.key.host_link(),
             host_mac: MacAddr::GATEWAY,
-            host_addresses: endpoint.gateways.iter().map(|gateway| IpNet::from(*gateway)).collect(),
+            host_addresses: link_local(&endpoint.gateways),
             host_routes: endpoint.addresses.clone(),
             port: None,
             inside: endpoint.key.ifname.clone(),
@@ -52,9 +54,14 @@ impl Kind for Routed {
         })
     }
 
-    fn bridge(&self, _: &Network) -> Option<(IfName, BridgePlan)> {
-        None
+    fn host_addresses(&self, network: &Network) -> Vec<IpAddr> {
+        network.families().filter(|family| *family == Family::IPv4).map(gateway).collect()
     }
+}
+
+/// Those of `gateways` that mean something on one link only, and so must be on each.
+fn link_local(gateways: &[IpAddr]) -> Vec<IpNet> {
+    gateways.iter().filter(|gateway| gateway.is_ipv6()).copied().map(IpNet::from).collect()
 }
 
 fn gateway(family: Family) -> IpAddr {

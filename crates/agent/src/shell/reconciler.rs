@@ -24,7 +24,7 @@ use weft_reconcile::{Backoff, Delta, Target, reconcile};
 use crate::apply::bridges::Bridges;
 use crate::apply::endpoints::{EndpointError, Endpoints};
 use crate::apply::forward::{self, Accepts};
-use crate::apply::pools::Pools;
+use crate::apply::routes::Routes;
 use crate::apply::settings::{Changed, Settings};
 use crate::apply::table::OwnTable;
 use crate::attach::{Attacher, is_same};
@@ -154,7 +154,7 @@ impl Round {
         let advertised = snapshot.routes.iter().filter(|route| route.protocol == route::PROTOCOL_RA);
         let advertised = advertised.filter_map(|route| match route.hop {
             Hop::Via(_, index) | Hop::Link(index) => snapshot.link(index).map(|link| link.name.clone()),
-            Hop::Unreachable => None,
+            Hop::Unreachable | Hop::Host => None,
         });
         HostFacts {
             uplink: uplink.map(|link| Uplink {
@@ -184,8 +184,7 @@ impl Round {
 
         let indexes = self.attacher.indexes();
         findings.round(&mut Bridges { netlink: &mut self.netlink, snapshot, indexes }, &plan.bridges);
-        let pools = plan.pools.iter().map(|pool| (*pool, ())).collect();
-        findings.round(&mut Pools { netlink: &mut self.netlink, snapshot }, &pools);
+        findings.round(&mut Routes { netlink: &mut self.netlink, snapshot }, &plan.routes());
         let table = plan.table.map(|table| ((), table)).into_iter().collect();
         findings.round(&mut OwnTable { nft: &mut self.nft }, &table);
         let chains = if networks.is_empty() {
@@ -243,7 +242,7 @@ impl Round {
         let is_free = |ip| ledger.leases().holder(ip).is_none();
         let mut requests = Vec::new();
         for route in snapshot.routes.iter().filter(|route| route.protocol == PROTOCOL) {
-            if route.hop != Hop::Unreachable && is_free(route.to.addr()) {
+            if matches!(route.hop, Hop::Link(_) | Hop::Via(..)) && is_free(route.to.addr()) {
                 requests.push(route::delete(route.to, route.hop));
             }
         }
@@ -253,8 +252,7 @@ impl Round {
                 requests.push(neighbour::delete(*neighbour));
             }
         }
-        let refusals = self.netlink.run_each(&requests)?;
-        refusals.into_iter().find(|error| !error.is_absent()).map_or(Ok(()), Err)
+        self.netlink.run(&requests)
     }
 
     fn linked_endpoints(&self) -> BTreeMap<IfName, Arc<Endpoint>> {

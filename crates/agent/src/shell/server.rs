@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::{Extension, Router};
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
@@ -89,7 +92,7 @@ pub async fn serve(
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             },
-            _ = stopped.wait_for(|stop| *stop) => break,
+            () = told(&mut stopped) => break,
         }
     }
     let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
@@ -100,12 +103,23 @@ pub async fn serve(
     Ok(())
 }
 
+/// Returns when it is time to stop.
+async fn told(stop: &mut tokio::sync::watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 async fn speak(stream: UnixStream, router: Router, mut stop: tokio::sync::watch::Receiver<bool>) {
     let connection = Connection::new(stream);
-    let router = router.layer(Extension(connection.descriptors())).layer(Extension(connection.peer()));
+    let (descriptors, peer) = (connection.descriptors(), connection.peer());
+    // What belongs to the connection goes with each request; a layer would build the router anew for it.
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(descriptors.clone());
+        request.extensions_mut().insert(peer);
+        TowerToHyperService::new(router.clone()).call(request)
+    });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-    let served = http.serve_connection(TokioIo::new(connection), TowerToHyperService::new(router));
+    let served = http.serve_connection(TokioIo::new(connection), service);
     let mut served = std::pin::pin!(served);
     tokio::select! {
         ended = served.as_mut() => {
@@ -114,7 +128,7 @@ async fn speak(stream: UnixStream, router: Router, mut stop: tokio::sync::watch:
             }
             return;
         }
-        _ = stop.wait_for(|stop| *stop) => served.as_mut().graceful_shutdown(),
+        () = told(&mut stop) => served.as_mut().graceful_shutdown(),
     }
     let _ = served.await;
 }

@@ -14,7 +14,7 @@ use super::reconciler::Reconciler;
 use crate::apply::Indexes;
 use crate::attach::Attacher;
 
-/// How long news gather before more is read: a birth makes a dozen, none of which may wake a thread in its midst.
+/// How long news gather before they are read: a birth makes a dozen, and nobody may be busy with them in its midst.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Starts both threads, in the namespace of the calling one.
@@ -36,11 +36,8 @@ struct Links {
 impl Links {
     fn follow(mut self, mut monitor: Monitor) {
         loop {
-            match monitor.wait() {
-                Ok(news) => {
-                    news.iter().for_each(|news| self.hear(news));
-                    std::thread::sleep(GATHER);
-                }
+            match monitor.wait(GATHER) {
+                Ok(news) => news.iter().for_each(|news| self.hear(news)),
                 Err(error) => {
                     return tracing::error!(%error, "links are no longer watched, only looked at now and then");
                 }

@@ -1,80 +1,69 @@
-//! A few threads of the host's namespace, each with a netlink socket, for work that blocks.
-//!
-//! They may enter containers' namespaces, which workers of the async runtime must not.
+//! Work that blocks, with a netlink socket, on the thread that read the request: another one takes over the reading
+//! meanwhile, so that a birth waits for no thread to wake.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 use weft_kernel::{KernelError, Netlink};
 
-/// Threads. The kernel makes one link at a time (rtnl), so more would only wait there.
-const THREADS: usize = 4;
-/// Requests that may wait; a burst beyond is refused and tried again by its runtime.
-const QUEUE_MAX: usize = 1024;
-
-type Job = Box<dyn FnOnce(&mut Netlink) + Send>;
+/// Requests at work at once; others wait. The kernel makes one link at a time (rtnl), so more would only wait there.
+const AT_WORK_MAX: usize = 4;
+/// One that reads, those at work, and some that read files.
+const THREADS_MAX: usize = 2 * AT_WORK_MAX;
+/// Threads are kept so long when there is nothing to do: starting one costs as much as waking two.
+const THREAD_IDLE: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// Why work was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Undone {
-    /// Too much is waiting.
-    #[error("{QUEUE_MAX} requests are waiting: try again later")]
-    Overloaded,
+    /// The agent is stopping.
+    #[error("the agent is stopping: try again when it serves")]
+    Stopping,
     /// The work panicked.
     #[error("the request broke off inside the agent, whose log says why: try again, and report it")]
     Panicked,
+    /// There was no socket for it.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
 }
 
-/// Hands work to the threads.
-#[derive(Clone)]
+/// The runtime on which requests are served. Its threads are in the namespace of the calling one.
+pub fn runtime() -> std::io::Result<Runtime> {
+    // One thread reads: requests that arrive together are taken up one after the other, by whoever reads then.
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).max_blocking_threads(THREADS_MAX).thread_keep_alive(THREAD_IDLE);
+    builder.thread_name("worker").enable_all().build()
+}
+
+/// Sockets of the host's namespace, and the right to work with one.
 pub struct Workers {
-    queue: SyncSender<Job>,
+    slots: Semaphore,
+    idle: Mutex<Vec<Netlink>>,
 }
 
 impl Workers {
-    /// Starts the threads, in the namespace of the calling one.
-    pub fn start() -> Result<Self, KernelError> {
-        let (queue, jobs) = sync_channel::<Job>(QUEUE_MAX);
-        let jobs = Arc::new(Mutex::new(jobs));
-        for n in 0..THREADS {
-            let (jobs, netlink) = (Arc::clone(&jobs), Netlink::open()?);
-            let work = move || work(&jobs, netlink);
-            let started = std::thread::Builder::new().name(format!("worker-{n}")).spawn(work);
-            started.map_err(|e| KernelError::io("start thread", "worker", &e))?;
-        }
-        Ok(Self { queue })
+    /// With sockets in the namespace of the calling thread.
+    pub fn open() -> Result<Self, KernelError> {
+        let idle = (0..AT_WORK_MAX).map(|_| Netlink::open()).collect::<Result<_, _>>()?;
+        Ok(Self { slots: Semaphore::new(AT_WORK_MAX), idle: Mutex::new(idle) })
     }
 
-    /// Runs `work` on one of the threads.
-    pub async fn call<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Netlink) -> T + Send + 'static,
-    ) -> Result<T, Undone> {
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        let job: Job = Box::new(move |netlink| {
-            // Nobody waits any more if the client went away; the work is done all the same.
-            let _ = answer.send(work(netlink));
-        });
-        self.queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => Undone::Overloaded,
-        })?;
-        // A job that panicked took its answer along.
-        answered.await.map_err(|_| Undone::Panicked)
-    }
-}
-
-fn work(jobs: &Mutex<Receiver<Job>>, mut netlink: Netlink) {
-    loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&mut netlink)));
-        if ran.is_err() {
-            tracing::error!("a request panicked; the agent goes on");
-            // The socket may hold answers to what was asked before the panic.
-            match Netlink::open() {
-                Ok(fresh) => netlink = fresh,
-                Err(error) => return tracing::error!(%error, "a worker thread ends"),
-            }
-        }
+    /// Does `work` on this thread, as soon as its turn comes. Once begun it is finished, even if the client goes away.
+    pub async fn call<T>(&self, work: impl FnOnce(&mut Netlink) -> T) -> Result<T, Undone> {
+        let _slot = self.slots.acquire().await.map_err(|_| Undone::Stopping)?;
+        tokio::task::block_in_place(|| {
+            let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = idle().pop();
+            let mut netlink = taken.map_or_else(Netlink::open, Ok)?;
+            let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&mut netlink)));
+            let done = worked.map_err(|_| {
+                tracing::error!("a request panicked; the agent goes on");
+                Undone::Panicked
+            })?;
+            // Not after a panic: it may hold answers to what was asked before.
+            idle().push(netlink);
+            Ok(done)
+        })
     }
 }

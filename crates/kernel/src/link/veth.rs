@@ -5,11 +5,11 @@ use std::os::fd::BorrowedFd;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind,
-    InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
 };
 use weft_model::{IfName, MacAddr};
 
-use super::{GROUP_LIVE, create, kind, link_message, netns};
+use super::{Change, GROUP_LIVE, create, kind, link_message, netns, set};
 use crate::netlink::Request;
 
 /// Queues per direction: a container's link needs one, and each more costs time at birth.
@@ -74,17 +74,17 @@ fn port(isolated: bool) -> Vec<LinkInfo> {
 }
 
 /// Raises either end, without an IPv6 address of the kernel's choosing; as a port of a bridge, isolated or not, if
-/// `port` says so.
-pub fn raise(index: u32, name: &str, port: Option<bool>) -> Request {
+/// `port` says so. First the settings, while the link is down: on one that is up the kernel announces them as a change,
+/// and each announcement walks the namespace's whole IPv6 routing table (`rt6_sync_down_dev`).
+pub fn raise(index: u32, name: &str, port: Option<bool>) -> [Request; 2] {
     let mut message = LinkMessage::default();
     message.header.index = index;
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
     let inet6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
     message.attributes.push(LinkAttribute::AfSpecUnspec(vec![inet6]));
     message.attributes.extend(port.map(|isolated| LinkAttribute::LinkInfo(self::port(isolated))));
     // NEWLINK, not SETLINK: only that one takes the settings of a port.
-    Request::new("raise link", name, 0, RouteNetlinkMessage::NewLink(message))
+    let settings = Request::new("set link", name, 0, RouteNetlinkMessage::NewLink(message));
+    [settings, set(index, name, Change { up: Some(true), ..Change::default() })]
 }
 
 /// Makes the link a port of `bridge`.
