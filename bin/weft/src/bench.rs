@@ -27,9 +27,11 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
+use clap::builder::PossibleValuesParser;
 use weft_cli::{Output, Session, UsageError};
 use weft_model::Attachment;
 
+use case::Case;
 use conduct::Plan;
 use report::{Circumstances, Report};
 
@@ -57,6 +59,9 @@ pub(crate) struct Attach {
     /// Rounds; each case has its share of them
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Only this case; may be repeated
+    #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(case::CASES.map(|case| case.name)))]
+    case: Vec<String>,
     /// A minute in all: few rounds, and without what is slowest
     #[arg(long, conflicts_with = "rounds")]
     quick: bool,
@@ -97,6 +102,14 @@ impl Bench {
 }
 
 impl Attach {
+    fn cases(&self) -> Vec<&'static Case> {
+        let is_wanted = |case: &&Case| match self.case.as_slice() {
+            [] => !(self.quick && case.slow),
+            named => named.iter().any(|name| name == case.name),
+        };
+        case::CASES.into_iter().filter(is_wanted).collect()
+    }
+
     fn run(&self, session: &mut Session<'_>) -> Result<ExitCode> {
         let render: fn(&Report) -> Result<String> = match session.output {
             Output::Table => |report| Ok(report.text()),
@@ -104,7 +117,7 @@ impl Attach {
             Output::Yaml | Output::Name => return Err(UsageError("use -o table or json".to_owned()).into()),
         };
         let rounds = if self.quick { QUICK_ROUNDS } else { self.rounds };
-        let plan = Plan { attachments: self.mode.attachments(), rounds, quick: self.quick };
+        let plan = Plan { attachments: self.mode.attachments(), cases: self.cases(), rounds };
         let circumstances = circumstances(rounds)?;
         let record = conduct::conduct(&plan, session.err)?;
         let shown = render(&Report::new(circumstances, &record))?;

@@ -131,7 +131,7 @@ pub(super) static CHAIN: Case = Case {
 };
 
 static AT_ONCE: Case = Case {
-    name: "at once",
+    name: "at-once",
     cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Bridge, &[1])],
     turns: &[Turn::pure(8, 64), Turn::pure(64, 64)],
     share: 10,
@@ -140,7 +140,7 @@ static AT_ONCE: Case = Case {
 };
 
 static CHAIN_AT_ONCE: Case = Case {
-    name: "chain at once",
+    name: "chain-at-once",
     cast: &[(Who::Weft, &[1]), (Who::Chain, &[1])],
     turns: &[Turn::pure(8, 16), Turn::pure(64, 64)],
     share: 2,

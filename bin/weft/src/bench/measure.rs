@@ -27,10 +27,17 @@ fn median(values: &[f64]) -> Option<f64> {
     Some(if is_odd { upper } else { f64::midpoint(sorted[sorted.len() / 2 - 1], upper) })
 }
 
+/// `None` of nothing.
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
 /// What the figures of one round come to.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Point {
     Median,
+    /// What tells more of calls that take either this long or that, and never in between.
+    Mean,
     P99,
 }
 
@@ -39,6 +46,7 @@ impl Point {
     pub(super) fn of(self, values: &[f64]) -> Option<f64> {
         match self {
             Point::Median => median(values),
+            Point::Mean => mean(values),
             Point::P99 => percentile(values, 99.0),
         }
     }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weft_kernel::link::Change;
+use weft_kernel::link::{Change, LOOPBACK};
 use weft_kernel::{Netlink, link};
 use weft_lab::wire::{receive, send};
 use weft_netns::Netns;
@@ -28,9 +28,6 @@ const NETNS_DIRECTORY: &str = "/run/netns";
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Time between two looks at that.
 const SETTLE_LOOK: Duration = Duration::from_millis(1);
-
-/// The loopback link's number in every namespace (`LOOPBACK_IFINDEX`).
-const LOOPBACK: u32 = 1;
 
 /// What a performer is to be.
 #[derive(Debug, Serialize, Deserialize)]

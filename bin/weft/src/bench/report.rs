@@ -254,7 +254,7 @@ mod tests {
         for line in [
             "weft 0.1.0, static shim, Linux 6.18, 2 cores of EPYC, 2026-11-21, 8 rounds",
             "ADD: weft / bare netlink + exec routed 1.20 x 1.20 to 1.20 <= 1.5 met",
-            "ADD: bridge+host-local / weft routed 12.0 x 12.0 to 12.0 >= 10 met",
+            "mean ADD: bridge+host-local / weft routed 12.0 x 12.0 to 12.0 >= 10 met",
             "alone weft routed 1 1 - ADD 24 8 1.50 1.50 500",
             "failed: alone, weft, routed, ADD: no room",
         ] {
