@@ -79,6 +79,24 @@ fn check_sees_what_is_broken() {
         let message = check.refused(host, 5);
         assert!(message.contains("eth0 lacks its address 10.1.0.2/24"), "{message}");
     });
+    for (mode, damage) in [
+        ("bridge", "ip neigh delete 10.2.0.2 dev weftb-net"),
+        ("bridge", "bridge fdb delete $(ip netns exec c1 cat /sys/class/net/eth0/address) dev $L master"),
+        ("routed", "ip -6 route delete fd62::1/128"),
+        ("routed", "ip address delete fe80::1/128 dev $L"),
+    ] {
+        with_network("checkhost", |host, api| {
+            api.network("net", json!({"mode": mode, "pools": ["10.2.0.0/24", "fd62::/64"]}));
+            host.netns("c1").unwrap();
+            let result = Call::new("ADD", "c1", "net").done(host);
+            let check = Call::new("CHECK", "c1", "net").with("prevResult", result);
+            check.done(host);
+            let script = format!("L=$(ip -o link | grep -o 'wefte[^@]*') && {damage}");
+            host.run(&["sh", "-c", &script]).unwrap();
+            let message = check.refused(host, 5);
+            assert!(message.contains("the host's side of wefte"), "{damage}: {message}");
+        });
+    }
 }
 
 #[test]

@@ -31,6 +31,10 @@ fn a_birth_gives_addresses_routes_and_neighbours_and_a_death_takes_them_back() {
         assert!(routes.contains(gateway), "{routes}");
         let neighbours = netns.run(&["ip", "neigh"]).unwrap();
         assert!(neighbours.lines().all(|line| line.contains("PERMANENT")), "{neighbours}");
+        let way = host.run(&["ip", "route", "get", &address_of(&result, 0)]).unwrap();
+        let own = if network == "app" { "10.1.0.1" } else { "198.51.100.2" };
+        assert!(way.contains(&format!("src {own} ")), "the host speaks from an address of its own: {way}");
+        assert!(netns.run(&["busybox", "ping", "-c1", "-W5", gateway]).is_ok());
         Call::new("CHECK", network, network).with("prevResult", result).done(&host);
         api.assert_clean();
         for _ in 0..2 {
@@ -143,6 +147,19 @@ fn a_death_needs_neither_birth_nor_namespace() {
     assert!(!links.contains("eth0"), "{links}");
     assert!(api.endpoints("").is_empty());
     api.assert_clean();
+}
+
+#[test]
+fn a_death_by_another_configuration_frees_nothing() {
+    let Stage { host } = stage("notmine");
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    api.network("app", json!({"mode": "bridge"}));
+    host.netns("c1").unwrap();
+    let result = Call::new("ADD", "c1", "one").with("network", json!("app")).done(&host);
+    Call::new("DEL", "c1", "other").with("network", json!("app")).done(&host);
+    assert_eq!(api.endpoints("").len(), 1);
+    Call::new("CHECK", "c1", "one").with("network", json!("app")).with("prevResult", result).done(&host);
 }
 
 #[test]

@@ -154,3 +154,48 @@ fn a_foreign_firewall_that_drops_is_told_to_let_containers_pass_and_told_again_w
     let listed = host.run(&["iptables-nft", "-S"]).unwrap();
     assert!(!listed.contains("weft"), "nothing of weft's is left: {listed}");
 }
+
+#[test]
+fn rules_that_cannot_be_read_are_told_of() {
+    let host = Host::start("legacy").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    let unseen = |api: &Api| {
+        let (_, status) = api.get("/v1/status");
+        let conditions = status["conditions"].as_array().unwrap();
+        conditions.iter().any(|condition| condition["type"] == "ForeignRulesSeen" && condition["status"] == "Unknown")
+    };
+    assert!(!unseen(&api));
+    host.run(&["iptables-legacy", "-L"]).unwrap();
+    api.network("app", json!({"mode": "bridge"}));
+    assert!(unseen(&api));
+    let (_, network) = api.get("/v1/networks/app");
+    assert_eq!(network["status"]["conditions"][0]["status"], "True", "nothing says that they drop anything: {network}");
+}
+
+#[test]
+fn a_host_that_learns_its_way_out_from_a_router_goes_on_learning() {
+    let host = Host::start("learns").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    let advertise = "interface eth0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; };";
+    host.write("/tmp/radvd.conf", advertise).unwrap();
+    host.run(&["ip", "-6", "route", "delete", "default"]).unwrap();
+    let outside = host.outside();
+    outside.run(&["busybox", "sysctl", "-w", "net.ipv6.conf.all.forwarding=1"]).unwrap();
+    let router = ["radvd", "--nodaemon", "--logmethod", "stderr", "-C", "/tmp/radvd.conf", "-p", "/tmp/radvd.pid"];
+    let _radvd = outside.spawn("radvd", &router).unwrap();
+    let default = || host.run(&["ip", "-6", "route", "show", "default", "proto", "ra"]).unwrap();
+    until("the host learned its way out", || (!default().is_empty()).then_some(()));
+
+    api.network("app", json!({"mode": "routed", "pools": ["fd61::/64"]}));
+    let (_, status) = api.get("/v1/status");
+    let setting = |name: &str| {
+        let settings = status["settings"].as_array().unwrap();
+        settings.iter().find(|setting| setting["name"] == name).map(|setting| setting["now"].clone())
+    };
+    assert_eq!(setting("net/ipv6/conf/eth0/accept_ra"), Some(json!("2")), "{status}");
+    assert_eq!(setting("net/ipv6/conf/all/forwarding"), Some(json!("1")), "{status}");
+    host.run(&["ip", "-6", "route", "delete", "default", "proto", "ra"]).unwrap();
+    until("the host learned again", || (!default().is_empty()).then_some(()));
+}

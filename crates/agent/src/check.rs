@@ -11,12 +11,12 @@ use weft_model::{Endpoint, EndpointKey, IfName};
 use weft_netns::Netns;
 use weft_reconcile::Target as _;
 
-use crate::apply::endpoints::Endpoints;
+use crate::apply::endpoints::{self, Endpoints};
 use crate::attach::{Attacher, is_same};
 
 /// What is wrong with one endpoint; nothing if all is well.
 pub fn endpoint(netlink: &mut Netlink, endpoint: &Arc<Endpoint>, netns: &Netns) -> Result<Vec<String>, KernelError> {
-    let snapshot = Snapshot::read(netlink)?;
+    let snapshot = endpoints::read(netlink, endpoint)?;
     let mut problems = host_side(netlink, endpoint, &snapshot);
     if is_same(&endpoint.netns, netns.id()) {
         problems.extend(inside(endpoint, netns)?);
@@ -58,8 +58,8 @@ fn problems_of(netlink: &mut Netlink, attacher: &Attacher, endpoint: &Arc<Endpoi
     let mut problems = host_side(netlink, endpoint, seen);
     if !problems.is_empty() {
         // It may have been born after the snapshot.
-        problems =
-            Snapshot::read(netlink).map_or_else(|e| vec![e.to_string()], |now| host_side(netlink, endpoint, &now));
+        problems = endpoints::read(netlink, endpoint)
+            .map_or_else(|e| vec![e.to_string()], |now| host_side(netlink, endpoint, &now));
     }
     for net in &endpoint.addresses {
         if attacher.ledger().leases().holder(net.addr()) != Some(&endpoint.key) {

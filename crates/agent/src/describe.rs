@@ -29,7 +29,7 @@ pub fn network(
         }
     });
     let failed: Vec<&str> =
-        conditions.iter().filter(|condition| condition.status != "True").map(|c| c.message.as_str()).collect();
+        conditions.iter().filter(|condition| condition.status == "False").map(|c| c.message.as_str()).collect();
     let ready = Condition {
         kind: "Ready".to_owned(),
         status: if failed.is_empty() { "True" } else { "False" }.to_owned(),

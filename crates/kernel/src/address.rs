@@ -59,6 +59,13 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<(u32, IpNet)>, KernelError> {
     netlink.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()), read)
 }
 
+/// The addresses of the link with this number.
+pub fn list_of(netlink: &mut Netlink, index: u32) -> Result<Vec<(u32, IpNet)>, KernelError> {
+    let mut query = AddressMessage::default();
+    query.header.index = index;
+    netlink.dump(RouteNetlinkMessage::GetAddress(query), read)
+}
+
 fn read(message: &RouteNetlinkMessage) -> Option<(u32, IpNet)> {
     let RouteNetlinkMessage::NewAddress(message) = message else { return None };
     let local = message.attributes.iter().find_map(|a| match a {

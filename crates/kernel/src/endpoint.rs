@@ -121,7 +121,7 @@ fn inet6(plan: &LinkPlan, setting: &str) -> String {
 
 impl LinkPlan {
     /// The link by which the host's stack reaches the container: the bridge, or the host's end with this number.
-    fn reached_by(&self, index: u32) -> u32 {
+    pub(crate) fn reached_by(&self, index: u32) -> u32 {
         self.port.map_or(index, |port| port.bridge)
     }
 

@@ -72,6 +72,16 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<Neighbour>, KernelError> {
     Ok(neighbours)
 }
 
+/// The permanent neighbour with this address on the link with this number.
+pub fn find(netlink: &mut Netlink, index: u32, ip: IpAddr) -> Result<Option<Neighbour>, KernelError> {
+    let mut query = NeighbourMessage::default();
+    query.header.family = family(ip);
+    query.header.ifindex = index;
+    query.attributes.push(NeighbourAttribute::Destination(ip.into()));
+    let found = netlink.get(RouteNetlinkMessage::GetNeighbour(query))?;
+    Ok(found.as_ref().and_then(read))
+}
+
 fn read(message: &RouteNetlinkMessage) -> Option<Neighbour> {
     let RouteNetlinkMessage::NewNeighbour(message) = message else { return None };
     if message.header.state != NeighbourState::Permanent {
@@ -94,6 +104,17 @@ pub fn list_forwarding(netlink: &mut Netlink) -> Result<Vec<(u32, MacAddr)>, Ker
     let mut query = NeighbourMessage::default();
     query.header.family = AddressFamily::Bridge;
     netlink.dump(RouteNetlinkMessage::GetNeighbour(query), read_forwarding)
+}
+
+/// Whether the bridge knows for good that `mac` is behind its port numbered `port`.
+pub fn has_forwarding(netlink: &mut Netlink, port: u32, mac: MacAddr) -> Result<bool, KernelError> {
+    let mut query = NeighbourMessage::default();
+    query.header.family = AddressFamily::Bridge;
+    query.header.ifindex = port;
+    query.header.flags = NeighbourFlags::Controller;
+    query.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
+    let found = netlink.get(RouteNetlinkMessage::GetNeighbour(query))?;
+    Ok(found.as_ref().and_then(read_forwarding) == Some((port, mac)))
 }
 
 fn read_forwarding(message: &RouteNetlinkMessage) -> Option<(u32, MacAddr)> {

@@ -9,6 +9,8 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 
+use rustix::io::Errno;
+
 use crate::address::family;
 use crate::link::LOOPBACK;
 use crate::netlink::{KernelError, Netlink, Request};
@@ -141,6 +143,21 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<Route>, KernelError> {
         routes.extend(netlink.dump(RouteNetlinkMessage::GetRoute(query), |message| read(message, any))?);
     }
     Ok(routes)
+}
+
+/// The route that packets to `ip` take; `None` if there is none, or one that refuses them.
+pub fn find(netlink: &mut Netlink, ip: IpAddr) -> Result<Option<Route>, KernelError> {
+    let to = IpNet::from(ip);
+    let mut query = RouteMessage::default();
+    query.header.address_family = family(ip);
+    query.header.destination_prefix_length = to.prefix_len();
+    query.header.flags = RouteFlags::FibMatch;
+    query.attributes.push(RouteAttribute::Destination(ip.into()));
+    match netlink.get(RouteNetlinkMessage::GetRoute(query)) {
+        Ok(found) => Ok(found.and_then(|message| read(&message, ip))),
+        Err(error) if matches!(error.errno, Errno::NETUNREACH | Errno::HOSTUNREACH) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn read(message: &RouteNetlinkMessage, any: IpAddr) -> Option<Route> {

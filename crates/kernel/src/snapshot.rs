@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use weft_model::MacAddr;
 
 use crate::address;
+use crate::endpoint::LinkPlan;
 use crate::link::{self, Link};
 use crate::neighbour::{self, Neighbour};
 use crate::netlink::{KernelError, Netlink};
@@ -31,15 +32,42 @@ pub struct Snapshot {
 impl Snapshot {
     /// Reads everything in the socket's namespace.
     pub fn read(netlink: &mut Netlink) -> Result<Self, KernelError> {
+        // Links first: whatever is read of a link that is here is then no older than the link.
         let links = link::list(netlink)?;
-        Ok(Self {
-            names: links.iter().map(|link| (link.index, link.name.clone())).collect(),
-            links: links.into_iter().map(|link| (link.name.clone(), link)).collect(),
+        let mut snapshot = Self {
             addresses: address::list(netlink)?.into_iter().collect(),
             routes: route::list(netlink)?.into_iter().collect(),
             neighbours: neighbour::list(netlink)?.into_iter().collect(),
             forwarding: neighbour::list_forwarding(netlink)?.into_iter().collect(),
-        })
+            ..Self::default()
+        };
+        links.into_iter().for_each(|link| snapshot.add(link));
+        Ok(snapshot)
+    }
+
+    /// What concerns one endpoint on the host, at a cost that does not grow with the others.
+    pub fn read_endpoint(netlink: &mut Netlink, plan: &LinkPlan) -> Result<Self, KernelError> {
+        let mut snapshot = Self::default();
+        let Some(link) = link::find(netlink, plan.host.as_str())? else { return Ok(snapshot) };
+        snapshot.addresses = address::list_of(netlink, link.index)?.into_iter().collect();
+        let reached_by = plan.reached_by(link.index);
+        for ip in plan.addresses.iter().map(IpNet::addr) {
+            snapshot.neighbours.extend(neighbour::find(netlink, reached_by, ip)?);
+        }
+        for net in &plan.host_routes {
+            snapshot.routes.extend(route::find(netlink, net.addr())?);
+        }
+        if plan.port.is_some() && neighbour::has_forwarding(netlink, link.index, plan.inside_mac)? {
+            snapshot.forwarding.insert((link.index, plan.inside_mac));
+        }
+        snapshot.add(link);
+        Ok(snapshot)
+    }
+
+    /// Adds a link.
+    pub fn add(&mut self, link: Link) {
+        self.names.insert(link.index, link.name.clone());
+        self.links.insert(link.name.clone(), link);
     }
 
     /// The link with this number.

@@ -136,6 +136,18 @@ impl Endpoints<'_> {
     }
 }
 
+/// What the host has of one endpoint.
+pub fn read(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Snapshot, KernelError> {
+    let bridge = match attachment::bridge_name(endpoint) {
+        Some(name) => link::find(netlink, name.as_str())?,
+        None => None,
+    };
+    let Some(plan) = plan(endpoint, bridge.as_ref().map(|link| link.index)) else { return Ok(Snapshot::default()) };
+    let mut snapshot = Snapshot::read_endpoint(netlink, &plan)?;
+    bridge.into_iter().for_each(|bridge| snapshot.add(bridge));
+    Ok(snapshot)
+}
+
 fn plan(endpoint: &Endpoint, bridge: Option<u32>) -> Option<LinkPlan> {
     attachment::kind(endpoint.attachment)?.link(endpoint, bridge)
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use weft_api::{Condition, ForeignRule, Setting};
-use weft_kernel::nft::Nft;
+use weft_kernel::nft::{Nft, has_xtables_filter};
 use weft_kernel::route::{self, Hop, PROTOCOL};
 use weft_kernel::{KernelError, Netlink, Snapshot, link, neighbour, uplink};
 use weft_model::{Endpoint, IfName};
@@ -38,6 +38,10 @@ const GATHER: Duration = Duration::from_millis(200);
 const ROUND_MAX: Duration = Duration::from_secs(60);
 /// Endpoints without a link have nothing that vanishes with their namespace: it is looked for.
 const LOOK: Duration = Duration::from_secs(2);
+/// Of rules that weft cannot read.
+const UNSEEN_RULES: &str = "iptables-legacy has a filter table here, which nobody but itself can read: if its FORWARD \
+    chain drops, let containers pass with `iptables-legacy -I FORWARD -i weft+ -j ACCEPT` and `-o weft+`, both for \
+    ip6tables-legacy too, or move its rules to iptables-nft";
 /// Notes that may wait; one more is the same as those.
 const NOTES_MAX: usize = 64;
 
@@ -375,10 +379,14 @@ impl Findings {
     }
 
     fn conditions(&self) -> Vec<Condition> {
-        let kind = "KernelSettled".to_owned();
-        if self.0.is_empty() {
-            return vec![Condition { kind, status: "True".to_owned(), message: String::new() }];
-        }
-        vec![Condition { kind, status: "False".to_owned(), message: self.0.join("; ") }]
+        let status = if self.0.is_empty() { "True" } else { "False" };
+        let settled =
+            Condition { kind: "KernelSettled".to_owned(), status: status.to_owned(), message: self.0.join("; ") };
+        let unseen = has_xtables_filter().then(|| Condition {
+            kind: "ForeignRulesSeen".to_owned(),
+            status: "Unknown".to_owned(),
+            message: UNSEEN_RULES.to_owned(),
+        });
+        [settled].into_iter().chain(unseen).collect()
     }
 }

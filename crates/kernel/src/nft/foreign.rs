@@ -2,7 +2,8 @@
 //!
 //! An accept in a table of our own ends that table's chain only: a packet that Docker's or a firewall's forward chain
 //! drops is dropped. So the accept has to stand in their chain, at the place the owner keeps free for such rules.
-//! Chains of iptables-legacy are no part of nftables and are not seen here.
+//! Chains of iptables-legacy are no part of nftables and cannot be seen here, only that there are some:
+//! [`has_xtables_filter`].
 
 use super::error::NftError;
 use super::record::{ChainRecord, HookRecord, RuleRecord};
@@ -13,6 +14,16 @@ use super::{Nft, OWN_TABLE};
 
 /// Chains that their owner leaves to the user and never writes to: Docker's.
 const RESERVED: &[&str] = &["DOCKER-USER"];
+
+/// Where the kernel lists the tables of iptables-legacy and ip6tables-legacy, for the calling thread's namespace.
+const XTABLES_NAMES: [&str; 2] = ["/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"];
+
+/// Whether iptables-legacy or ip6tables-legacy has a filter table in the calling thread's namespace. What is in it only
+/// these programs can tell.
+pub fn has_xtables_filter() -> bool {
+    let tables = XTABLES_NAMES.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    tables.into_iter().any(|tables| tables.lines().any(|table| table == "filter"))
+}
 
 /// A chain of somebody else that packets through the host must pass.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,7 +27,7 @@ mod wire;
 
 pub use self::digest::Digest;
 pub use self::error::NftError;
-pub use self::foreign::{Accept, ForwardChain};
+pub use self::foreign::{Accept, ForwardChain, has_xtables_filter};
 pub use self::monitor::{Event, Monitor};
 pub use self::table::{
     COMMENT_BYTES_MAX, Chain, ChainRef, Family, Field, Hook, HookKind, HookPoint, Interface, Match, Policy, Rule,
