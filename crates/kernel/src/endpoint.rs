@@ -103,6 +103,11 @@ pub fn create(
     }
     host.run(&host_requests(plan, index))?;
     link::wait_running(&mut inside, plan.inside.as_str())?;
+    if plan.port.is_some() {
+        // A bridge forwards to a port that the link watch has seen down between birth and rise only when it has looked
+        // again.
+        link::wait_running(host, plan.host.as_str())?;
+    }
     Ok(())
 }
 
