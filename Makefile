@@ -18,6 +18,7 @@ help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 build: need-cargo ## build weftd, weft, weft-cni and the lab
+	scripts/packages build
 	$(CARGO) build --locked --release --package weft-agent --package weft --package weft-lab --bins
 	$(CARGO) rustc --locked --release --package weft-cni --bin weft-cni -- $(STATIC)
 

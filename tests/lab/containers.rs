@@ -26,8 +26,8 @@ fn containers_of_two_runtimes_talk_to_each_other_the_host_and_the_outside() {
     let host = Host::start("containers").unwrap();
     let _weftd = host.weftd::<&str>(&[]).unwrap();
     let api = Api::of(&host);
-    api.network("app", json!({"mode": "bridge"}));
-    api.network("back", json!({"mode": "routed"}));
+    api.network("app", json!({"mode": "bridge", "peers": ["back"]}));
+    api.network("back", json!({"mode": "routed", "peers": ["app"]}));
     host.cni_conflist("app", &conflist("app")).unwrap();
     host.cni_conflist("back", &conflist("back")).unwrap();
     let rootfs = host.rootfs("busybox").unwrap();

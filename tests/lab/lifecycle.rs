@@ -9,8 +9,9 @@ fn a_killed_agent_is_not_missed_and_the_next_one_knows_everything() {
     let host = Host::start("killed").unwrap();
     let mut weftd = host.weftd::<&str>(&[]).unwrap();
     let api = Api::of(&host);
-    api.network("app", json!({"mode": "bridge", "pools": ["10.1.0.0/24", "fd61::/64"]}));
-    api.network("back", json!({"mode": "routed", "pools": ["10.2.0.0/24", "fd62::/64"]}));
+    api.network("app", json!({"mode": "bridge", "pools": ["10.1.0.0/24", "fd61::/64"], "peers": ["back"]}));
+    let back = json!({"mode": "routed", "pools": ["10.2.0.0/24", "fd62::/64"], "peers": ["app"]});
+    api.network("back", back);
     for (id, network) in [("a", "app"), ("b", "back")] {
         host.netns(id).unwrap();
         Call::new("ADD", id, network).done(&host);

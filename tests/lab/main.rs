@@ -4,6 +4,7 @@
 
 mod attach;
 mod containers;
+mod door;
 mod lifecycle;
 mod networks;
 mod population;

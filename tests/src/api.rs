@@ -41,6 +41,15 @@ impl Api {
         network
     }
 
+    /// Changes a network.
+    pub fn change(&self, name: &str, spec: Value) {
+        let object = json!({
+            "apiVersion": weft_api::API_VERSION, "kind": "Network", "metadata": {"name": name}, "spec": spec,
+        });
+        let (status, applied) = self.post("/v1/apply", &json!({"items": [object]}));
+        assert_eq!((status, &applied["items"][0]["action"]), (200, &json!("changed")), "{applied}");
+    }
+
     /// Creates a network, or not.
     pub fn try_network(&self, name: &str, spec: Value) -> (u16, Value) {
         let object = json!({

@@ -8,6 +8,7 @@ mod cni;
 mod dice;
 pub mod leftovers;
 mod namespaces;
+mod raw;
 mod wait;
 
 pub use api::Api;
@@ -15,4 +16,5 @@ pub use cni::{Answer, Call};
 pub use dice::Dice;
 pub use leftovers::assert_deserted;
 pub use namespaces::{namespaces, unname};
+pub use raw::RawSocket;
 pub use wait::{endurance, until, until_none};

@@ -32,11 +32,6 @@ const SUITES: &[Suite] = &[
         selection: &["--workspace", "--exclude", "weft-tests", "--lib", "--bins", "--tests"],
         root: None,
     },
-    Suite {
-        name: "netns",
-        selection: &["--package", "weft-tests", "--test", "netns"],
-        root: Some("tests/netns/main.rs"),
-    },
     Suite { name: "lab", selection: &["--package", "weft-tests", "--test", "lab"], root: Some("tests/lab/main.rs") },
     Suite {
         name: "conformance",

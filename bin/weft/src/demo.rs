@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use weft_api::{EndpointObject, IpamCheck, List};
+use weft_api::{Counter, EndpointObject, IpamCheck, List};
 use weft_lab::{Container, Containerd, Host, Podman, Runtime as _, stdout_of, uplink};
 
 /// What the containers run.
@@ -22,8 +22,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     shell(&host, &["weft", "version"])?;
 
     say("Two networks: containers on a bridge, and containers routed by the host. weft picks the addresses.");
-    shell(&host, &["weft", "network", "create", "app", "--mode", "bridge"])?;
-    shell(&host, &["weft", "network", "create", "back", "--mode", "routed"])?;
+    println!("Networks are apart unless each lists the other as a peer.");
+    shell(&host, &["weft", "network", "create", "app", "--mode", "bridge", "--peer", "back"])?;
+    shell(&host, &["weft", "network", "create", "back", "--mode", "routed", "--peer", "app"])?;
     shell(&host, &["weft", "get", "networks"])?;
 
     say("Container runtimes are told by CNI.");
@@ -47,6 +48,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     say("They talk to each other, to the host, and out through the host, in IPv4 and IPv6.");
     talk(&host, &containers, &endpoints)?;
     shell(&host, &["nft", "list", "chain", "inet", "weft", "postrouting"])?;
+
+    say("A container claims another's address. Its packets stop at its own door, counted and named.");
+    claim(&host, &endpoints)?;
+    shell(&host, &["weft", "endpoint", "stats", Place::Containerd.endpoint()])?;
 
     say("The agent is killed; containers go on. The next agent finds everything as it was.");
     weftd.kill9()?;
@@ -163,6 +168,30 @@ fn talk(host: &Host, containers: &Containers<'_>, endpoints: &[EndpointObject]) 
         println!("    {name:<8} {address:<24} answers {}", reached_by.join(", "));
     }
     Ok(())
+}
+
+/// Inside the first container, as whoever broke out into its namespace could: another's address, and a packet from it.
+fn claim(host: &Host, endpoints: &[EndpointObject]) -> anyhow::Result<()> {
+    let named = |place: Place| {
+        let found = endpoints.iter().find(|endpoint| endpoint.metadata.name == place.endpoint());
+        found.with_context(|| format!("{} has no endpoint", place.title()))
+    };
+    let (own, other) = (named(Place::Containerd)?, named(Place::PodmanApp)?);
+    let address = |endpoint: &EndpointObject| endpoint.status.addresses.first().map(|net| bare(net));
+    let (Some(stolen), Some(gateway)) = (address(other), own.status.gateways.first().cloned()) else {
+        bail!("{} or {} has no address", own.metadata.name, other.metadata.name);
+    };
+    let inside = ["nsenter", &format!("--net={}", own.status.netns)];
+    let claimed = format!("{stolen}/32");
+    shell(host, &[&inside[..], &["ip", "address", "add", &claimed, "dev", "eth0"]].concat())?;
+    let ping = [&inside[..], &["busybox", "ping", "-c1", "-W1", "-I", &stolen, &gateway]].concat();
+    println!("  $ {}", ping.join(" "));
+    ensure!(host.run(&ping).is_err(), "the forged packet was answered");
+    println!("    nobody answers");
+    let counters: List<Counter> = json(host, &["weft", "endpoint", "stats", &own.metadata.name, "-o", "json"])?;
+    let dropped = counters.items.iter().find(|counter| counter.reason == "source_address");
+    ensure!(dropped.is_some_and(|counter| counter.packets >= 1), "the forged packet was not counted: {counters:?}");
+    shell(host, &[&inside[..], &["ip", "address", "delete", &claimed, "dev", "eth0"]].concat())
 }
 
 fn endpoints(host: &Host) -> anyhow::Result<Vec<EndpointObject>> {

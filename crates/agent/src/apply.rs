@@ -1,5 +1,6 @@
 //! What the node must be, made true: one [`Target`](weft_reconcile::Target) per kind of kernel object.
 
+pub mod admissions;
 pub mod bridges;
 pub mod endpoints;
 pub mod forward;

@@ -9,14 +9,15 @@ use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use weft_dataplane::Dataplane;
 use weft_ipam::Request;
 use weft_kernel::{KernelError, Netlink, Snapshot};
 use weft_model::{ContainerId, Dns, Endpoint, EndpointKey, IfName, Labels, MacAddr, Name, NetnsRecord, Network};
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
 
-use crate::apply::Indexes;
 use crate::apply::endpoints::{EndpointError, Endpoints};
+use crate::apply::{Indexes, admissions};
 use crate::attachment::{self, Ground};
 use crate::ledger::{Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
@@ -104,18 +105,20 @@ pub struct Attacher {
     reaper: Reaper,
     locks: Locks,
     indexes: Indexes,
+    dataplane: Dataplane,
     host: NetnsId,
 }
 
 impl Attacher {
     /// For the host whose namespace is `host`.
-    pub fn new(ledger: Ledger, networks: Arc<Networks>, reaper: Reaper, host: NetnsId) -> Self {
+    pub fn new(ledger: Ledger, networks: Arc<Networks>, reaper: Reaper, dataplane: Dataplane, host: NetnsId) -> Self {
         Self {
             ledger: Mutex::new(ledger),
             networks,
             reaper,
             locks: Locks::default(),
             indexes: Indexes::default(),
+            dataplane,
             host,
         }
     }
@@ -129,6 +132,18 @@ impl Attacher {
     /// Numbers for new links.
     pub fn indexes(&self) -> &Indexes {
         &self.indexes
+    }
+
+    /// The programs at the endpoints' doors.
+    pub fn dataplane(&self) -> &Dataplane {
+        &self.dataplane
+    }
+
+    /// Whether the programs know of the endpoint behind the link with this number what they must.
+    pub fn is_admitted(&self, endpoint: &Endpoint, link: u32) -> bool {
+        let network = self.networks.get(endpoint.network.as_str());
+        let admission = admissions::admission(endpoint, network.as_deref());
+        admission.is_none_or(|admission| self.dataplane.has_admitted(link, &admission).unwrap_or(false))
     }
 
     /// A container is born.
@@ -230,7 +245,18 @@ impl Attacher {
 
     fn endpoints<'a>(&'a self, netlink: &'a mut Netlink, netns: Option<&'a Netns>) -> Endpoints<'a> {
         static NOTHING: std::sync::LazyLock<Snapshot> = std::sync::LazyLock::new(Snapshot::default);
-        Endpoints { netlink, indexes: &self.indexes, snapshot: &NOTHING, netns }
+        self.endpoints_as(netlink, &NOTHING, netns)
+    }
+
+    /// Endpoints as the engine compares them, given what the host had.
+    pub fn endpoints_as<'a>(
+        &'a self,
+        netlink: &'a mut Netlink,
+        snapshot: &'a Snapshot,
+        netns: Option<&'a Netns>,
+    ) -> Endpoints<'a> {
+        let (indexes, dataplane, networks) = (&self.indexes, &self.dataplane, &*self.networks);
+        Endpoints { netlink, indexes, dataplane, networks, snapshot, netns }
     }
 }
 

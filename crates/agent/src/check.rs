@@ -11,13 +11,18 @@ use weft_model::{Endpoint, EndpointKey, IfName};
 use weft_netns::Netns;
 use weft_reconcile::Target as _;
 
-use crate::apply::endpoints::{self, Endpoints};
+use crate::apply::endpoints;
 use crate::attach::{Attacher, is_same};
 
 /// What is wrong with one endpoint; nothing if all is well.
-pub fn endpoint(netlink: &mut Netlink, endpoint: &Arc<Endpoint>, netns: &Netns) -> Result<Vec<String>, KernelError> {
+pub fn endpoint(
+    attacher: &Attacher,
+    netlink: &mut Netlink,
+    endpoint: &Arc<Endpoint>,
+    netns: &Netns,
+) -> Result<Vec<String>, KernelError> {
     let snapshot = endpoints::read(netlink, endpoint)?;
-    let mut problems = host_side(netlink, endpoint, &snapshot);
+    let mut problems = host_side(attacher, netlink, endpoint, &snapshot);
     if is_same(&endpoint.netns, netns.id()) {
         problems.extend(inside(endpoint, netns)?);
     } else {
@@ -55,11 +60,11 @@ pub fn all(attacher: &Attacher, netlink: &mut Netlink) -> Result<IpamCheck, Kern
 }
 
 fn problems_of(netlink: &mut Netlink, attacher: &Attacher, endpoint: &Arc<Endpoint>, seen: &Snapshot) -> Vec<String> {
-    let mut problems = host_side(netlink, endpoint, seen);
+    let mut problems = host_side(attacher, netlink, endpoint, seen);
     if !problems.is_empty() {
         // It may have been born after the snapshot.
         problems = endpoints::read(netlink, endpoint)
-            .map_or_else(|e| vec![e.to_string()], |now| host_side(netlink, endpoint, &now));
+            .map_or_else(|e| vec![e.to_string()], |now| host_side(attacher, netlink, endpoint, &now));
     }
     for net in &endpoint.addresses {
         if attacher.ledger().leases().holder(net.addr()) != Some(&endpoint.key) {
@@ -75,7 +80,7 @@ fn problems_of(netlink: &mut Netlink, attacher: &Attacher, endpoint: &Arc<Endpoi
     problems
 }
 
-fn host_side(netlink: &mut Netlink, endpoint: &Arc<Endpoint>, snapshot: &Snapshot) -> Vec<String> {
+fn host_side(attacher: &Attacher, netlink: &mut Netlink, endpoint: &Arc<Endpoint>, snapshot: &Snapshot) -> Vec<String> {
     if !endpoint.attachment.has_link() {
         return Vec::new();
     }
@@ -83,13 +88,14 @@ fn host_side(netlink: &mut Netlink, endpoint: &Arc<Endpoint>, snapshot: &Snapsho
     let Some(link) = snapshot.links.get(host.as_str()) else {
         return vec![format!("its link {host} is gone from the host")];
     };
-    let indexes = crate::apply::Indexes::default();
-    let target = Endpoints { netlink, indexes: &indexes, snapshot, netns: None };
-    if target.is_settled(&host, endpoint, &link.index) {
-        Vec::new()
-    } else {
-        vec![format!("the host's side of {host} lacks an address, route, neighbour or port setting")]
+    let mut problems = Vec::new();
+    if !attacher.endpoints_as(netlink, snapshot, None).is_settled(&host, endpoint, &link.index) {
+        problems.push(format!("the host's side of {host} lacks an address, route, neighbour, filter or port setting"));
     }
+    if !attacher.is_admitted(endpoint, link.index) {
+        problems.push(format!("the programs at {host} do not know it as it is"));
+    }
+    problems
 }
 
 fn inside(endpoint: &Endpoint, netns: &Netns) -> Result<Vec<String>, KernelError> {

@@ -1,9 +1,12 @@
 //! The model as the API shows it.
 
+use std::collections::BTreeMap;
+
 use weft_api::{
-    API_VERSION, Condition, EndpointObject, EndpointSpec, EndpointStatus, Lease, Metadata, NetworkObject,
+    API_VERSION, Condition, Counter, EndpointObject, EndpointSpec, EndpointStatus, Lease, Metadata, NetworkObject,
     NetworkStatus, NodeObject, NodeStatus, PoolStatus,
 };
+use weft_dataplane::abi;
 use weft_model::{Endpoint, Network};
 
 use crate::attachment;
@@ -89,6 +92,25 @@ pub fn leases(endpoint: &Endpoint) -> impl Iterator<Item = Lease> {
         container_id: endpoint.key.container.to_string(),
         interface: endpoint.key.ifname.to_string(),
     })
+}
+
+/// What was counted of an endpoint's packets, by direction and reason.
+pub fn counters(endpoint: &Endpoint, counted: &BTreeMap<(u16, u16), abi::counter>) -> Vec<Counter> {
+    let row = |((direction, reason), counter): (&(u16, u16), &abi::counter)| {
+        let passed = u32::from(*reason) == abi::REASON_PASSED;
+        let (word, meaning) = if passed { ("", "") } else { abi::REASONS.get(usize::from(*reason)).copied()? };
+        Some(Counter {
+            endpoint: endpoint.title(),
+            interface: endpoint.key.ifname.to_string(),
+            direction: if u32::from(*direction) == abi::DIRECTION_OUT { "out" } else { "in" }.to_owned(),
+            verdict: if passed { "passed" } else { "dropped" }.to_owned(),
+            reason: word.to_owned(),
+            meaning: meaning.to_owned(),
+            packets: counter.packets,
+            bytes: counter.bytes,
+        })
+    };
+    counted.iter().filter_map(row).collect()
 }
 
 /// This host.

@@ -13,14 +13,18 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use weft_api::{
-    API_VERSION, Applied, Availability, CniError, CniRequest, EndpointObject, ErrorReply, IpamCheck, Lease, List,
-    NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
+    API_VERSION, Applied, Availability, CniError, CniRequest, Counter, EndpointObject, ErrorReply, IpamCheck, Lease,
+    List, NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
 };
-use weft_model::{Attachment, Availability as _, Network, NetworkName, Transport};
+use weft_kernel::{KernelError, Netlink, link};
+use weft_model::{Attachment, Availability as _, Endpoint, Network, NetworkName, Transport};
 
+use crate::apply::admissions;
+use crate::attach::Attacher;
 use crate::attachment::Built;
 use crate::describe::{self, Reference};
 use crate::faces::cni;
+use crate::ledger::Ledger;
 use crate::networks::{Create, NetworksError};
 use crate::node::Node;
 use crate::shell::connection::{Descriptors, Peer};
@@ -42,6 +46,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/networks/{name}", get(network).delete(delete_network))
         .route("/v1/apply", post(apply))
         .route("/v1/endpoints", get(endpoints))
+        .route("/v1/counters", get(counters))
         .route("/v1/nodes", get(nodes))
         .route("/v1/ipam/leases", get(leases))
         .route("/v1/ipam/check", get(ipam_check))
@@ -233,7 +238,7 @@ async fn commit(
     Ok(actions)
 }
 
-fn refuse_kernel(error: &weft_kernel::KernelError) -> Refusal {
+fn refuse_kernel(error: &KernelError) -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
 }
 
@@ -275,21 +280,43 @@ fn selection(wanted: Selected) -> Result<Selection, Refusal> {
     wanted.map(|Query(selection)| selection).map_err(refused)
 }
 
+impl Selection {
+    /// The endpoints that are meant, by name.
+    fn of(&self, ledger: &Ledger) -> Vec<Arc<Endpoint>> {
+        let reference = self.reference.as_deref().map(Reference::parse);
+        let is_meant = |endpoint: &&Arc<Endpoint>| {
+            self.network.as_deref().is_none_or(|network| endpoint.network.as_str() == network)
+                && reference.as_ref().is_none_or(|reference| reference.matches(endpoint))
+        };
+        let mut chosen: Vec<_> = ledger.live().filter(is_meant).cloned().collect();
+        chosen.sort_by(|a, b| {
+            let key = |e: &Endpoint| (e.namespace.clone(), e.name.clone(), e.key.ifname.clone());
+            key(a).cmp(&key(b))
+        });
+        chosen
+    }
+}
+
 async fn endpoints(State(node): Shared, wanted: Selected) -> Answer<List<EndpointObject>> {
-    let wanted = selection(wanted)?;
-    let reference = wanted.reference.as_deref().map(Reference::parse);
-    let ledger = node.attacher.ledger();
-    let chosen = ledger.live().filter(|endpoint| {
-        wanted.network.as_deref().is_none_or(|network| endpoint.network.as_str() == network)
-            && reference.as_ref().is_none_or(|reference| reference.matches(endpoint))
+    let chosen = selection(wanted)?.of(&node.attacher.ledger());
+    Ok(Json(List { items: chosen.iter().map(|endpoint| describe::endpoint(endpoint)).collect() }))
+}
+
+async fn counters(State(node): Shared, wanted: Selected) -> Answer<List<Counter>> {
+    let chosen = selection(wanted)?.of(&node.attacher.ledger());
+    let read = node.workers.call(|netlink| {
+        let read = chosen.iter().map(|endpoint| counted(netlink, &node.attacher, endpoint));
+        read.collect::<Result<Vec<_>, _>>()
     });
-    let mut items: Vec<_> = chosen.map(|endpoint| describe::endpoint(endpoint)).collect();
-    items.sort_by(|a, b| {
-        let key =
-            |e: &EndpointObject| (e.metadata.namespace.clone(), e.metadata.name.clone(), e.spec.interface.clone());
-        key(a).cmp(&key(b))
-    });
-    Ok(Json(List { items }))
+    let items = read.await?.map_err(|error| refuse_kernel(&error))?;
+    Ok(Json(List { items: items.into_iter().flatten().collect() }))
+}
+
+/// What was counted at an endpoint's door; nothing if it has none, or has just died.
+fn counted(netlink: &mut Netlink, attacher: &Attacher, endpoint: &Endpoint) -> Result<Vec<Counter>, KernelError> {
+    let Some(link) = link::find(netlink, endpoint.key.host_link().as_str())? else { return Ok(Vec::new()) };
+    let counted = attacher.dataplane().counted(link.index).map_err(|e| admissions::refused(link.index, &e))?;
+    Ok(describe::counters(endpoint, &counted))
 }
 
 async fn nodes(State(node): Shared) -> Json<List<NodeObject>> {

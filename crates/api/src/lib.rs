@@ -19,7 +19,8 @@ pub use object::{
 };
 pub use openapi::openapi;
 pub use report::{
-    Applied, ApplyAction, Availability, ErrorReply, Finding, ForeignRule, IpamCheck, Lease, Setting, Status, Version,
+    Applied, ApplyAction, Availability, Counter, ErrorReply, Finding, ForeignRule, IpamCheck, Lease, Setting, Status,
+    Version,
 };
 pub use route::{Method, ROUTES, Reply, Route};
 pub use row::Row;

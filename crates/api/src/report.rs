@@ -131,6 +131,30 @@ pub struct Lease {
     pub interface: String,
 }
 
+/// What became of an endpoint's packets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Counter {
+    /// `NAMESPACE/NAME`.
+    pub endpoint: String,
+    /// Its interface.
+    pub interface: String,
+    /// `out` for what the container sent, `in` for what was sent to it.
+    pub direction: String,
+    /// `passed` or `dropped`.
+    pub verdict: String,
+    /// Why they were dropped: a word; empty if they passed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What the reason means.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub meaning: String,
+    /// Packets since the endpoint's birth, as segmented as the stack has them.
+    pub packets: u64,
+    /// Bytes with the Ethernet header.
+    pub bytes: u64,
+}
+
 /// Something that does not agree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {

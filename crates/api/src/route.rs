@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::cni::{CniError, CniRequest};
 use crate::object::{EndpointObject, List, NetworkObject, NodeObject};
-use crate::report::{Applied, ErrorReply, IpamCheck, Lease, Status, Version};
+use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
 
 /// HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +156,20 @@ pub const ROUTES: &[Route] = &[
         ],
         request: None,
         replies: &[ok(schema::<List<EndpointObject>>), BAD_REQUEST],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/counters",
+        summary: "What became of endpoints' packets",
+        query: &[
+            (
+                "match",
+                "[NAMESPACE/]NAME, a container id or 4 and more of its first characters, or an address; @INTERFACE",
+            ),
+            ("network", "only those on this network"),
+        ],
+        request: None,
+        replies: &[ok(schema::<List<Counter>>), BAD_REQUEST, FAILED, BUSY],
     },
     Route {
         method: Method::Get,

@@ -1,7 +1,7 @@
 //! One line of a table per object: the same columns on every screen.
 
 use crate::object::{Condition, EndpointObject, NetworkObject, NodeObject, PoolStatus};
-use crate::report::{Applied, Availability, Finding, ForeignRule, Lease, Setting};
+use crate::report::{Applied, Availability, Counter, Finding, ForeignRule, Lease, Setting};
 
 /// Something that is shown as a row.
 pub trait Row {
@@ -84,6 +84,16 @@ impl Row for Lease {
     fn cells(&self) -> Vec<String> {
         let container = self.container_id.chars().take(12).collect();
         vec![self.address.clone(), self.network.clone(), self.endpoint.clone(), self.interface.clone(), container]
+    }
+}
+
+impl Row for Counter {
+    const HEADER: &'static [&'static str] =
+        &["ENDPOINT", "INTERFACE", "DIRECTION", "VERDICT", "PACKETS", "BYTES", "REASON", "MEANING"];
+
+    fn cells(&self) -> Vec<String> {
+        let Counter { endpoint, interface, direction, verdict, reason, meaning, packets, bytes } = self.clone();
+        vec![endpoint, interface, direction, verdict, packets.to_string(), bytes.to_string(), reason, meaning]
     }
 }
 

@@ -1,7 +1,7 @@
 //! Objects from the agent: all of a kind, or the one that an argument means.
 
 use anyhow::{Result, bail};
-use weft_api::{Client, EndpointObject, Lease, List, NetworkObject, NodeObject};
+use weft_api::{Client, Counter, EndpointObject, Lease, List, NetworkObject, NodeObject};
 
 use crate::table::table;
 
@@ -40,6 +40,14 @@ pub(crate) fn endpoint(client: &Client, reference: &str, network: Option<&str>) 
             bail!("{reference:?} may be any of these, add NAMESPACE/ or @INTERFACE:\n{}", choice.trim_end())
         }
     }
+}
+
+/// What became of packets: of one endpoint, or of all.
+pub(crate) fn counters(client: &Client, reference: Option<&str>) -> Result<Vec<Counter>> {
+    if let Some(reference) = reference {
+        endpoint(client, reference, None)?;
+    }
+    Ok(client.get::<List<_>>(&query("/v1/counters", &[("match", reference)]))?.items)
 }
 
 /// Every host.

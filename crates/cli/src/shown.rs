@@ -1,7 +1,7 @@
 //! The table of what lists show: what several of it are called, and what one is called by.
 
 use serde::Serialize;
-use weft_api::{Applied, EndpointObject, Lease, NetworkObject, NodeObject, Row};
+use weft_api::{Applied, Counter, EndpointObject, Lease, NetworkObject, NodeObject, Row};
 
 /// Something that is shown in lists.
 pub(crate) trait Shown: Row + Serialize {
@@ -42,6 +42,14 @@ impl Shown for Applied {
 
     fn name(&self) -> String {
         self.name.clone()
+    }
+}
+
+impl Shown for Counter {
+    const PLURAL: &'static str = "packets";
+
+    fn name(&self) -> String {
+        format!("{}@{}", self.endpoint, self.interface)
     }
 }
 

@@ -4,6 +4,7 @@ mod apply;
 mod completions;
 mod delete;
 mod describe;
+mod endpoint;
 mod get;
 mod install;
 mod ipam;
@@ -32,6 +33,8 @@ pub enum Verb {
     Delete(delete::Args),
     /// Create, list and delete networks
     Network(network::Args),
+    /// Show what happens to the packets of endpoints
+    Endpoint(endpoint::Args),
     /// Show and check held addresses
     Ipam(ipam::Args),
     /// Show what weftd can serve, what it changed on the host, and what is wrong
@@ -57,6 +60,7 @@ impl Verb {
             Verb::Describe(args) => args.run(session),
             Verb::Delete(args) => args.run(session),
             Verb::Network(args) => args.run(session),
+            Verb::Endpoint(args) => args.run(session),
             Verb::Ipam(args) => return args.run(session),
             Verb::Status(args) => args.run(session),
             Verb::Version(args) => args.run(session),

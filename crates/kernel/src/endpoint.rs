@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use weft_model::{IfName, MacAddr};
 use weft_netns::{Netns, NetnsError};
 
+use crate::filter::{self, Programs};
 use crate::link::bridge::PORTS_MAX;
 use crate::link::{self, Change, GROUP_DEAD, LOOPBACK, veth};
 use crate::neighbour::{self, Neighbour};
@@ -83,15 +84,37 @@ pub enum BirthError {
     Kernel(#[from] KernelError),
 }
 
+/// What a birth needs that is not the kernel's: numbers, and the programs at the endpoint's door.
+pub trait Door {
+    /// A number for a link. One that is taken is skipped.
+    fn next_index(&mut self) -> u32;
+
+    /// The programs that see every packet at the host's end, if any do.
+    fn programs(&self) -> Option<Programs<'_>>;
+
+    /// The link has this number, and nothing can pass it yet: time to tell the programs of it.
+    fn admit(&mut self, index: u32) -> Result<(), KernelError>;
+}
+
+/// Numbers alone: no program is at the door.
+impl<F: FnMut() -> u32> Door for F {
+    fn next_index(&mut self) -> u32 {
+        self()
+    }
+
+    fn programs(&self) -> Option<Programs<'_>> {
+        None
+    }
+
+    fn admit(&mut self, _: u32) -> Result<(), KernelError> {
+        Ok(())
+    }
+}
+
 /// Makes the link and everything on it. On failure something may be left: [`delete`] takes it away.
-/// `next_index` gives numbers for links; one that is taken is skipped.
-pub fn create(
-    host: &mut Netlink,
-    netns: &Netns,
-    plan: &LinkPlan,
-    next_index: &mut dyn FnMut() -> u32,
-) -> Result<(), BirthError> {
-    let index = create_pair(host, netns, plan, next_index)?;
+pub fn create(host: &mut Netlink, netns: &Netns, plan: &LinkPlan, door: &mut dyn Door) -> Result<(), BirthError> {
+    let index = create_pair(host, netns, plan, door)?;
+    door.admit(index)?;
     let mut inside = netns.within(|| prepare_inside(plan))??;
     match inside.run(&inside_requests(plan, index)) {
         // IPv6 is switched off in this namespace (Docker does that); the network says otherwise.
@@ -101,7 +124,7 @@ pub fn create(
         }
         other => other?,
     }
-    host.run(&host_requests(plan, index))?;
+    host.run(&host_requests(plan, index, door.programs().as_ref()))?;
     link::wait_running(&mut inside, plan.inside.as_str())?;
     if plan.port.is_some() {
         // A bridge forwards to a port that the link watch has seen down between birth and rise only when it has looked
@@ -139,15 +162,10 @@ impl LinkPlan {
     }
 }
 
-fn create_pair(
-    host: &mut Netlink,
-    netns: &Netns,
-    plan: &LinkPlan,
-    next_index: &mut dyn FnMut() -> u32,
-) -> Result<u32, BirthError> {
+fn create_pair(host: &mut Netlink, netns: &Netns, plan: &LinkPlan, door: &mut dyn Door) -> Result<u32, BirthError> {
     use std::os::fd::AsFd as _;
     for _ in 0..INDEX_ROUNDS_MAX {
-        let index = next_index();
+        let index = door.next_index();
         let pair = veth::Veth {
             index,
             host: &plan.host,
@@ -180,8 +198,10 @@ fn create_pair(
 }
 
 /// What the host's side needs once the link is there. Each request may be run again.
-fn host_requests(plan: &LinkPlan, index: u32) -> Vec<Request> {
-    let mut requests = veth::raise(index, plan.host.as_str(), plan.port.map(|port| port.isolated)).to_vec();
+fn host_requests(plan: &LinkPlan, index: u32, programs: Option<&Programs<'_>>) -> Vec<Request> {
+    let attach = programs.map(|programs| filter::attach(index, plan.host.as_str(), programs));
+    let mut requests: Vec<Request> = attach.into_iter().flatten().collect();
+    requests.extend(veth::raise(index, plan.host.as_str(), plan.port.map(|port| port.isolated)));
     requests.extend(plan.host_addresses.iter().map(|net| address::add(index, *net)));
     if plan.has_ipv6() {
         requests.push(route::delete_multicast(index));
@@ -231,10 +251,11 @@ pub fn create_loopback(netns: &Netns) -> Result<(), BirthError> {
 
 /// The requests that mend the host's side where `actual` falls short of `plan`; none if all is well, `None` if the link
 /// itself is gone, which nobody can mend without the container's namespace.
-pub fn repairs(plan: &LinkPlan, actual: &Snapshot) -> Option<Vec<Request>> {
+pub fn repairs(plan: &LinkPlan, programs: Option<&Programs<'_>>, actual: &Snapshot) -> Option<Vec<Request>> {
     let link = actual.links.get(plan.host.as_str())?;
     let index = link.index;
     let whole = link.up
+        && (programs.is_none() || actual.filtered.contains(&index))
         && link.master == plan.port.map(|port| port.bridge)
         && plan.host_addresses.iter().all(|net| actual.addresses.contains(&(index, *net)))
         && host_neighbours(plan, index).all(|neighbour| actual.neighbours.contains(&neighbour))
@@ -245,7 +266,7 @@ pub fn repairs(plan: &LinkPlan, actual: &Snapshot) -> Option<Vec<Request>> {
     }
     let mut requests: Vec<_> =
         plan.port.map(|port| veth::enslave(index, plan.host.as_str(), port.bridge)).into_iter().collect();
-    requests.extend(host_requests(plan, index));
+    requests.extend(host_requests(plan, index, programs));
     Some(requests)
 }
 
@@ -260,14 +281,15 @@ pub struct Remains<'a> {
 
 /// Takes an endpoint's link away, whatever is left of it: when it returns, nothing works and no name is taken any more.
 /// The links themselves wait for [`reap`], unless the container's namespace is out of reach: then the host's end is
-/// deleted at once, which takes the other with it.
-pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: &Remains<'_>) -> Result<(), KernelError> {
+/// deleted at once, which takes the other with it. Gives back the number of the link that was there.
+pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: &Remains<'_>) -> Result<Option<u32>, KernelError> {
     let mut requests = Vec::new();
     for neighbour in &remains.on_bridge {
         requests.push(route::delete(IpNet::from(neighbour.ip), Hop::Link(neighbour.index)));
         requests.push(neighbour::delete(*neighbour));
     }
-    if let Some(found) = link::find(host, remains.host.as_str())? {
+    let found = link::find(host, remains.host.as_str())?;
+    if let Some(found) = &found {
         match netns {
             Some(netns) => {
                 bury_inside(netns, found.index)?;
@@ -276,7 +298,8 @@ pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: &Remains<'_>) 
             None => requests.push(link::delete(found.index, &found.name)),
         }
     }
-    host.run(&requests)
+    host.run(&requests)?;
+    Ok(found.map(|found| found.index))
 }
 
 /// Buries the container's end, by whatever name the container knows it now. Both ends were given the same number, so no

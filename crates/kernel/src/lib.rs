@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod endpoint;
+pub mod filter;
 pub mod link;
 pub mod monitor;
 pub mod neighbour;

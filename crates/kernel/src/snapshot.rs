@@ -7,7 +7,8 @@ use weft_model::MacAddr;
 
 use crate::address;
 use crate::endpoint::LinkPlan;
-use crate::link::{self, Link};
+use crate::filter;
+use crate::link::{self, GROUP_LIVE, Link};
 use crate::neighbour::{self, Neighbour};
 use crate::netlink::{KernelError, Netlink};
 use crate::route::{self, Hop, Route};
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub routes: BTreeSet<Route>,
     /// Permanent neighbours.
     pub neighbours: BTreeSet<Neighbour>,
+    /// weft's endpoint links that have both of its filters, by number.
+    pub filtered: BTreeSet<u32>,
     /// Static entries of bridges: port, address behind it.
     pub forwarding: BTreeSet<(u32, MacAddr)>,
 }
@@ -41,7 +44,12 @@ impl Snapshot {
             forwarding: neighbour::list_forwarding(netlink)?.into_iter().collect(),
             ..Self::default()
         };
-        links.into_iter().for_each(|link| snapshot.add(link));
+        for link in links {
+            if link.kind == "veth" && link.group == GROUP_LIVE && filter::is_attached(netlink, link.index)? {
+                snapshot.filtered.insert(link.index);
+            }
+            snapshot.add(link);
+        }
         Ok(snapshot)
     }
 
@@ -59,6 +67,9 @@ impl Snapshot {
         }
         if plan.port.is_some() && neighbour::has_forwarding(netlink, link.index, plan.inside_mac)? {
             snapshot.forwarding.insert((link.index, plan.inside_mac));
+        }
+        if filter::is_attached(netlink, link.index)? {
+            snapshot.filtered.insert(link.index);
         }
         snapshot.add(link);
         Ok(snapshot)

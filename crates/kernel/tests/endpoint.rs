@@ -198,17 +198,17 @@ fn what_is_missing_on_the_host_is_found_and_mended() {
     world.create(&a, &plan).unwrap();
     world.create(&b, &bridged(12, bridge, mac)).unwrap();
     let snapshot = Snapshot::read(&mut world.netlink).unwrap();
-    assert!(endpoint::repairs(&plan, &snapshot).unwrap().is_empty(), "nothing is missing");
+    assert!(endpoint::repairs(&plan, None, &snapshot).unwrap().is_empty(), "nothing is missing");
     let gone = Neighbour { index: bridge, ip: ip("10.9.0.11"), mac: plan.inside_mac };
     let host_link = link::find(&mut world.netlink, plan.host.as_str()).unwrap().unwrap();
     let down = link::set(host_link.index, "x", Change { up: Some(false), ..Change::default() });
     world.netlink.run(&[neighbour::delete(gone), down]).unwrap();
     let snapshot = Snapshot::read(&mut world.netlink).unwrap();
-    let repairs = endpoint::repairs(&plan, &snapshot).unwrap();
+    let repairs = endpoint::repairs(&plan, None, &snapshot).unwrap();
     assert!(!repairs.is_empty());
     world.netlink.run(&repairs).unwrap();
     talk(&world, &a, &b, ["10.9.0.1", "fd09::1"]);
-    assert!(endpoint::repairs(&routed(13), &snapshot).is_none(), "a link that is gone cannot be mended");
+    assert!(endpoint::repairs(&routed(13), None, &snapshot).is_none(), "a link that is gone cannot be mended");
 }
 
 #[test]

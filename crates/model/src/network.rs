@@ -205,6 +205,10 @@ pub struct Network {
     pub internal: bool,
     /// Endpoints of this network do not reach each other.
     pub isolated: bool,
+    /// Networks whose endpoints may be reached, if they say the same of this one. Others on this host may not.
+    pub peers: Vec<NetworkName>,
+    /// Addresses that every endpoint may send from besides its own: virtual ones, those of what is nested inside.
+    pub allowed_addresses: Vec<IpNet>,
     /// Source translation towards the outside, if any.
     pub masquerade: Option<Masquerade>,
     /// What runtimes are told about name servers.
@@ -221,6 +225,11 @@ impl Network {
     pub fn overlap(&self, other: &Network) -> Option<(IpNet, IpNet)> {
         let pairs = self.pools.iter().flat_map(|a| other.pools.iter().map(move |b| (a.subnet, b.subnet)));
         pairs.into_iter().find(|(a, b)| nets_overlap(a, b))
+    }
+
+    /// Whether endpoints of both may reach each other: those of one network, and of two that list each other.
+    pub fn is_joined_to(&self, other: &Network) -> bool {
+        self.name == other.name || (self.peers.contains(&other.name) && other.peers.contains(&self.name))
     }
 
     /// Every range that leases of `family` may come from.

@@ -101,6 +101,12 @@ pub struct NetworkSpec {
     /// Part the endpoints of the network from each other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub isolated: bool,
+    /// Networks of this host whose endpoints may be reached, if they list this one too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<String>,
+    /// CIDRs and addresses that endpoints may send from besides their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_addresses: Vec<String>,
     /// Translate sources towards the outside; true unless `internal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masquerade: Option<MasqueradeSpec>,
@@ -170,6 +176,8 @@ impl NetworkSpec {
             routes: self.resolve_routes(&mut faults),
             internal: self.internal,
             isolated: self.isolated,
+            peers: self.resolve_peers(name, &mut faults),
+            allowed_addresses: self.resolve_allowed(&mut faults),
             masquerade: self.resolve_masquerade(attachment, &mut faults),
             dns: self.dns.clone(),
         };
@@ -201,12 +209,42 @@ impl NetworkSpec {
             ("spec.exclude", self.exclude.len()),
             ("spec.gateways", self.gateways.len()),
             ("spec.routes", self.routes.len()),
+            ("spec.peers", self.peers.len()),
+            ("spec.allowedAddresses", self.allowed_addresses.len()),
         ];
         for (field, length) in lists {
             if length > LIST_LENGTH_MAX {
                 faults.add(field, length, format!("list {LIST_LENGTH_MAX} at most"));
             }
         }
+    }
+
+    fn resolve_peers(&self, name: &NetworkName, faults: &mut Faults) -> Vec<NetworkName> {
+        let mut peers = Vec::new();
+        for (n, text) in self.peers.iter().enumerate() {
+            let field = format!("spec.peers[{n}]");
+            match NetworkName::parse(text.as_str()) {
+                Ok(peer) if peer == *name => faults.add(&field, text, "is this network itself: leave it out"),
+                Ok(peer) => peers.push(peer),
+                Err(error) => faults.add(&field, text, error.to_string()),
+            }
+        }
+        peers
+    }
+
+    fn resolve_allowed(&self, faults: &mut Faults) -> Vec<IpNet> {
+        let mut allowed = Vec::new();
+        for (n, text) in self.allowed_addresses.iter().enumerate() {
+            let field = format!("spec.allowedAddresses[{n}]");
+            match text.parse::<IpAddr>().map(IpNet::from).or_else(|_| parse_net(text)) {
+                Ok(net) if net.addr().is_unspecified() => {
+                    faults.add(&field, text, "would allow everything: list what endpoints really send from");
+                }
+                Ok(net) => allowed.push(net),
+                Err(remedy) => faults.add(&field, text, remedy),
+            }
+        }
+        allowed
     }
 
     fn resolve_pools(&self, attachment: Attachment, faults: &mut Faults) -> Vec<Pool> {

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weft_kernel::endpoint::{self, BirthError, LinkPlan, Remains};
+use weft_dataplane::{Admission, Dataplane};
+use weft_kernel::endpoint::{self, BirthError, Door, LinkPlan, Remains};
+use weft_kernel::filter::Programs;
 use weft_kernel::link::{self, GROUP_LIVE};
 use weft_kernel::neighbour::Neighbour;
 use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot};
@@ -14,8 +16,9 @@ use weft_model::{Endpoint, EndpointKey, IfName};
 use weft_netns::Netns;
 use weft_reconcile::Target;
 
-use super::Indexes;
+use super::{Indexes, admissions};
 use crate::attachment;
+use crate::networks::Networks;
 
 /// What the names of endpoints' links begin with on the host.
 const NAME_PREFIX: &str = "wefte";
@@ -33,6 +36,10 @@ pub struct Endpoints<'a> {
     pub netlink: &'a mut Netlink,
     /// Numbers for new links.
     pub indexes: &'a Indexes,
+    /// The programs at their doors.
+    pub dataplane: &'a Dataplane,
+    /// What newborns may do besides what their records say.
+    pub networks: &'a Networks,
     /// What the host had when the round began; empty at birth and death, which look for themselves.
     pub snapshot: &'a Snapshot,
     /// The container's namespace, where the caller has it.
@@ -103,10 +110,11 @@ impl Endpoints<'_> {
 
     fn create(&mut self, endpoint: &Endpoint, netns: &Netns) -> Result<(), EndpointError> {
         let bridge = self.bridge(endpoint)?;
-        match plan(endpoint, bridge) {
-            Some(plan) => Ok(endpoint::create(self.netlink, netns, &plan, &mut || self.indexes.next())?),
-            None => Ok(endpoint::create_loopback(netns)?),
-        }
+        let Some(plan) = plan(endpoint, bridge) else { return Ok(endpoint::create_loopback(netns)?) };
+        let network = self.networks.get(endpoint.network.as_str());
+        let admission = admissions::admission(endpoint, network.as_deref());
+        let mut door = Doorway { indexes: self.indexes, dataplane: self.dataplane, admission };
+        Ok(endpoint::create(self.netlink, netns, &plan, &mut door)?)
     }
 
     /// Takes an endpoint down, whatever is left of it. `netns` must be the one it was born in.
@@ -117,7 +125,8 @@ impl Endpoints<'_> {
             None => None,
         };
         let on_bridge = bridge.map_or_else(Vec::new, |index| neighbours(endpoint, index));
-        endpoint::delete(self.netlink, self.netns, &Remains { host: &host, on_bridge })
+        let link = endpoint::delete(self.netlink, self.netns, &Remains { host: &host, on_bridge })?;
+        link.map_or(Ok(()), |link| self.dataplane.dismiss(link).map_err(|e| admissions::refused(link, &e)))
     }
 
     /// What is wrong with an endpoint's host side; `None` if its link is gone.
@@ -126,7 +135,7 @@ impl Endpoints<'_> {
         let Some(plan) = plan(endpoint, bridge.map(|link| link.index)) else {
             return Some(Drift { repairs: Vec::new() });
         };
-        endpoint::repairs(&plan, self.snapshot).map(|repairs| Drift { repairs })
+        endpoint::repairs(&plan, Some(&programs(self.dataplane)), self.snapshot).map(|repairs| Drift { repairs })
     }
 
     fn bridge(&mut self, endpoint: &Endpoint) -> Result<Option<u32>, KernelError> {
@@ -146,6 +155,33 @@ pub fn read(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Snapshot, Kern
     let mut snapshot = Snapshot::read_endpoint(netlink, &plan)?;
     bridge.into_iter().for_each(|bridge| snapshot.add(bridge));
     Ok(snapshot)
+}
+
+/// What a newborn's link needs of the agent.
+struct Doorway<'a> {
+    indexes: &'a Indexes,
+    dataplane: &'a Dataplane,
+    admission: Option<Admission>,
+}
+
+impl Door for Doorway<'_> {
+    fn next_index(&mut self) -> u32 {
+        self.indexes.next()
+    }
+
+    fn programs(&self) -> Option<Programs<'_>> {
+        Some(programs(self.dataplane))
+    }
+
+    fn admit(&mut self, index: u32) -> Result<(), KernelError> {
+        let Some(admission) = &self.admission else { return Ok(()) };
+        self.dataplane.admit(index, admission).map_err(|e| admissions::refused(index, &e))
+    }
+}
+
+fn programs(dataplane: &Dataplane) -> Programs<'_> {
+    let [out, into] = dataplane.stubs();
+    Programs { out, into }
 }
 
 fn plan(endpoint: &Endpoint, bridge: Option<u32>) -> Option<LinkPlan> {

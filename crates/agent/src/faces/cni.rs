@@ -110,7 +110,7 @@ impl Call<'_> {
             return Err(Failure::new(Code::UnknownContainer, format!("endpoint {key} is not known")));
         };
         let netns = self.netns()?.ok_or_else(|| Failure::missing("CNI_NETNS"))?;
-        let mut problems = check::endpoint(netlink, &endpoint, &netns)?;
+        let mut problems = check::endpoint(&self.node.attacher, netlink, &endpoint, &netns)?;
         problems.extend(result::differs(&self.config.previous, &endpoint));
         match problems.is_empty() {
             true => Ok(()),

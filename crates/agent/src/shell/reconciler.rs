@@ -21,8 +21,9 @@ use weft_model::{Endpoint, IfName};
 use weft_netns::Netns;
 use weft_reconcile::{Backoff, Delta, Target, reconcile};
 
+use crate::apply::admissions::{self, Admissions, Peerings};
 use crate::apply::bridges::Bridges;
-use crate::apply::endpoints::{EndpointError, Endpoints};
+use crate::apply::endpoints::EndpointError;
 use crate::apply::forward::{self, Accepts};
 use crate::apply::routes::Routes;
 use crate::apply::settings::{Changed, Settings};
@@ -213,8 +214,8 @@ impl Round {
         let desired = self.linked_endpoints();
         let known: BTreeSet<IfName> = self.attacher.ledger().entries().map(|e| e.endpoint.key.host_link()).collect();
         let attacher = Arc::clone(&self.attacher);
-        let indexes = attacher.indexes();
-        let mut target = Endpoints { netlink: &mut self.netlink, indexes, snapshot: &snapshot, netns: None };
+        self.make_admissions(&snapshot, &desired, findings);
+        let mut target = attacher.endpoints_as(&mut self.netlink, &snapshot, None);
         let Some(actual) = findings.take("links", target.read_back()) else { return };
         let delta = Delta::between(&desired, &actual, |key, wanted, found| target.is_settled(key, wanted, found));
         for host in delta.delete.iter().filter(|host| !known.contains(*host)) {
@@ -237,6 +238,25 @@ impl Round {
             }
         }
         findings.take("routes and neighbours", self.sweep_addresses(&snapshot));
+    }
+
+    /// What the programs know of the endpoints whose links are there, before any link is given filters: they would drop
+    /// what they know nothing of.
+    fn make_admissions(
+        &mut self,
+        snapshot: &Snapshot,
+        endpoints: &BTreeMap<IfName, Arc<Endpoint>>,
+        findings: &mut Findings,
+    ) {
+        let networks = self.networks.all();
+        let desired = endpoints.iter().filter_map(|(host, endpoint)| {
+            let link = snapshot.links.get(host.as_str())?;
+            let admission = admissions::admission(endpoint, networks.get(&endpoint.network))?;
+            Some((link.index, (Arc::clone(endpoint), admission)))
+        });
+        let attacher = &self.attacher;
+        findings.round(&mut Admissions { netlink: &mut self.netlink, attacher }, &desired.collect());
+        findings.round(&mut Peerings { dataplane: attacher.dataplane() }, &admissions::peerings(networks.values()));
     }
 
     /// Routes and neighbours of addresses that nobody holds. The ledger is kept meanwhile, so that nobody comes to hold

@@ -57,6 +57,10 @@ impl Links {
 
     /// An endpoint's namespace died, most likely, and no runtime will tell.
     fn link_gone(&mut self, link: &Link) {
+        if let Err(error) = self.attacher.dataplane().dismiss(link.index) {
+            tracing::warn!(%error, "a dead endpoint is still known to the programs");
+            self.reconciler.note();
+        }
         let Ok(name) = IfName::parse(link.name.as_str()) else { return };
         let entry = self.attacher.ledger().by_host_link(&name).cloned();
         match entry {

@@ -61,7 +61,7 @@ fn state(sheet: Sheet, status: &NetworkStatus) -> Sheet {
 fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
     let NetworkSpec { mode: _, attachment: _, transport: _, pools: _, gateways: _, families, ranges, exclude, .. } =
         spec;
-    let NetworkSpec { mtu, parent, routes, internal, isolated, masquerade, dns, .. } = spec;
+    let NetworkSpec { mtu, parent, routes, internal, isolated, peers, allowed_addresses, masquerade, dns, .. } = spec;
     let Dns { servers, searches, options } = dns;
     let families: Vec<_> = families.iter().map(|family| format!("{family:?}")).collect();
     let routes: Vec<_> = routes.iter().map(route).collect();
@@ -74,6 +74,8 @@ fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
         .list("Routes", &routes)
         .field("Internal", yes(*internal))
         .field("Isolated", yes(*isolated))
+        .list("Peers", peers)
+        .list("Allowed addresses", allowed_addresses)
         .optional("Masquerade", masquerade.as_ref().map(self::masquerade))
         .list("DNS servers", servers)
         .list("DNS searches", searches)

@@ -56,6 +56,12 @@ pub(super) struct Args {
     /// Part the endpoints from each other
     #[arg(long)]
     isolated: bool,
+    /// A network of this host whose containers may be reached, if it lists this one too
+    #[arg(long = "peer", value_name = "NETWORK")]
+    peers: Vec<String>,
+    /// An address or CIDR that containers may send from besides their own
+    #[arg(long = "allow-address", value_name = "CIDR")]
+    allowed_addresses: Vec<String>,
     /// Show the containers' own addresses to the outside
     #[arg(long, conflicts_with_all = ["masquerade_except", "masquerade_source"])]
     no_masquerade: bool,
@@ -99,6 +105,8 @@ impl Args {
             routes: self.routes,
             internal: self.internal,
             isolated: self.isolated,
+            peers: self.peers,
+            allowed_addresses: self.allowed_addresses,
             masquerade,
             dns: Dns { servers: self.dns, searches: self.dns_search, options: Vec::new() },
         };

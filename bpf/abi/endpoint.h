@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* What the programs know of endpoints and networks. Shared with the agent: its Rust side is generated from this file. */
+#pragma once
+
+/* Layout of all maps in this folder. A change of any of them changes it. */
+#define ABI_VERSION 1
+
+/* Endpoints of one host. */
+#define ENDPOINTS_MAX 16384
+/* Addresses of one host's endpoints: two of each family, on average. */
+#define ADDRESSES_MAX 65536
+/* Prefixes that endpoints may send from besides their own addresses. */
+#define ALLOWED_MAX 65536
+/* Pairs of networks that reach each other, both ways counted. */
+#define PEERS_MAX 65536
+/* Counters: some reasons in either direction, for each endpoint. */
+#define COUNTERS_MAX 131072
+
+/* IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2); bytes as on the wire. */
+struct address {
+	__u8 bytes[16];
+};
+
+/* An endpoint, by the number of its link on the host. */
+struct endpoint {
+	/* Its own addresses; unused ones are zero. */
+	struct address ipv4;
+	struct address ipv6;
+	/* The one it has from its MAC address (RFC 4291, appendix A). */
+	struct address link_local;
+	__u8 mac[6];
+	__u8 pad[2];
+	/* Number of its network on this host. */
+	__u32 network;
+	/* ENDPOINT_*. */
+	__u32 flags;
+};
+
+/* Some other prefixes are in `allowed`. */
+#define ENDPOINT_HAS_ALLOWED 1
+
+/* A prefix that an endpoint may send from besides its own addresses. `length` counts the bits behind it. */
+struct allowed_key {
+	__u32 length;
+	__u32 link;
+	struct address prefix;
+};
+
+/* Bits of `link` in front of the prefix. */
+#define ALLOWED_LINK_BITS 32
+
+/* Who has an address on this host. */
+struct holder {
+	/* Number of the endpoint's link on the host. */
+	__u32 link;
+	/* Number of its network on this host. */
+	__u32 network;
+};
+
+/* Endpoints of `from` reach those of `to`. */
+struct peering {
+	__u32 from;
+	__u32 to;
+};
+
+struct counter_key {
+	__u32 link;
+	__u16 direction;
+	__u16 reason;
+};
+
+struct counter {
+	__u64 packets;
+	/* With the Ethernet header, as segmented as the stack had it. */
+	__u64 bytes;
+};

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* What can become of a packet, and why. Shared with the agent: its Rust side is generated from this file. */
+#pragma once
+
+/* Which of an endpoint's programs saw a packet. */
+enum direction {
+	/* Sent by the container. */
+	DIRECTION_OUT = 0,
+	/* Sent to the container. */
+	DIRECTION_IN = 1,
+};
+
+/* Why a packet went the way it did. Each has a counter per endpoint and direction. New ones are added at the end. */
+enum reason {
+	/* It passed. */
+	REASON_PASSED = 0,
+	/* Headers cut short, contradicting each other, or more of them than any sender needs. */
+	REASON_MALFORMED = 1,
+	/* Neither ARP, IPv4 nor IPv6, or in a VLAN of the container's own. */
+	REASON_ETHERTYPE = 2,
+	/* An Ethernet source address that is not the endpoint's. */
+	REASON_SOURCE_MAC = 3,
+	/* An IP source address that is not the endpoint's. */
+	REASON_SOURCE_ADDRESS = 4,
+	/* ARP in the name of another address. */
+	REASON_SOURCE_ARP = 5,
+	/* Neighbour discovery in the name of another address. */
+	REASON_SOURCE_ND = 6,
+	/* A router advertisement or redirect: containers are no routers. */
+	REASON_ROUTER = 7,
+	/* An answer of a DHCP server: containers are none. */
+	REASON_DHCP_SERVER = 8,
+	/* IPv4 in IPv6 clothes: an address that would alias one of the other family. */
+	REASON_BOGUS_ADDRESS = 9,
+	/* An endpoint of another network that is no peer of this one. */
+	REASON_NETWORK = 10,
+	/* No such endpoint: its birth is not finished, or its death has begun. */
+	REASON_NO_ENDPOINT = 11,
+	REASON_MAX = 12,
+};

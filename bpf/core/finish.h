@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* The one exit of every program. */
+#pragma once
+
+/* Counts the packet and gives the kernel its answer. Filters of others that come behind ours have their say. */
+static __always_inline int verdict_finish(struct __sk_buff *skb, const struct packet *p, enum direction direction,
+					  enum verdict verdict)
+{
+	counter_add(skb->ifindex, direction, verdict == VERDICT_DROP ? p->reason : REASON_PASSED, skb->len);
+	return verdict == VERDICT_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}

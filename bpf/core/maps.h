@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Every map, beside the functions through which alone it is read. All are pinned and outlive the agent. */
+#pragma once
+
+#include "../abi/endpoint.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ENDPOINTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct endpoint);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_endpoints SEC(".maps");
+
+static __always_inline const struct endpoint *endpoint_find(__u32 link)
+{
+	return bpf_map_lookup_elem(&weft_endpoints, &link);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, ALLOWED_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct allowed_key);
+	__type(value, __u8);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_allowed SEC(".maps");
+
+static __always_inline bool allowed_has(__u32 link, const struct address *address)
+{
+	struct allowed_key key = { .length = ALLOWED_LINK_BITS + 128, .link = link, .prefix = *address };
+
+	return bpf_map_lookup_elem(&weft_allowed, &key);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ADDRESSES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, struct holder);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_addresses SEC(".maps");
+
+static __always_inline const struct holder *address_find(const struct address *address)
+{
+	return bpf_map_lookup_elem(&weft_addresses, address);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PEERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct peering);
+	__type(value, __u8);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_peers SEC(".maps");
+
+static __always_inline bool peers(__u32 from, __u32 to)
+{
+	struct peering key = { .from = from, .to = to };
+
+	return bpf_map_lookup_elem(&weft_peers, &key);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, COUNTERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct counter_key);
+	__type(value, struct counter);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_counters SEC(".maps");
+
+static __always_inline void counter_add(__u32 link, enum direction direction, enum reason reason, __u32 bytes)
+{
+	struct counter_key key = { .link = link, .direction = direction, .reason = reason };
+	struct counter first = { .packets = 1, .bytes = bytes };
+	struct counter *counter = bpf_map_lookup_elem(&weft_counters, &key);
+
+	if (counter) {
+		counter->packets += 1;
+		counter->bytes += bytes;
+		return;
+	}
+	/* Another CPU may have made it meanwhile; then this packet is its first there. */
+	if (bpf_map_update_elem(&weft_counters, &key, &first, BPF_NOEXIST))
+		return;
+}

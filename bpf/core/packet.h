@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* From bytes to one shape for both families. After `packet_parse` nobody asks which family it was to find something. */
+#pragma once
+
+/* Extension headers of one packet: more than RFC 8200 has kinds of. */
+#define EXTENSIONS_MAX 8
+/* Lengths of headers, in bytes. */
+#define ARP_BYTES 28
+#define ICMP_BYTES 8
+#define UDP_BYTES 8
+#define TCP_BYTES 20
+
+enum {
+	FRAGMENT_NONE = 0,
+	/* It has the transport's header. */
+	FRAGMENT_FIRST = 1,
+	FRAGMENT_LATER = 2,
+};
+
+struct packet {
+	/* Host byte order. */
+	__u16 ethertype;
+	/* Of the transport: IPPROTO_*. */
+	__u8 protocol;
+	/* FRAGMENT_*. */
+	__u8 fragment;
+	/* Offsets in the frame, in bytes. */
+	__u16 network_at;
+	__u16 transport_at;
+	struct address source;
+	struct address destination;
+	/* Host byte order; of ICMP, type and code. Zero where there are none. */
+	__u16 source_port;
+	__u16 destination_port;
+	__u8 source_mac[6];
+	/* Set by whoever drops it. */
+	enum reason reason;
+};
+
+/* The one way in which a stage ends the walk. */
+static __always_inline enum verdict packet_drop(struct packet *p, enum reason reason)
+{
+	p->reason = reason;
+	return VERDICT_DROP;
+}
+
+static __always_inline void address_of_ipv4(struct address *address, __be32 ip)
+{
+	__builtin_memset(address, 0, sizeof(*address));
+	address->bytes[10] = 0xff;
+	address->bytes[11] = 0xff;
+	__builtin_memcpy(&address->bytes[12], &ip, sizeof(ip));
+}
+
+static __always_inline bool address_equal(const struct address *a, const struct address *b)
+{
+	const __u32 *x = (const void *)a, *y = (const void *)b;
+
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3];
+}
+
+static __always_inline bool address_is_zero(const struct address *a)
+{
+	const __u32 *x = (const void *)a;
+
+	return !(x[0] | x[1] | x[2] | x[3]);
+}
+
+static __always_inline bool address_is_ipv4(const struct address *a)
+{
+	const __u32 *x = (const void *)a;
+
+	return !x[0] && !x[1] && x[2] == bpf_htonl(0xffff);
+}
+
+/* 0.0.0.0 or ::, the address of who has none yet. */
+static __always_inline bool address_is_unspecified(const struct address *a)
+{
+	const __u32 *x = (const void *)a;
+
+	return address_is_zero(a) || (address_is_ipv4(a) && !x[3]);
+}
+
+static __always_inline enum verdict parse_transport(struct __sk_buff *skb, struct packet *p)
+{
+	__be16 ports[2];
+	__u8 type_code[2];
+
+	if (p->fragment == FRAGMENT_LATER)
+		return VERDICT_CONTINUE;
+	switch (p->protocol) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+	case IPPROTO_UDPLITE:
+		if (bpf_skb_load_bytes(skb, p->transport_at, ports, sizeof(ports)))
+			return packet_drop(p, REASON_MALFORMED);
+		p->source_port = bpf_ntohs(ports[0]);
+		p->destination_port = bpf_ntohs(ports[1]);
+		return VERDICT_CONTINUE;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		if (bpf_skb_load_bytes(skb, p->transport_at, type_code, sizeof(type_code)))
+			return packet_drop(p, REASON_MALFORMED);
+		p->source_port = type_code[0];
+		p->destination_port = type_code[1];
+		return VERDICT_CONTINUE;
+	default:
+		return VERDICT_CONTINUE;
+	}
+}
+
+static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct packet *p)
+{
+	struct iphdr ip;
+	__u16 offset;
+
+	if (bpf_skb_load_bytes(skb, p->network_at, &ip, sizeof(ip)))
+		return packet_drop(p, REASON_MALFORMED);
+	if (ip.version != 4 || ip.ihl < 5 || bpf_ntohs(ip.tot_len) < ip.ihl * 4)
+		return packet_drop(p, REASON_MALFORMED);
+	offset = bpf_ntohs(ip.frag_off);
+	if (offset & 0x1fff)
+		p->fragment = FRAGMENT_LATER;
+	else if (offset & 0x2000)
+		p->fragment = FRAGMENT_FIRST;
+	p->protocol = ip.protocol;
+	p->transport_at = p->network_at + ip.ihl * 4;
+	address_of_ipv4(&p->source, ip.saddr);
+	address_of_ipv4(&p->destination, ip.daddr);
+	return parse_transport(skb, p);
+}
+
+/* Walks the extension headers (RFC 8200, section 4) to the transport's. */
+static __always_inline enum verdict parse_extensions(struct __sk_buff *skb, struct packet *p, __u8 next)
+{
+	struct {
+		__u8 next;
+		__u8 length;
+		__be16 fragment;
+	} head;
+
+	for (int n = 0; n < EXTENSIONS_MAX; n++) {
+		switch (next) {
+		case IPPROTO_HOPOPTS:
+		case IPPROTO_ROUTING:
+		case IPPROTO_DSTOPTS:
+		case IPPROTO_AH:
+		case IPPROTO_FRAGMENT:
+			break;
+		default:
+			p->protocol = next;
+			return parse_transport(skb, p);
+		}
+		if (bpf_skb_load_bytes(skb, p->transport_at, &head, sizeof(head)))
+			return packet_drop(p, REASON_MALFORMED);
+		if (next == IPPROTO_FRAGMENT) {
+			if (bpf_ntohs(head.fragment) & 0xfff8) {
+				/* What follows is the middle of something. */
+				p->fragment = FRAGMENT_LATER;
+				p->protocol = head.next;
+				p->transport_at += 8;
+				return VERDICT_CONTINUE;
+			}
+			if (head.fragment & bpf_htons(1))
+				p->fragment = FRAGMENT_FIRST;
+			p->transport_at += 8;
+		} else if (next == IPPROTO_AH) {
+			p->transport_at += (head.length + 2) * 4;
+		} else {
+			p->transport_at += (head.length + 1) * 8;
+		}
+		next = head.next;
+	}
+	return packet_drop(p, REASON_MALFORMED);
+}
+
+static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct packet *p)
+{
+	struct ipv6hdr ip;
+
+	if (bpf_skb_load_bytes(skb, p->network_at, &ip, sizeof(ip)))
+		return packet_drop(p, REASON_MALFORMED);
+	if (ip.version != 6)
+		return packet_drop(p, REASON_MALFORMED);
+	__builtin_memcpy(&p->source, &ip.saddr, sizeof(p->source));
+	__builtin_memcpy(&p->destination, &ip.daddr, sizeof(p->destination));
+	if (address_is_ipv4(&p->source) || address_is_ipv4(&p->destination))
+		return packet_drop(p, REASON_BOGUS_ADDRESS);
+	p->transport_at = p->network_at + sizeof(ip);
+	return parse_extensions(skb, p, ip.nexthdr);
+}
+
+/* Reads the headers of an Ethernet frame. */
+static __always_inline enum verdict packet_parse(struct __sk_buff *skb, struct packet *p)
+{
+	struct ethhdr ethernet;
+
+	if (bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)))
+		return packet_drop(p, REASON_MALFORMED);
+	__builtin_memcpy(p->source_mac, ethernet.h_source, sizeof(p->source_mac));
+	p->network_at = sizeof(ethernet);
+	p->ethertype = bpf_ntohs(ethernet.h_proto);
+	if (skb->vlan_present)
+		return packet_drop(p, REASON_ETHERTYPE);
+	switch (p->ethertype) {
+	case ETH_P_ARP:
+		return VERDICT_CONTINUE;
+	case ETH_P_IP:
+		return parse_ipv4(skb, p);
+	case ETH_P_IPV6:
+		return parse_ipv6(skb, p);
+	default:
+		return packet_drop(p, REASON_ETHERTYPE);
+	}
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* What every program begins with. */
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/icmpv6.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "../abi/hook.h"
+#include "../abi/verdict.h"
+#include "verdict.h"
+#include "maps.h"
+#include "packet.h"
+#include "finish.h"
+
+/* The kernel's helpers ask for a licence that GPL programs may link with. */
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* What a stage says of a packet. */
+#pragma once
+
+enum verdict {
+	/* The next stage decides. */
+	VERDICT_CONTINUE = 0,
+	/* On to the stack. */
+	VERDICT_PASS = 1,
+	/* Gone, for the packet's `reason`. */
+	VERDICT_DROP = 2,
+};

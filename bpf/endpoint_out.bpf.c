@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Packets a container sends, seen at the host's end of its link. Walk: ARCHITECTURE.md, "A packet walks". */
+#include "core/program.h"
+#include "stage/source.h"
+#include "stage/network.h"
+
+SEC("tc")
+int endpoint_out(struct __sk_buff *skb)
+{
+	const struct endpoint *endpoint = endpoint_find(skb->ifindex);
+	struct packet p = {};
+	enum verdict verdict;
+
+	if (!endpoint)
+		return verdict_finish(skb, &p, DIRECTION_OUT, packet_drop(&p, REASON_NO_ENDPOINT));
+	verdict = packet_parse(skb, &p);
+	if (verdict == VERDICT_CONTINUE)
+		verdict = source_check(skb, &p, endpoint);
+	if (verdict == VERDICT_CONTINUE)
+		verdict = network_check(&p, endpoint);
+	return verdict_finish(skb, &p, DIRECTION_OUT, verdict);
+}

@@ -1,0 +1,163 @@
+//! What an endpoint may do, as the programs have it: written before its link is raised, taken back when it is down.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use weft_model::MacAddr;
+
+use crate::address::{address_of, fixed_bits};
+use crate::{Dataplane, DataplaneError, abi};
+
+/// An endpoint to be let in. Without it, its link passes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Its own addresses; it may send from these, and from the link-local one of its MAC address.
+    pub addresses: Vec<IpAddr>,
+    /// Prefixes that it may send from besides.
+    pub allowed: Vec<IpNet>,
+    /// Its Ethernet address.
+    pub mac: MacAddr,
+    /// Number of its network on this host.
+    pub network: u32,
+}
+
+impl Admission {
+    /// The first address of each family stands in the endpoint's own entry; others are prefixes like `allowed`.
+    fn entry(&self) -> (abi::endpoint, Vec<IpNet>) {
+        let first = |v4: bool| self.addresses.iter().copied().find(|ip| ip.is_ipv4() == v4);
+        let (ipv4, ipv6) = (first(true), first(false));
+        let own = |ip: &IpAddr| Some(*ip) == ipv4 || Some(*ip) == ipv6;
+        let others = self.addresses.iter().filter(|ip| !own(ip)).map(|ip| IpNet::from(*ip));
+        let allowed: Vec<IpNet> = others.chain(self.allowed.iter().copied()).collect();
+        let entry = abi::endpoint {
+            ipv4: ipv4.map(address_of).unwrap_or_default(),
+            ipv6: ipv6.map(address_of).unwrap_or_default(),
+            link_local: address_of(IpAddr::V6(self.mac.link_local())),
+            mac: self.mac.0,
+            network: self.network,
+            flags: if allowed.is_empty() { 0 } else { abi::ENDPOINT_HAS_ALLOWED },
+            ..abi::endpoint::default()
+        };
+        (entry, allowed)
+    }
+}
+
+fn allowed_key(link: u32, net: &IpNet) -> abi::allowed_key {
+    let net = net.trunc();
+    let length = abi::ALLOWED_LINK_BITS + fixed_bits(net.addr(), net.prefix_len());
+    abi::allowed_key { length, link, prefix: address_of(net.addr()) }
+}
+
+impl Dataplane {
+    /// Lets the endpoint behind the link with this number in. May be run again, with other contents too.
+    pub fn admit(&self, link: u32, admission: &Admission) -> Result<(), DataplaneError> {
+        let (entry, allowed) = admission.entry();
+        let wanted: Vec<_> = allowed.iter().map(|net| allowed_key(link, net)).collect();
+        for key in &wanted {
+            self.allowed.put(key, &1)?;
+        }
+        for ip in &admission.addresses {
+            self.addresses.put(&address_of(*ip), &abi::holder { link, network: admission.network })?;
+        }
+        let before = self.endpoints.get(&link)?;
+        self.endpoints.put(&link, &entry)?;
+        if before.is_some_and(|before| before.flags & abi::ENDPOINT_HAS_ALLOWED != 0) {
+            self.disallow(|key| key.link == link && !wanted.contains(key))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the endpoint behind the link is let in just so.
+    pub fn has_admitted(&self, link: u32, admission: &Admission) -> Result<bool, DataplaneError> {
+        let (entry, allowed) = admission.entry();
+        if self.endpoints.get(&link)? != Some(entry) {
+            return Ok(false);
+        }
+        for ip in &admission.addresses {
+            let holder = abi::holder { link, network: admission.network };
+            if self.addresses.get(&address_of(*ip))? != Some(holder) {
+                return Ok(false);
+            }
+        }
+        for net in &allowed {
+            if self.allowed.get(&allowed_key(link, net))?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Lets nothing of the link pass any more, and forgets what was counted of it.
+    pub fn dismiss(&self, link: u32) -> Result<(), DataplaneError> {
+        let Some(entry) = self.endpoints.get(&link)? else { return self.forget(link) };
+        self.endpoints.remove(&link)?;
+        let mut held = vec![entry.ipv4, entry.ipv6];
+        if entry.flags & abi::ENDPOINT_HAS_ALLOWED != 0 {
+            let more: Vec<_> = self.allowed.keys().into_iter().filter(|key| key.link == link).collect();
+            held.extend(more.iter().map(|key| key.prefix));
+            self.disallow(|key| key.link == link)?;
+        }
+        for address in held {
+            if self.addresses.get(&address)?.is_some_and(|holder| holder.link == link) {
+                self.addresses.remove(&address)?;
+            }
+        }
+        self.forget(link)
+    }
+
+    /// Numbers of the links whose endpoints are let in.
+    pub fn admitted(&self) -> Vec<u32> {
+        self.endpoints.keys()
+    }
+
+    /// Lets endpoints of network `from` reach those of `to`.
+    pub fn join(&self, (from, to): (u32, u32)) -> Result<(), DataplaneError> {
+        self.peers.put(&abi::peering { from, to }, &1)
+    }
+
+    /// Lets them no more.
+    pub fn part(&self, (from, to): (u32, u32)) -> Result<(), DataplaneError> {
+        self.peers.remove(&abi::peering { from, to })
+    }
+
+    /// Networks whose endpoints reach those of another: from, to.
+    pub fn joined(&self) -> Vec<(u32, u32)> {
+        self.peers.keys().into_iter().map(|pair| (pair.from, pair.to)).collect()
+    }
+
+    /// What was counted on a link: packets and bytes by direction and reason, all CPUs together.
+    pub fn counted(&self, link: u32) -> Result<BTreeMap<(u16, u16), abi::counter>, DataplaneError> {
+        let mut counted = BTreeMap::new();
+        for key in counter_keys(link) {
+            let per_cpu = self.counters.per_cpu(&key)?;
+            let sum = per_cpu.iter().fold(abi::counter::default(), |sum, one| abi::counter {
+                packets: sum.packets + one.packets,
+                bytes: sum.bytes + one.bytes,
+            });
+            if sum.packets > 0 {
+                counted.insert((key.direction, key.reason), sum);
+            }
+        }
+        Ok(counted)
+    }
+
+    fn forget(&self, link: u32) -> Result<(), DataplaneError> {
+        counter_keys(link).try_for_each(|key| self.counters.remove(&key))
+    }
+
+    fn disallow(&self, is_old: impl Fn(&abi::allowed_key) -> bool) -> Result<(), DataplaneError> {
+        self.allowed.keys().iter().filter(|key| is_old(key)).try_for_each(|key| self.allowed.remove(key))
+    }
+}
+
+fn counter_keys(link: u32) -> impl Iterator<Item = abi::counter_key> {
+    let directions = [abi::DIRECTION_OUT, abi::DIRECTION_IN];
+    directions.into_iter().flat_map(move |direction| {
+        (0..abi::REASON_MAX).map(move |reason| abi::counter_key {
+            link,
+            direction: direction as u16,
+            reason: reason as u16,
+        })
+    })
+}

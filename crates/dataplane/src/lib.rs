@@ -1,0 +1,51 @@
+//! weft's programs in the kernel and their maps: loaded, pinned, adopted, and written to.
+//!
+//! ```text
+//!   BPF_DIR/v1/weft_stub_{out,in}  ◄── filters on every link: they jump to
+//!   BPF_DIR/v1/weft_programs       ──► endpoint_out, endpoint_in, which read
+//!   BPF_DIR/v1/weft_*              ◄── the maps that the agent writes
+//! ```
+//!
+//! All of it outlives the agent. The next one finds the pins, loads its own programs over the same maps, and puts them
+//! in place of the old ones by one write per hook, while packets pass.
+
+#[expect(missing_docs, non_camel_case_types, reason = "names and comments are those of the C headers")]
+#[allow(clippy::all, clippy::pedantic, unused, unreachable_pub, reason = "generated from bpf/abi by build.rs")]
+pub mod abi {
+    include!(concat!(env!("OUT_DIR"), "/abi.rs"));
+    include!(concat!(env!("OUT_DIR"), "/reasons.rs"));
+}
+mod address;
+mod admission;
+mod error;
+mod load;
+mod table;
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use libbpf_rs::ProgramHandle;
+
+pub use self::address::address_of;
+pub use self::admission::Admission;
+pub use self::error::DataplaneError;
+pub use self::load::Loaded;
+pub use self::table::Table;
+
+/// Programs and maps in force.
+#[derive(Debug)]
+pub struct Dataplane {
+    stub_out: ProgramHandle,
+    stub_in: ProgramHandle,
+    endpoints: Table<u32, abi::endpoint>,
+    allowed: Table<abi::allowed_key, u8>,
+    addresses: Table<abi::address, abi::holder>,
+    peers: Table<abi::peering, u8>,
+    counters: Table<abi::counter_key, abi::counter>,
+}
+
+impl Dataplane {
+    /// The programs for filters at the host's end of a link: of what the container sends, and of what it gets.
+    pub fn stubs(&self) -> [BorrowedFd<'_>; 2] {
+        [self.stub_out.as_fd(), self.stub_in.as_fd()]
+    }
+}

@@ -1,0 +1,105 @@
+//! Loading: programs into the kernel, pins into the directory, jumps into the program array.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::{Path, PathBuf};
+
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramHandle};
+
+use crate::table::Table;
+use crate::{Dataplane, DataplaneError, abi};
+
+/// The magic number of the BPF file system (include/uapi/linux/magic.h).
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+const PROGRAMS: &str = "weft_programs";
+const STUB_OUT: &str = "weft_stub_out";
+const STUB_IN: &str = "weft_stub_in";
+
+/// An object file as the compiler left it, where libbpf can read it: at an address that eight divides.
+#[repr(C, align(8))]
+struct Aligned<T: ?Sized>(T);
+
+macro_rules! object {
+    ($name:literal) => {{
+        static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bpf.o")));
+        &OBJECT.0
+    }};
+}
+
+/// Programs and maps as one agent loaded them; the programs go with it unless something holds them.
+#[derive(Debug)]
+pub struct Loaded {
+    objects: Vec<(u32, Object)>,
+    directory: PathBuf,
+}
+
+impl Loaded {
+    /// Loads every program over the maps pinned in `directory`, which must be in a BPF file system, and makes the maps
+    /// that are not there.
+    pub fn load(directory: &Path) -> Result<Self, DataplaneError> {
+        let directory = directory.join(format!("v{}", abi::ABI_VERSION));
+        std::fs::create_dir_all(&directory)
+            .map_err(|e| DataplaneError::new("make directory", directory.display().to_string(), &e))?;
+        let of_bpf = rustix::fs::statfs(&directory).is_ok_and(|found| found.f_type == BPF_FS_MAGIC);
+        if !of_bpf {
+            let remedy = "it is in no BPF file system: `mount -t bpf bpf /sys/fs/bpf`, or choose another --bpf-dir";
+            return Err(DataplaneError::new("pin programs in", directory.display().to_string(), &remedy));
+        }
+        if !directory.join(STUB_OUT).exists() || !directory.join(STUB_IN).exists() {
+            pin_stubs(&directory)?;
+        }
+        let out = open(object!("endpoint_out"), &directory)?;
+        let into = open(object!("endpoint_in"), &directory)?;
+        Ok(Self { objects: vec![(abi::HOOK_ENDPOINT_OUT, out), (abi::HOOK_ENDPOINT_IN, into)], directory })
+    }
+
+    /// The programs, each with its place in the program array.
+    pub fn programs(&self) -> impl Iterator<Item = (u32, libbpf_rs::ProgramMut<'_>)> {
+        self.objects.iter().flat_map(|(hook, object)| object.progs_mut().map(|program| (*hook, program)))
+    }
+
+    /// Puts the programs in force: from the next packet on, every link's filters jump to them.
+    pub fn enforce(self) -> Result<Dataplane, DataplaneError> {
+        let programs = MapHandle::from_pinned_path(self.directory.join(PROGRAMS));
+        let programs = programs.map_err(|e| DataplaneError::new("open map", PROGRAMS, &e))?;
+        for (hook, program) in self.programs() {
+            let fd = program.as_fd().as_raw_fd();
+            let put = programs.update(&hook.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY);
+            put.map_err(|e| DataplaneError::new("put in force", program.name().to_string_lossy(), &e))?;
+        }
+        self.open()
+    }
+
+    fn open(&self) -> Result<Dataplane, DataplaneError> {
+        let stub = |name: &str| {
+            let found = ProgramHandle::from_pinned_path(self.directory.join(name));
+            found.map_err(|e| DataplaneError::new("open program", name, &e))
+        };
+        Ok(Dataplane {
+            stub_out: stub(STUB_OUT)?,
+            stub_in: stub(STUB_IN)?,
+            endpoints: Table::open(&self.directory, "weft_endpoints")?,
+            allowed: Table::open(&self.directory, "weft_allowed")?,
+            addresses: Table::open(&self.directory, "weft_addresses")?,
+            peers: Table::open(&self.directory, "weft_peers")?,
+            counters: Table::open(&self.directory, "weft_counters")?,
+        })
+    }
+}
+
+/// The filters' programs: loaded once and never replaced.
+fn pin_stubs(directory: &Path) -> Result<(), DataplaneError> {
+    let stubs = open(object!("endpoint_stub"), directory)?;
+    for mut stub in stubs.progs_mut() {
+        let name = stub.name().to_string_lossy().into_owned();
+        let pin = directory.join(&name);
+        // An earlier agent may have died between the two.
+        let _ = std::fs::remove_file(&pin);
+        stub.pin(&pin).map_err(|e| DataplaneError::new("pin", name, &e))?;
+    }
+    Ok(())
+}
+
+fn open(object: &[u8], directory: &Path) -> Result<Object, DataplaneError> {
+    let load = || ObjectBuilder::default().pin_root_path(directory)?.open_memory(object)?.load();
+    load().map_err(|e| DataplaneError::new("load", "weft's programs", &e))
+}

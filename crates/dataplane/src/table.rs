@@ -1,0 +1,70 @@
+//! A pinned map, with its types.
+
+use std::marker::PhantomData;
+use std::path::Path;
+
+use bytemuck::Pod;
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+
+use crate::DataplaneError;
+
+/// A map of `K` to `V`, read and written whole.
+#[derive(Debug)]
+pub struct Table<K, V> {
+    name: &'static str,
+    map: MapHandle,
+    types: PhantomData<fn(K) -> V>,
+}
+
+impl<K: Pod, V: Pod> Table<K, V> {
+    /// The map pinned as `name` in `directory`.
+    pub(crate) fn open(directory: &Path, name: &'static str) -> Result<Self, DataplaneError> {
+        let map =
+            MapHandle::from_pinned_path(directory.join(name)).map_err(|e| DataplaneError::new("open map", name, &e))?;
+        let table = Self { name, map, types: PhantomData };
+        let sizes = (table.map.key_size() as usize, table.map.value_size() as usize);
+        if sizes == (size_of::<K>(), size_of::<V>()) { Ok(table) } else { Err(DataplaneError::layout(name)) }
+    }
+
+    /// Puts `value` at `key`, in place of another.
+    pub fn put(&self, key: &K, value: &V) -> Result<(), DataplaneError> {
+        let put = self.map.update(bytemuck::bytes_of(key), bytemuck::bytes_of(value), MapFlags::ANY);
+        put.map_err(|e| self.refused("write", &e))
+    }
+
+    /// Takes `key` out, if it is there.
+    pub fn remove(&self, key: &K) -> Result<(), DataplaneError> {
+        match self.map.delete(bytemuck::bytes_of(key)) {
+            Err(error) if error.kind() != libbpf_rs::ErrorKind::NotFound => Err(self.refused("delete from", &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is at `key`.
+    pub fn get(&self, key: &K) -> Result<Option<V>, DataplaneError> {
+        let found = self.map.lookup(bytemuck::bytes_of(key), MapFlags::ANY).map_err(|e| self.refused("read", &e))?;
+        Ok(found.map(|bytes| bytemuck::pod_read_unaligned(&bytes)))
+    }
+
+    /// Every key. Those that come or go meanwhile may be missing, or twice.
+    pub fn keys(&self) -> Vec<K> {
+        self.map.keys().map(|bytes| bytemuck::pod_read_unaligned(&bytes)).collect()
+    }
+
+    /// Every key with its value.
+    pub fn entries(&self) -> Result<Vec<(K, V)>, DataplaneError> {
+        let found = self.keys().into_iter().map(|key| Ok(self.get(&key)?.map(|value| (key, value))));
+        found.filter_map(Result::transpose).collect()
+    }
+
+    /// What each CPU has at `key`; nothing if no CPU has anything. Of maps with a value per CPU only.
+    pub fn per_cpu(&self, key: &K) -> Result<Vec<V>, DataplaneError> {
+        let found = self.map.lookup_percpu(bytemuck::bytes_of(key), MapFlags::ANY);
+        let found = found.map_err(|e| self.refused("read", &e))?.unwrap_or_default();
+        Ok(found.iter().map(|bytes| bytemuck::pod_read_unaligned(&bytes[..size_of::<V>()])).collect())
+    }
+
+    fn refused(&self, action: &'static str, error: &libbpf_rs::Error) -> DataplaneError {
+        DataplaneError::new(action, format!("map {}", self.name), error)
+    }
+}

@@ -1,0 +1,8 @@
+//! Packets told as stories: what goes in at an endpoint's door, and what becomes of it. Needs root.
+
+#![expect(clippy::unwrap_used, reason = "a story that cannot be told is a failure")]
+
+mod frames;
+mod load;
+mod source;
+mod world;

@@ -1,0 +1,95 @@
+//! Programs on links: a clsact queueing discipline with one cls_bpf filter each way.
+//!
+//! Handle, preference and protocol are fixed, so that a filter is replaced in its place, and never added beside it or
+//! missed between a deletion and an addition (net/sched/cls_api.c, `tc_new_tfilter`).
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::tc::{
+    TcAttribute, TcBpfFlags, TcFilterBpf, TcFilterBpfOption, TcHandle, TcMessage, TcOption,
+};
+
+use crate::netlink::{KernelError, Netlink, Request};
+
+/// The filter among those of its link: ours is the first.
+const PREFERENCE: u16 = 1;
+const HANDLE: u32 = 1;
+/// ETH_P_ALL of include/uapi/linux/if_ether.h: frames of every kind.
+const EVERY_PROTOCOL: u16 = 3;
+/// TC_H_CLSACT of include/uapi/linux/pkt_sched.h, and its two hooks.
+const CLSACT: TcHandle = TcHandle { major: 0xffff, minor: 0xfff1 };
+const INGRESS: TcHandle = TcHandle { major: 0xffff, minor: 0xfff2 };
+const EGRESS: TcHandle = TcHandle { major: 0xffff, minor: 0xfff3 };
+/// The name that `tc filter` shows for the programs.
+const NAME: &str = "weft";
+
+/// Programs for the host's end of a link. Their licence and type must be such as cls_bpf takes (`SEC("tc")`).
+#[derive(Debug, Clone, Copy)]
+pub struct Programs<'a> {
+    /// Sees what the container sends.
+    pub out: BorrowedFd<'a>,
+    /// Sees what the container gets.
+    pub into: BorrowedFd<'a>,
+}
+
+/// Puts both programs on the link numbered `index`, in place of what an earlier call put there. They see every packet
+/// from then on.
+pub fn attach(index: u32, name: &str, programs: &Programs<'_>) -> [Request; 3] {
+    [clsact(index, name), filter(index, name, INGRESS, programs.out), filter(index, name, EGRESS, programs.into)]
+}
+
+/// Whether both of weft's filters are on the link numbered `index`.
+pub fn is_attached(netlink: &mut Netlink, index: u32) -> Result<bool, KernelError> {
+    for parent in [INGRESS, EGRESS] {
+        let query = message(index, parent);
+        let ours = netlink.dump(RouteNetlinkMessage::GetTrafficFilter(query), |found| match found {
+            RouteNetlinkMessage::NewTrafficFilter(filter) => Some(is_ours(filter)),
+            _ => None,
+        });
+        match ours {
+            Ok(ours) if ours.contains(&true) => {}
+            // Without the queueing discipline there is nothing to ask.
+            Ok(_) => return Ok(false),
+            Err(error) if error.errno == rustix::io::Errno::INVAL || error.is_absent() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+fn is_ours(filter: &TcMessage) -> bool {
+    let is_first = filter.header.info >> 16 == u32::from(PREFERENCE) && u32::from(filter.header.handle) == HANDLE;
+    is_first && filter.attributes.contains(&TcAttribute::Kind(TcFilterBpf::KIND.to_owned()))
+}
+
+fn clsact(index: u32, name: &str) -> Request {
+    let mut message = message(index, CLSACT);
+    message.header.handle = TcHandle { major: 0xffff, minor: 0 };
+    message.attributes.push(TcAttribute::Kind("clsact".to_owned()));
+    let flags = NLM_F_CREATE | NLM_F_REPLACE;
+    Request::new("add clsact to", name, flags, RouteNetlinkMessage::NewQueueDiscipline(message))
+}
+
+fn filter(index: u32, name: &str, parent: TcHandle, program: BorrowedFd<'_>) -> Request {
+    let mut message = message(index, parent);
+    message.header.handle = HANDLE.into();
+    message.header.info = u32::from(PREFERENCE) << 16 | u32::from(EVERY_PROTOCOL.to_be());
+    message.attributes.push(TcAttribute::Kind(TcFilterBpf::KIND.to_owned()));
+    let options = [
+        TcFilterBpfOption::ProgFd(program.as_raw_fd().unsigned_abs()),
+        TcFilterBpfOption::ProgName(NAME.to_owned()),
+        TcFilterBpfOption::Flags(TcBpfFlags::DirectAction),
+    ];
+    message.attributes.push(TcAttribute::Options(options.into_iter().map(TcOption::Bpf).collect()));
+    let flags = NLM_F_CREATE | NLM_F_REPLACE;
+    Request::new("filter packets of", name, flags, RouteNetlinkMessage::NewTrafficFilter(message))
+}
+
+fn message(index: u32, parent: TcHandle) -> TcMessage {
+    let mut message = TcMessage::default();
+    message.header.index = index.cast_signed();
+    message.header.parent = parent;
+    message
+}
