@@ -84,7 +84,12 @@ static __always_inline void counter_add(__u32 link, enum direction direction, en
 		counter->bytes += bytes;
 		return;
 	}
-	/* Another CPU may have made it meanwhile; then this packet is its first there. */
-	if (bpf_map_update_elem(&weft_counters, &key, &first, BPF_NOEXIST))
+	if (!bpf_map_update_elem(&weft_counters, &key, &first, BPF_NOEXIST))
 		return;
+	/* Another CPU made it meanwhile. */
+	counter = bpf_map_lookup_elem(&weft_counters, &key);
+	if (counter) {
+		counter->packets += 1;
+		counter->bytes += bytes;
+	}
 }

@@ -28,8 +28,14 @@ impl<K: Pod, V: Pod> Table<K, V> {
 
     /// Puts `value` at `key`, in place of another.
     pub fn put(&self, key: &K, value: &V) -> Result<(), DataplaneError> {
-        let put = self.map.update(bytemuck::bytes_of(key), bytemuck::bytes_of(value), MapFlags::ANY);
-        put.map_err(|e| self.refused("write", &e))
+        match self.map.update(bytemuck::bytes_of(key), bytemuck::bytes_of(value), MapFlags::ANY) {
+            // The kernel says so with "argument list too long".
+            Err(_) if self.keys().len() >= self.map.max_entries() as usize => {
+                let full = format!("all of its {} entries are taken", self.map.max_entries());
+                Err(DataplaneError::new("write", format!("map {}", self.name), &full))
+            }
+            other => other.map_err(|e| self.refused("write", &e)),
+        }
     }
 
     /// Takes `key` out, if it is there.

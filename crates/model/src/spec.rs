@@ -562,6 +562,16 @@ mod tests {
                 r#"spec.parent "eth0": attachment bridge sits on no link"#,
                 NetworkSpec { parent: Some("eth0".into()), ..bridge() },
             ),
+            (r#"spec.peers[0] "app": is this network itself"#, NetworkSpec { peers: vec!["app".into()], ..bridge() }),
+            (r#"spec.peers[0] "A b""#, NetworkSpec { peers: vec!["A b".into()], ..bridge() }),
+            (
+                r#"spec.allowedAddresses[0] "10.1.0.7/24": has host bits"#,
+                NetworkSpec { allowed_addresses: vec!["10.1.0.7/24".into()], ..bridge() },
+            ),
+            (
+                r#"spec.allowedAddresses[1] "::/0": would allow everything"#,
+                NetworkSpec { allowed_addresses: vec!["fd64::99".into(), "::/0".into()], ..bridge() },
+            ),
             (r#"spec.mode "": say how containers join"#, NetworkSpec::default()),
             (r#"spec.attachment "device": is not built yet"#, NetworkSpec { mode: Some(Mode::Device), ..bridge() }),
             (
@@ -577,6 +587,18 @@ mod tests {
             let error = resolve(spec).expect_err(expected).to_string();
             assert!(error.contains(&format!("network \"app\": {expected}")), "{error}\n  lacks {expected}");
         }
+    }
+
+    #[test]
+    fn networks_are_joined_when_both_say_so() {
+        let other = |peers: &[&str]| {
+            let peers = peers.iter().map(|peer| (*peer).to_owned()).collect();
+            let name = NetworkName::parse("other").expect("name");
+            NetworkSpec { peers, ..bridge() }.resolve(&name, &Labels::new(), &Everything).expect("valid")
+        };
+        let app = resolve(&NetworkSpec { peers: vec!["other".into()], ..bridge() }).expect("valid");
+        assert!(app.is_joined_to(&other(&["third", "app"])) && app.is_joined_to(&app));
+        assert!(!app.is_joined_to(&other(&[])) && !other(&[]).is_joined_to(&app));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Programs and pins.
 
-use weft_dataplane::Loaded;
+use weft_dataplane::{Loaded, abi};
+use weft_model::MacAddr;
 
 use crate::frames::udp;
-use crate::world::{LINK, World};
+use crate::world::{LINK, OWN, World, admission};
 
 /// The kernel runs at most a million instructions of one program; this is what we allow ourselves.
 const INSTRUCTIONS_MAX: usize = 4096;
@@ -27,6 +28,19 @@ fn programs_load_and_are_short() {
         println!("hook {hook}: {} has {} instructions", program.name().display(), program.insn_cnt());
         assert!(program.insn_cnt() < INSTRUCTIONS_MAX);
     }
+}
+
+#[test]
+fn a_full_map_refuses_by_name_and_lets_in_again_what_left() {
+    let world = World::empty();
+    let one = |n: u32| admission(&[], MacAddr([2, 0, 0, 0, (n >> 8) as u8, n as u8]), OWN);
+    for link in 0..abi::ENDPOINTS_MAX {
+        world.dataplane.admit(link, &one(link)).unwrap();
+    }
+    let error = world.dataplane.admit(abi::ENDPOINTS_MAX, &one(0)).unwrap_err().to_string();
+    assert!(error.contains("weft_endpoints: all of its 16384 entries are taken"), "{error}");
+    world.dataplane.dismiss(5).unwrap();
+    world.dataplane.admit(abi::ENDPOINTS_MAX, &one(0)).unwrap();
 }
 
 #[test]
