@@ -73,6 +73,10 @@ fn a_container_that_forges_frames_by_a_raw_socket_gets_none_through() {
         }
         let listed = host.run(&["weft", "endpoint", "stats", "a"]).unwrap();
         assert!(listed.contains("source_address") && listed.contains("dropped"), "{listed}");
+        let metrics = api.metrics();
+        let dropped = "weft_packets_total{network=\"app\",endpoint=\"default/a\",interface=\"eth0\",\
+            direction=\"out\",verdict=\"dropped\",reason=\"source_address\"} 150\n";
+        assert!(metrics.contains(dropped) && metrics.ends_with("# EOF\n"), "{metrics}");
     }
 }
 

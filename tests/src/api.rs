@@ -96,6 +96,14 @@ impl Api {
         (status, answer)
     }
 
+    /// The text at `/metrics`.
+    pub fn metrics(&self) -> String {
+        let (status, bytes) = self.client.exchange(Method::Get, "/metrics", Vec::new()).expect("the agent answers");
+        let text = String::from_utf8(bytes).expect("metrics are text");
+        assert_eq!(status, 200, "{text}");
+        text
+    }
+
     fn check(&self, method: Method, path: &str, status: u16, answer: &Value) {
         let bare = path.split('?').next().unwrap_or_default();
         let Some(route) = ROUTES.iter().find(|route| route.method == method && is_like(route.path, bare)) else {

@@ -13,6 +13,7 @@ pub mod describe;
 pub mod faces;
 pub mod graph;
 pub mod ledger;
+pub mod metrics;
 pub mod networks;
 pub mod node;
 pub mod serve;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -29,7 +30,7 @@ use crate::networks::{Create, NetworksError};
 use crate::node::Node;
 use crate::shell::connection::{Descriptors, Peer};
 use crate::shell::workers::Undone;
-use crate::{check, shell};
+use crate::{check, metrics, shell};
 
 /// Endpoints named in a refusal.
 const USERS_SHOWN: usize = 5;
@@ -47,6 +48,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/apply", post(apply))
         .route("/v1/endpoints", get(endpoints))
         .route("/v1/counters", get(counters))
+        .route("/metrics", get(metrics))
         .route("/v1/nodes", get(nodes))
         .route("/v1/ipam/leases", get(leases))
         .route("/v1/ipam/check", get(ipam_check))
@@ -310,6 +312,21 @@ async fn counters(State(node): Shared, wanted: Selected) -> Answer<List<Counter>
     });
     let items = read.await?.map_err(|error| refuse_kernel(&error))?;
     Ok(Json(List { items: items.into_iter().flatten().collect() }))
+}
+
+/// For Prometheus: every endpoint's counters, and what the ledger holds.
+async fn metrics(State(node): Shared) -> Result<Response, Refusal> {
+    let endpoints = Selection::default().of(&node.attacher.ledger());
+    let read = node.workers.call(|netlink| {
+        let read = endpoints.iter().map(|endpoint| {
+            let counters = counted(netlink, &node.attacher, endpoint)?;
+            Ok((Arc::clone(endpoint), counters))
+        });
+        read.collect::<Result<Vec<_>, KernelError>>()
+    });
+    let counted = read.await?.map_err(|error| refuse_kernel(&error))?;
+    let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, shell::resident_bytes());
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
 /// What was counted at an endpoint's door; nothing if it has none, or has just died.

@@ -173,6 +173,14 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        path: "/metrics",
+        summary: "Counters and gauges, as Prometheus reads them (OpenMetrics)",
+        query: &[],
+        request: None,
+        replies: &[Reply { status: 200, when: "done; text", body: None }, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
         path: "/v1/nodes",
         summary: "Hosts",
         query: &[],

@@ -1,0 +1,114 @@
+//! The agent's state as Prometheus reads it. Pure: from what was read to text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use weft_api::Counter as Counted;
+use weft_model::{Endpoint, Network, NetworkName};
+
+use crate::ledger::Ledger;
+
+/// The content type of what [`text`] gives (OpenMetrics, section 4.1).
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPackets {
+    network: String,
+    endpoint: String,
+    interface: String,
+    direction: String,
+    verdict: String,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfNetwork {
+    network: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPool {
+    network: String,
+    pool: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfBuild {
+    version: &'static str,
+}
+
+/// Everything, in the OpenMetrics text format. `counted` has what was counted at each endpoint's door.
+pub fn text(
+    networks: &BTreeMap<NetworkName, Network>,
+    ledger: &Ledger,
+    counted: &[(Arc<Endpoint>, Vec<Counted>)],
+    resident_bytes: u64,
+) -> String {
+    let mut registry = Registry::with_prefix("weft");
+    build(&mut registry, resident_bytes);
+    leases(&mut registry, networks, ledger);
+    packets(&mut registry, counted);
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = encode(&mut text, &registry);
+    text
+}
+
+fn build(registry: &mut Registry, resident_bytes: u64) {
+    let info = Family::<OfBuild, Gauge>::default();
+    info.get_or_create(&OfBuild { version: env!("CARGO_PKG_VERSION") }).set(1);
+    registry.register("build_info", "Version of weftd", info);
+    let memory: Gauge = Gauge::default();
+    memory.set(bounded(resident_bytes.into()));
+    registry.register_with_unit("resident_memory", "Memory of weftd", Unit::Bytes, memory);
+}
+
+fn leases(registry: &mut Registry, networks: &BTreeMap<NetworkName, Network>, ledger: &Ledger) {
+    let (endpoints, held, capacity) =
+        (Family::<OfNetwork, Gauge>::default(), Family::<OfPool, Gauge>::default(), Family::<OfPool, Gauge>::default());
+    for network in networks.values() {
+        let name = network.name.to_string();
+        let born = ledger.live().filter(|endpoint| endpoint.network == network.name).count();
+        endpoints.get_or_create(&OfNetwork { network: name.clone() }).set(bounded(born as u128));
+        for pool in &network.pools {
+            let of_pool = OfPool { network: name.clone(), pool: pool.subnet.to_string() };
+            let usage = ledger.leases().usage(pool);
+            held.get_or_create(&of_pool).set(bounded(usage.held));
+            capacity.get_or_create(&of_pool).set(bounded(usage.capacity));
+        }
+    }
+    registry.register("endpoints", "Endpoints of a network", endpoints);
+    registry.register("addresses_held", "Leased addresses of a pool", held);
+    registry.register("addresses_capacity", "Addresses that a pool can lease", capacity);
+}
+
+fn packets(registry: &mut Registry, counted: &[(Arc<Endpoint>, Vec<Counted>)]) {
+    let (packets, bytes) = (Family::<OfPackets, Counter>::default(), Family::<OfPackets, Counter>::default());
+    for (endpoint, counters) in counted {
+        for counter in counters {
+            let labels = OfPackets {
+                network: endpoint.network.to_string(),
+                endpoint: counter.endpoint.clone(),
+                interface: counter.interface.clone(),
+                direction: counter.direction.clone(),
+                verdict: counter.verdict.clone(),
+                reason: counter.reason.clone(),
+            };
+            packets.get_or_create(&labels).inc_by(counter.packets);
+            bytes.get_or_create(&labels).inc_by(counter.bytes);
+        }
+    }
+    registry.register("packets", "Packets at endpoints' doors, since their birth", packets);
+    registry.register_with_unit("packets", "Bytes at endpoints' doors, since their birth", Unit::Bytes, bytes);
+}
+
+/// Pools of IPv6 hold more than any counter.
+fn bounded(number: u128) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
