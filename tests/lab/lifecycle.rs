@@ -104,3 +104,13 @@ fn two_agents_in_two_private_hosts_never_meet() {
         api.assert_clean();
     }
 }
+
+#[test]
+fn metrics_are_served_by_tcp_where_the_configuration_says_and_nothing_else_is() {
+    let host = Host::start("metrics").unwrap();
+    let _weftd = host.weftd(&["--metrics", "127.0.0.1:9464"]).unwrap();
+    let fetch = |path: &str| host.run(&["busybox", "wget", "-q", "-O-", &format!("http://127.0.0.1:9464{path}")]);
+    let metrics = fetch("/metrics").unwrap();
+    assert!(metrics.contains("weft_build_info{version=\"0.1.0\"} 1"), "{metrics}");
+    assert!(fetch("/v1/status").is_err());
+}

@@ -22,7 +22,7 @@ use crate::node::Node;
 use crate::shell::reaper::Reaper;
 use crate::shell::reconciler::Round;
 use crate::shell::workers::Workers;
-use crate::shell::{lock, server, watch, workers};
+use crate::shell::{exporter, lock, server, watch, workers};
 use crate::{serve, shell};
 
 /// Runs the agent until it is told to stop. Containers' networks go on working without it.
@@ -58,6 +58,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let reconciler = round.start()?;
     watch::start(Arc::clone(&attacher), reconciler.clone())?;
     let listener = server::bind(&config.socket)?;
+    let exporter = config.metrics()?.map(exporter::bind).transpose()?;
     let name = shell::host_name();
     let node = Arc::new(Node { config, name, networks, attacher, reconciler, workers: Workers::open()? });
 
@@ -69,6 +70,9 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         tokio::spawn(keep_watchdog_calm());
         // Without systemd there is nobody to notify.
         let _ = sd_notify::notify(&[NotifyState::Ready]);
+        if let Some(exporter) = exporter {
+            tokio::spawn(exporter::serve(exporter, serve::metrics_router(Arc::clone(&node))));
+        }
         // Spawned, because this thread is none of the runtime's: what it accepted it would have to hand over.
         tokio::spawn(server::serve(listener, serve::router(node), stopped)).await?
     })?;

@@ -1,5 +1,6 @@
 //! How the agent is started: flags over /etc/weft/weft.toml over defaults. One table of settings serves all three.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -71,6 +72,8 @@ settings! {
     cgroup_root: PathBuf = PathBuf::from("/sys/fs/cgroup");
     /// The link by which the host reaches the outside [default: that of the best default route]
     uplink: String = String::new();
+    /// ADDRESS:PORT at which Prometheus may read /metrics by TCP, too [default: none, the socket only]
+    metrics: String = String::new();
     /// What to log: error, warn, info, debug or trace, or a filter such as weft_agent=debug
     log: String = "info".to_owned();
 }
@@ -96,6 +99,17 @@ impl Config {
         Some(self.uplink.clone()).filter(|name| !name.is_empty())
     }
 
+    /// Where metrics are served by TCP, if anywhere.
+    pub fn metrics(&self) -> anyhow::Result<Option<SocketAddr>> {
+        if self.metrics.is_empty() {
+            return Ok(None);
+        }
+        let parsed = self.metrics.parse();
+        parsed
+            .map(Some)
+            .with_context(|| format!("metrics {:?}: write ADDRESS:PORT, such as 127.0.0.1:9464", self.metrics))
+    }
+
     fn check(&self) -> anyhow::Result<()> {
         let paths = [
             ("run-dir", &self.run_dir),
@@ -113,6 +127,7 @@ impl Config {
         if let Some(uplink) = self.uplink() {
             weft_model::IfName::parse(uplink).context("uplink")?;
         }
+        self.metrics()?;
         tracing_subscriber::EnvFilter::try_new(&self.log).with_context(|| format!("log {:?}", self.log))?;
         Ok(())
     }
@@ -157,6 +172,7 @@ mod tests {
             ("run_dir = \"/x\"\n", "run_dir"),
             ("run-dir = \"x\"\n", "run-dir \"x\": write an absolute path"),
             ("uplink = \"a/b\"\n", "uplink"),
+            ("metrics = \"9464\"\n", "metrics \"9464\": write ADDRESS:PORT"),
             ("log = \"=,\"\n", "log"),
         ] {
             let error = format!("{:#}", load(text, Flags::default()).unwrap_err());

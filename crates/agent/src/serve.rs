@@ -62,6 +62,11 @@ pub fn router(node: Arc<Node>) -> Router {
         .with_state(node)
 }
 
+/// The router of metrics alone, for whoever may connect.
+pub fn metrics_router(node: Arc<Node>) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(node)
+}
+
 /// One line per request, with whose it was: what changes something where operators see it.
 async fn log(Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

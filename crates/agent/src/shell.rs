@@ -1,6 +1,7 @@
 //! Threads, sockets and clocks: everything that waits.
 
 pub mod connection;
+pub mod exporter;
 pub mod lock;
 pub mod reaper;
 pub mod reconciler;
