@@ -11,11 +11,11 @@ RELEASE := $(CARGO_TARGET_DIR)/release
 # A static shim starts 0.3 ms faster: nothing has to be linked at run time.
 STATIC := -C target-feature=+crt-static -C relocation-model=static -C strip=symbols
 
-.PHONY: help build demo test soak bench install
+.PHONY: help build demo test test-vm soak bench install
 .DEFAULT_GOAL := help
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 build: need-cargo ## build weftd, weft, weft-cni and the lab
 	scripts/packages build
@@ -31,6 +31,9 @@ test: need-root need-cargo ## run every suite (root)
 	scripts/packages test
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) xtask test
+
+test-vm: need-root need-cargo ## run the kernel's own suites on Debian's 6.1 under qemu (root)
+	scripts/test-vm
 
 soak: need-root need-cargo ## run for a long time under load and faults (root)
 	scripts/packages test

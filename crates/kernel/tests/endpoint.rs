@@ -219,7 +219,9 @@ fn death_gives_the_names_free_at_once_and_the_reaper_deletes() {
     let remains = Remains { host: &plan.host, on_bridge: Vec::new() };
     for _ in 0..3 {
         world.create(&a, &plan).unwrap();
-        let rename = || std::process::Command::new("ip").args(["link", "set", "eth0", "name", "lan0"]).status();
+        // Kernels before 6.2 rename no link that is up.
+        let script = "ip link set eth0 down && ip link set eth0 name lan0 && ip link set lan0 up";
+        let rename = || std::process::Command::new("sh").args(["-c", script]).status();
         assert!(a.run(rename).unwrap().unwrap().success());
         endpoint::delete(&mut world.netlink, Some(&a), &remains).unwrap();
         endpoint::delete(&mut world.netlink, Some(&a), &remains).unwrap();

@@ -232,7 +232,10 @@ fn the_kernels_own_words_are_passed_on() {
     let mut named_too_long = everything();
     named_too_long.name = "t".repeat(300);
     let error = nft.replace(&named_too_long).expect_err("too long a name");
-    assert!(error.to_string().ends_with("(os error 34): Attribute failed policy validation"), "{error}");
+    // Linux 6.1 has none for this.
+    let is_silent = rustix::system::uname().release().to_bytes().starts_with(b"6.1.");
+    let words = if is_silent { "" } else { ": Attribute failed policy validation" };
+    assert!(error.to_string().ends_with(&format!("(os error 34){words}")), "{error}");
 }
 
 #[test]
