@@ -9,7 +9,7 @@
 #define ENDPOINTS_MAX 16384
 /* Addresses of one host's endpoints: two of each family, on average. */
 #define ADDRESSES_MAX 65536
-/* Prefixes that endpoints may send from besides their own addresses. */
+/* Prefixes that endpoints of networks may send from besides their own addresses. */
 #define ALLOWED_MAX 65536
 /* Pairs of networks that reach each other, both ways counted. */
 #define PEERS_MAX 65536
@@ -23,7 +23,7 @@ struct address {
 
 /* An endpoint, by the number of its link on the host. */
 struct endpoint {
-	/* Its own addresses; unused ones are zero. */
+	/* Its first address of each family; unused ones are zero. Others are in `addresses` alone. */
 	struct address ipv4;
 	struct address ipv6;
 	/* The one it has from its MAC address (RFC 4291, appendix A). */
@@ -36,18 +36,18 @@ struct endpoint {
 	__u32 flags;
 };
 
-/* Some other prefixes are in `allowed`. */
-#define ENDPOINT_HAS_ALLOWED 1
+/* It has more addresses than two. */
+#define ENDPOINT_HAS_MORE 1
 
-/* A prefix that an endpoint may send from besides its own addresses. `length` counts the bits behind it. */
+/* A prefix that endpoints of a network may send from besides their own addresses. `length` counts the bits behind it. */
 struct allowed_key {
 	__u32 length;
-	__u32 link;
+	__u32 network;
 	struct address prefix;
 };
 
-/* Bits of `link` in front of the prefix. */
-#define ALLOWED_LINK_BITS 32
+/* Bits of `network` in front of the prefix. */
+#define ALLOWED_NETWORK_BITS 32
 
 /* Who has an address on this host. */
 struct holder {

@@ -27,9 +27,9 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } weft_allowed SEC(".maps");
 
-static __always_inline bool allowed_has(__u32 link, const struct address *address)
+static __always_inline bool allowed_has(__u32 network, const struct address *address)
 {
-	struct allowed_key key = { .length = ALLOWED_LINK_BITS + 128, .link = link, .prefix = *address };
+	struct allowed_key key = { .length = ALLOWED_NETWORK_BITS + 128, .network = network, .prefix = *address };
 
 	return bpf_map_lookup_elem(&weft_allowed, &key);
 }

@@ -43,12 +43,19 @@ static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
 /* Whether the endpoint may send from `address`. */
 static __always_inline bool source_may(__u32 link, const struct endpoint *endpoint, const struct address *address)
 {
+	const struct holder *holder;
+
 	if (address_is_unspecified(address))
 		return false;
 	if (address_equal(address, &endpoint->ipv4) || address_equal(address, &endpoint->ipv6) ||
 	    address_equal(address, &endpoint->link_local))
 		return true;
-	return (endpoint->flags & ENDPOINT_HAS_ALLOWED) && allowed_has(link, address);
+	if (endpoint->flags & ENDPOINT_HAS_MORE) {
+		holder = address_find(address);
+		if (holder && holder->link == link)
+			return true;
+	}
+	return allowed_has(endpoint->network, address);
 }
 
 /* ARP speaks for its sender only. Who asks from 0.0.0.0 whether an address is free says nothing of himself (RFC 5227). */

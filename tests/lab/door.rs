@@ -97,13 +97,18 @@ fn another_address_on_the_containers_link_leads_nowhere_until_it_is_allowed() {
         claims();
         let dropped = counted(&api, "a", "out", "source_address");
         assert!(dropped > 0);
-        let network =
-            json!({"mode": mode, "pools": ["10.1.0.0/24", "fd61::/64"], "allowedAddresses": [virtual_address]});
-        api.change("app", network);
+        let network = |allowed: &[&str]| {
+            let pools = ["10.1.0.0/24", "fd61::/64"];
+            json!({"mode": mode, "pools": pools, "allowedAddresses": allowed})
+        };
+        api.change("app", network(&[virtual_address]));
         let passed = counted(&api, "a", "out", "");
         claims();
         assert_eq!(counted(&api, "a", "out", "source_address"), dropped);
         assert!(counted(&api, "a", "out", "") > passed);
+        api.change("app", network(&["10.1.0.201", "fd61:1::/64"]));
+        claims();
+        assert!(counted(&api, "a", "out", "source_address") > dropped, "not any more, though others are");
         host.run(&["ip", "-n", "a", "link", "set", "eth0", "address", "02:00:00:00:00:77"]).unwrap();
         assert!(!pings(&host, "a", &address(&api, "b", 0)), "another MAC address");
         assert!(counted(&api, "a", "out", "source_mac") > 0);

@@ -141,8 +141,7 @@ impl Attacher {
 
     /// Whether the programs know of the endpoint behind the link with this number what they must.
     pub fn is_admitted(&self, endpoint: &Endpoint, link: u32) -> bool {
-        let network = self.networks.get(endpoint.network.as_str());
-        let admission = admissions::admission(endpoint, network.as_deref());
+        let admission = admissions::admission(endpoint);
         admission.is_none_or(|admission| self.dataplane.has_admitted(link, &admission).unwrap_or(false))
     }
 
@@ -255,8 +254,7 @@ impl Attacher {
         snapshot: &'a Snapshot,
         netns: Option<&'a Netns>,
     ) -> Endpoints<'a> {
-        let (indexes, dataplane, networks) = (&self.indexes, &self.dataplane, &*self.networks);
-        Endpoints { netlink, indexes, dataplane, networks, snapshot, netns }
+        Endpoints { netlink, indexes: &self.indexes, dataplane: &self.dataplane, snapshot, netns }
     }
 }
 

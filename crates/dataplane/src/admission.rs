@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use weft_model::MacAddr;
 
-use crate::address::{address_of, fixed_bits};
+use crate::address::{address_of, fixed_bits, net_of};
 use crate::{Dataplane, DataplaneError, abi};
 
 /// An endpoint to be let in. Without it, its link passes nothing.
@@ -14,8 +14,6 @@ use crate::{Dataplane, DataplaneError, abi};
 pub struct Admission {
     /// Its own addresses; it may send from these, and from the link-local one of its MAC address.
     pub addresses: Vec<IpAddr>,
-    /// Prefixes that it may send from besides.
-    pub allowed: Vec<IpNet>,
     /// Its Ethernet address.
     pub mac: MacAddr,
     /// Number of its network on this host.
@@ -23,55 +21,40 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// The first address of each family stands in the endpoint's own entry; others are prefixes like `allowed`.
-    fn entry(&self) -> (abi::endpoint, Vec<IpNet>) {
+    fn entry(&self) -> abi::endpoint {
         let first = |v4: bool| self.addresses.iter().copied().find(|ip| ip.is_ipv4() == v4);
         let (ipv4, ipv6) = (first(true), first(false));
-        let own = |ip: &IpAddr| Some(*ip) == ipv4 || Some(*ip) == ipv6;
-        let others = self.addresses.iter().filter(|ip| !own(ip)).map(|ip| IpNet::from(*ip));
-        let allowed: Vec<IpNet> = others.chain(self.allowed.iter().copied()).collect();
-        let entry = abi::endpoint {
+        let has_more = self.addresses.iter().any(|ip| Some(*ip) != ipv4 && Some(*ip) != ipv6);
+        abi::endpoint {
             ipv4: ipv4.map(address_of).unwrap_or_default(),
             ipv6: ipv6.map(address_of).unwrap_or_default(),
             link_local: address_of(IpAddr::V6(self.mac.link_local())),
             mac: self.mac.0,
             network: self.network,
-            flags: if allowed.is_empty() { 0 } else { abi::ENDPOINT_HAS_ALLOWED },
+            flags: if has_more { abi::ENDPOINT_HAS_MORE } else { 0 },
             ..abi::endpoint::default()
-        };
-        (entry, allowed)
+        }
     }
 }
 
-fn allowed_key(link: u32, net: &IpNet) -> abi::allowed_key {
+fn allowed_key((network, net): (u32, IpNet)) -> abi::allowed_key {
     let net = net.trunc();
-    let length = abi::ALLOWED_LINK_BITS + fixed_bits(net.addr(), net.prefix_len());
-    abi::allowed_key { length, link, prefix: address_of(net.addr()) }
+    let length = abi::ALLOWED_NETWORK_BITS + fixed_bits(net.addr(), net.prefix_len());
+    abi::allowed_key { length, network, prefix: address_of(net.addr()) }
 }
 
 impl Dataplane {
-    /// Lets the endpoint behind the link with this number in. May be run again, with other contents too.
+    /// Lets the endpoint behind the link with this number in. May be run again.
     pub fn admit(&self, link: u32, admission: &Admission) -> Result<(), DataplaneError> {
-        let (entry, allowed) = admission.entry();
-        let wanted: Vec<_> = allowed.iter().map(|net| allowed_key(link, net)).collect();
-        for key in &wanted {
-            self.allowed.put(key, &1)?;
-        }
         for ip in &admission.addresses {
             self.addresses.put(&address_of(*ip), &abi::holder { link, network: admission.network })?;
         }
-        let before = self.endpoints.get(&link)?;
-        self.endpoints.put(&link, &entry)?;
-        if before.is_some_and(|before| before.flags & abi::ENDPOINT_HAS_ALLOWED != 0) {
-            self.disallow(|key| key.link == link && !wanted.contains(key))?;
-        }
-        Ok(())
+        self.endpoints.put(&link, &admission.entry())
     }
 
     /// Whether the endpoint behind the link is let in just so.
     pub fn has_admitted(&self, link: u32, admission: &Admission) -> Result<bool, DataplaneError> {
-        let (entry, allowed) = admission.entry();
-        if self.endpoints.get(&link)? != Some(entry) {
+        if self.endpoints.get(&link)? != Some(admission.entry()) {
             return Ok(false);
         }
         for ip in &admission.addresses {
@@ -80,35 +63,44 @@ impl Dataplane {
                 return Ok(false);
             }
         }
-        for net in &allowed {
-            if self.allowed.get(&allowed_key(link, net))?.is_none() {
-                return Ok(false);
-            }
-        }
         Ok(true)
     }
 
     /// Lets nothing of the link pass any more, and forgets what was counted of it.
     pub fn dismiss(&self, link: u32) -> Result<(), DataplaneError> {
-        let Some(entry) = self.endpoints.get(&link)? else { return self.forget(link) };
-        self.endpoints.remove(&link)?;
-        let mut held = vec![entry.ipv4, entry.ipv6];
-        if entry.flags & abi::ENDPOINT_HAS_ALLOWED != 0 {
-            let more: Vec<_> = self.allowed.keys().into_iter().filter(|key| key.link == link).collect();
-            held.extend(more.iter().map(|key| key.prefix));
-            self.disallow(|key| key.link == link)?;
-        }
-        for address in held {
-            if self.addresses.get(&address)?.is_some_and(|holder| holder.link == link) {
-                self.addresses.remove(&address)?;
+        if let Some(entry) = self.endpoints.get(&link)? {
+            self.endpoints.remove(&link)?;
+            let has_more = entry.flags & abi::ENDPOINT_HAS_MORE != 0;
+            let held = if has_more { self.addresses.keys() } else { vec![entry.ipv4, entry.ipv6] };
+            for address in held {
+                if self.addresses.get(&address)?.is_some_and(|holder| holder.link == link) {
+                    self.addresses.remove(&address)?;
+                }
             }
         }
-        self.forget(link)
+        counter_keys(link).try_for_each(|key| self.counters.remove(&key))
     }
 
     /// Numbers of the links whose endpoints are let in.
     pub fn admitted(&self) -> Vec<u32> {
         self.endpoints.keys()
+    }
+
+    /// Lets endpoints of this network send from this prefix besides their own addresses.
+    pub fn allow(&self, allowance: (u32, IpNet)) -> Result<(), DataplaneError> {
+        self.allowed.put(&allowed_key(allowance), &1)
+    }
+
+    /// Lets them no more.
+    pub fn disallow(&self, allowance: (u32, IpNet)) -> Result<(), DataplaneError> {
+        self.allowed.remove(&allowed_key(allowance))
+    }
+
+    /// What is allowed: network and prefix.
+    pub fn allowed(&self) -> Vec<(u32, IpNet)> {
+        let keys = self.allowed.keys().into_iter();
+        keys.filter_map(|key| Some((key.network, net_of(&key.prefix, key.length - abi::ALLOWED_NETWORK_BITS)?)))
+            .collect()
     }
 
     /// Lets endpoints of network `from` reach those of `to`.
@@ -140,14 +132,6 @@ impl Dataplane {
             }
         }
         Ok(counted)
-    }
-
-    fn forget(&self, link: u32) -> Result<(), DataplaneError> {
-        counter_keys(link).try_for_each(|key| self.counters.remove(&key))
-    }
-
-    fn disallow(&self, is_old: impl Fn(&abi::allowed_key) -> bool) -> Result<(), DataplaneError> {
-        self.allowed.keys().iter().filter(|key| is_old(key)).try_for_each(|key| self.allowed.remove(key))
     }
 }
 

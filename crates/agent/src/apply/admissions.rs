@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use weft_dataplane::{Admission, Dataplane, DataplaneError};
 use weft_kernel::link::{self, GROUP_LIVE};
 use weft_kernel::{Errno, KernelError, Netlink};
@@ -12,11 +13,10 @@ use weft_reconcile::Target;
 use crate::attach::Attacher;
 use crate::ledger::Entry;
 
-/// What `endpoint` may do. Its network may be gone from the store while it dies.
-pub fn admission(endpoint: &Endpoint, network: Option<&Network>) -> Option<Admission> {
+/// What `endpoint` may do.
+pub fn admission(endpoint: &Endpoint) -> Option<Admission> {
     Some(Admission {
-        addresses: endpoint.addresses.iter().map(ipnet::IpNet::addr).collect(),
-        allowed: network.map(|network| network.allowed_addresses.clone()).unwrap_or_default(),
+        addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
         mac: endpoint.mac?,
         network: number(&endpoint.network),
     })
@@ -33,6 +33,13 @@ pub fn peerings<'a>(networks: impl Iterator<Item = &'a Network> + Clone) -> BTre
     let pairs = networks.clone().flat_map(|from| networks.clone().map(move |to| (from, to)));
     let joined = pairs.filter(|(from, to)| from.name != to.name && from.is_joined_to(to));
     joined.map(|(from, to)| ((number(&from.name), number(&to.name)), ())).collect()
+}
+
+/// What endpoints of each network may send from besides their own addresses.
+pub fn allowances<'a>(networks: impl Iterator<Item = &'a Network>) -> BTreeMap<(u32, IpNet), ()> {
+    let of =
+        |network: &'a Network| network.allowed_addresses.iter().map(|net| ((number(&network.name), net.trunc()), ()));
+    networks.flat_map(of).collect()
 }
 
 /// The refusal in the words of the kernel's other ones.
@@ -83,6 +90,35 @@ impl Target for Admissions<'_> {
             Some(found) if found.group == GROUP_LIVE => Ok(()),
             _ => self.attacher.dataplane().dismiss(*link).map_err(|e| refused(*link, &e)),
         }
+    }
+}
+
+/// Addresses that networks allow, on one host.
+pub struct Allowances<'a> {
+    /// The programs' maps.
+    pub dataplane: &'a Dataplane,
+}
+
+impl Target for Allowances<'_> {
+    type Key = (u32, IpNet);
+    type Desired = ();
+    type Actual = ();
+    type Error = DataplaneError;
+
+    fn read_back(&mut self) -> Result<BTreeMap<(u32, IpNet), ()>, DataplaneError> {
+        Ok(self.dataplane.allowed().into_iter().map(|allowance| (allowance, ())).collect())
+    }
+
+    fn is_settled(&self, _: &(u32, IpNet), (): &(), (): &()) -> bool {
+        true
+    }
+
+    fn update(&mut self, allowance: &(u32, IpNet), (): &()) -> Result<(), DataplaneError> {
+        self.dataplane.allow(*allowance)
+    }
+
+    fn delete(&mut self, allowance: &(u32, IpNet)) -> Result<(), DataplaneError> {
+        self.dataplane.disallow(*allowance)
     }
 }
 

@@ -18,7 +18,6 @@ use weft_reconcile::Target;
 
 use super::{Indexes, admissions};
 use crate::attachment;
-use crate::networks::Networks;
 
 /// What the names of endpoints' links begin with on the host.
 const NAME_PREFIX: &str = "wefte";
@@ -38,8 +37,6 @@ pub struct Endpoints<'a> {
     pub indexes: &'a Indexes,
     /// The programs at their doors.
     pub dataplane: &'a Dataplane,
-    /// What newborns may do besides what their records say.
-    pub networks: &'a Networks,
     /// What the host had when the round began; empty at birth and death, which look for themselves.
     pub snapshot: &'a Snapshot,
     /// The container's namespace, where the caller has it.
@@ -111,8 +108,7 @@ impl Endpoints<'_> {
     fn create(&mut self, endpoint: &Endpoint, netns: &Netns) -> Result<(), EndpointError> {
         let bridge = self.bridge(endpoint)?;
         let Some(plan) = plan(endpoint, bridge) else { return Ok(endpoint::create_loopback(netns)?) };
-        let network = self.networks.get(endpoint.network.as_str());
-        let admission = admissions::admission(endpoint, network.as_deref());
+        let admission = admissions::admission(endpoint);
         let mut door = Doorway { indexes: self.indexes, dataplane: self.dataplane, admission };
         Ok(endpoint::create(self.netlink, netns, &plan, &mut door)?)
     }

@@ -21,7 +21,7 @@ use weft_model::{Endpoint, IfName};
 use weft_netns::Netns;
 use weft_reconcile::{Backoff, Delta, Target, reconcile};
 
-use crate::apply::admissions::{self, Admissions, Peerings};
+use crate::apply::admissions::{self, Admissions, Allowances, Peerings};
 use crate::apply::bridges::Bridges;
 use crate::apply::endpoints::EndpointError;
 use crate::apply::forward::{self, Accepts};
@@ -251,12 +251,14 @@ impl Round {
         let networks = self.networks.all();
         let desired = endpoints.iter().filter_map(|(host, endpoint)| {
             let link = snapshot.links.get(host.as_str())?;
-            let admission = admissions::admission(endpoint, networks.get(&endpoint.network))?;
+            let admission = admissions::admission(endpoint)?;
             Some((link.index, (Arc::clone(endpoint), admission)))
         });
         let attacher = &self.attacher;
         findings.round(&mut Admissions { netlink: &mut self.netlink, attacher }, &desired.collect());
-        findings.round(&mut Peerings { dataplane: attacher.dataplane() }, &admissions::peerings(networks.values()));
+        let dataplane = attacher.dataplane();
+        findings.round(&mut Allowances { dataplane }, &admissions::allowances(networks.values()));
+        findings.round(&mut Peerings { dataplane }, &admissions::peerings(networks.values()));
     }
 
     /// Routes and neighbours of addresses that nobody holds. The ledger is kept meanwhile, so that nobody comes to hold

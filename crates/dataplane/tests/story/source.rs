@@ -1,7 +1,5 @@
 //! Who may say what of itself.
 
-use weft_dataplane::Admission;
-
 use crate::frames::{arp, extended, icmpv6, neighbour, patched, udp, udp_by};
 use crate::world::{FOREIGN, LINK, MAC, OTHER_MAC, OWN, World, admission};
 
@@ -119,22 +117,36 @@ fn headers_hide_nothing() {
 fn more_is_allowed_where_it_is_said() {
     let world = World::empty();
     let (virtual_v4, virtual_v6) = (("10.1.0.100", 1), ("fd61:1::77", 1));
-    let with = |allowed: &[&str]| Admission {
-        allowed: allowed.iter().map(|net| net.parse().unwrap()).collect(),
-        ..admission(&["10.1.0.2", "10.1.0.5", "fd61::2"], MAC, OWN)
-    };
-    world.dataplane.admit(LINK, &with(&["10.1.0.100/32", "fd61:1::/64"])).unwrap();
+    let own = admission(&["10.1.0.2", "10.1.0.5", "fd61::2", "fd61::5"], MAC, OWN);
+    world.dataplane.admit(LINK, &own).unwrap();
+    world.dataplane.admit(9, &admission(&["10.1.0.3"], OTHER_MAC, OWN)).unwrap();
+    for more in ["10.1.0.5", "fd61::5"] {
+        let to = if more.contains(':') { OUT_V6 } else { OUT_V4 };
+        assert_eq!(world.sends(&udp((more, 1), to)), "passed", "a second address of its own");
+    }
+    assert_eq!(world.sends(&udp(("10.1.0.3", 1), OUT_V4)), "source_address", "another's");
+    let nets = ["10.1.0.100/32", "fd61:1::/64"].map(|net| (OWN, net.parse().unwrap()));
+    let foreign = (FOREIGN, "10.1.0.101/32".parse().unwrap());
+    for allowance in [nets[0], nets[1], foreign] {
+        world.dataplane.allow(allowance).unwrap();
+    }
     assert_eq!(world.sends(&udp(virtual_v4, OUT_V4)), "passed");
     assert_eq!(world.sends(&udp(virtual_v6, OUT_V6)), "passed");
     assert_eq!(world.sends(&arp(2, (MAC, "10.1.0.100"), "10.1.0.100")), "passed");
-    assert_eq!(world.sends(&udp(("10.1.0.101", 1), OUT_V4)), "source_address");
-    assert_eq!(world.sends(&udp(("10.1.0.5", 1), OUT_V4)), "passed", "a second address of its own");
+    assert_eq!(world.sends(&udp(("10.1.0.101", 1), OUT_V4)), "source_address", "allowed to others");
+    let mut allowed = world.dataplane.allowed();
+    allowed.sort();
+    assert_eq!(allowed, [nets[0], nets[1], foreign], "read back as written");
 
-    world.dataplane.admit(LINK, &with(&["fd61:1::/64"])).unwrap();
+    world.dataplane.disallow(nets[0]).unwrap();
     assert_eq!(world.sends(&udp(virtual_v4, OUT_V4)), "source_address", "not any more");
     assert_eq!(world.sends(&udp(virtual_v6, OUT_V6)), "passed");
-    assert!(world.dataplane.has_admitted(LINK, &with(&["fd61:1::/64"])).unwrap());
-    assert!(!world.dataplane.has_admitted(LINK, &with(&["fd61:2::/64"])).unwrap());
+    world.dataplane.dismiss(LINK).unwrap();
+    assert!(!world.dataplane.has_admitted(LINK, &own).unwrap());
+    world.dataplane.admit(9, &admission(&["10.1.0.3", "10.1.0.5"], OTHER_MAC, FOREIGN)).unwrap();
+    world.dataplane.admit(LINK, &admission(&["10.1.0.2"], MAC, OWN)).unwrap();
+    assert_eq!(world.sends(&udp(("10.1.0.5", 1), OUT_V4)), "source_address", "given to another since");
+    assert_eq!(world.sends(&udp(OWN_V4, ("10.1.0.5", 1))), "network");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) fn ip(text: &str) -> IpAddr {
 }
 
 pub(crate) fn admission(addresses: &[&str], mac: MacAddr, network: u32) -> Admission {
-    Admission { addresses: addresses.iter().map(|text| ip(text)).collect(), allowed: vec![], mac, network }
+    Admission { addresses: addresses.iter().map(|text| ip(text)).collect(), mac, network }
 }
 
 impl World {
