@@ -72,13 +72,17 @@ impl Target for Admissions<'_> {
         self.attacher.dataplane().has_admitted(*link, admission).unwrap_or(false)
     }
 
-    /// Only if the endpoint is still the one that was seen: its addresses may be another's by now.
+    /// Only if the endpoint is still the one that was seen, behind the link that was seen: it may have died and been
+    /// born again since, and its addresses be another's.
     fn update(&mut self, link: &u32, (endpoint, admission): &(Arc<Endpoint>, Admission)) -> Result<(), KernelError> {
-        let admit = |entry: Option<Entry>| match entry {
-            Some(entry) if Arc::ptr_eq(&entry.endpoint, endpoint) => {
-                self.attacher.dataplane().admit(*link, admission).map_err(|e| refused(*link, &e))
+        let (netlink, dataplane) = (&mut *self.netlink, self.attacher.dataplane());
+        let admit = |entry: Option<Entry>| {
+            let is_same = entry.is_some_and(|entry| Arc::ptr_eq(&entry.endpoint, endpoint));
+            let found = link::find(netlink, endpoint.key.host_link().as_str())?;
+            if !is_same || found.is_none_or(|found| found.index != *link) {
+                return Ok(());
             }
-            _ => Ok(()),
+            dataplane.admit(*link, admission).map_err(|e| refused(*link, &e))
         };
         // One that is busy is being born or dying.
         self.attacher.alone(&endpoint.key, admit).unwrap_or(Ok(()))
