@@ -182,6 +182,7 @@ fn pace(from: &UdpSocket, to: &UdpSocket, stop: &AtomicBool) -> u64 {
     while !stop.load(Ordering::Relaxed) {
         from.send_to(&sent.to_be_bytes(), to).unwrap();
         sent += 1;
+        // A pace, not a wait: what is measured is a steady sender.
         let due = began + PACE * u32::try_from(sent).unwrap();
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }

@@ -33,7 +33,8 @@ pub fn endpoint(
 
 /// Compares everything. Endpoints whose birth or death is under way are passed over.
 pub fn all(attacher: &Attacher, netlink: &mut Netlink) -> Result<IpamCheck, KernelError> {
-    let snapshot = Snapshot::read(netlink)?;
+    let mut snapshot = Snapshot::read(netlink)?;
+    snapshot.read_filters(netlink)?;
     let endpoints: Vec<Arc<Endpoint>> = attacher.ledger().live().cloned().collect();
     let mut check = IpamCheck { endpoints: endpoints.len(), addresses: 0, findings: Vec::new() };
     let mut owners: BTreeMap<IpAddr, EndpointKey> = BTreeMap::new();

@@ -310,32 +310,32 @@ async fn endpoints(State(node): Shared, wanted: Selected) -> Answer<List<Endpoin
 }
 
 async fn counters(State(node): Shared, wanted: Selected) -> Answer<List<Counter>> {
-    let chosen = selection(wanted)?.of(&node.attacher.ledger());
-    let read = node.workers.call(|netlink| {
-        let read = chosen.iter().map(|endpoint| counted(netlink, &node.attacher, endpoint));
-        read.collect::<Result<Vec<_>, _>>()
-    });
-    let items = read.await?.map_err(|error| refuse_kernel(&error))?;
-    Ok(Json(List { items: items.into_iter().flatten().collect() }))
+    let counted = counted(&node, &selection(wanted)?).await?;
+    Ok(Json(List { items: counted.into_iter().flat_map(|(_, counters)| counters).collect() }))
 }
 
 /// For Prometheus: every endpoint's counters, and what the ledger holds.
 async fn metrics(State(node): Shared) -> Result<Response, Refusal> {
-    let endpoints = Selection::default().of(&node.attacher.ledger());
-    let read = node.workers.call(|netlink| {
-        let read = endpoints.iter().map(|endpoint| {
-            let counters = counted(netlink, &node.attacher, endpoint)?;
-            Ok((Arc::clone(endpoint), counters))
-        });
-        read.collect::<Result<Vec<_>, KernelError>>()
-    });
-    let counted = read.await?.map_err(|error| refuse_kernel(&error))?;
+    let counted = counted(&node, &Selection::default()).await?;
     let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, shell::resident_bytes());
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
-/// What was counted at an endpoint's door; nothing if it has none, or has just died.
-fn counted(netlink: &mut Netlink, attacher: &Attacher, endpoint: &Endpoint) -> Result<Vec<Counter>, KernelError> {
+/// What was counted at the doors of the endpoints that are meant.
+async fn counted(node: &Node, wanted: &Selection) -> Result<Vec<(Arc<Endpoint>, Vec<Counter>)>, Refusal> {
+    let chosen = wanted.of(&node.attacher.ledger());
+    let read = node.workers.call(|netlink| {
+        let read = chosen.into_iter().map(|endpoint| {
+            let counters = counted_at(netlink, &node.attacher, &endpoint)?;
+            Ok((endpoint, counters))
+        });
+        read.collect::<Result<Vec<_>, KernelError>>()
+    });
+    read.await?.map_err(|error| refuse_kernel(&error))
+}
+
+/// The same at one door; nothing if the endpoint has none, or has just died.
+fn counted_at(netlink: &mut Netlink, attacher: &Attacher, endpoint: &Endpoint) -> Result<Vec<Counter>, KernelError> {
     let Some(link) = link::find(netlink, endpoint.key.host_link().as_str())? else { return Ok(Vec::new()) };
     let counted = attacher.dataplane().counted(link.index).map_err(|e| admissions::refused(link.index, &e))?;
     Ok(describe::counters(endpoint, &counted))

@@ -1,4 +1,4 @@
-//! Routes of the main table.
+//! Routes of the main table, and weft's own of the local one.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -8,7 +8,6 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-
 use rustix::io::Errno;
 
 use crate::address::family;

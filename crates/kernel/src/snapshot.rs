@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub routes: BTreeSet<Route>,
     /// Permanent neighbours.
     pub neighbours: BTreeSet<Neighbour>,
-    /// weft's endpoint links that have both of its filters, by number.
+    /// weft's endpoint links that have both of its filters, by number; [`Snapshot::read_filters`] fills it.
     pub filtered: BTreeSet<u32>,
     /// Static entries of bridges: port, address behind it.
     pub forwarding: BTreeSet<(u32, MacAddr)>,
@@ -44,13 +44,19 @@ impl Snapshot {
             forwarding: neighbour::list_forwarding(netlink)?.into_iter().collect(),
             ..Self::default()
         };
-        for link in links {
-            if link.kind == "veth" && link.group == GROUP_LIVE && filter::is_attached(netlink, link.index)? {
-                snapshot.filtered.insert(link.index);
-            }
-            snapshot.add(link);
-        }
+        links.into_iter().for_each(|link| snapshot.add(link));
         Ok(snapshot)
+    }
+
+    /// Reads which of weft's endpoint links have its filters: two requests for each, so only who compares endpoints
+    /// asks.
+    pub fn read_filters(&mut self, netlink: &mut Netlink) -> Result<(), KernelError> {
+        for link in self.links.values().filter(|link| link.kind == "veth" && link.group == GROUP_LIVE) {
+            if filter::is_attached(netlink, link.index)? {
+                self.filtered.insert(link.index);
+            }
+        }
+        Ok(())
     }
 
     /// What concerns one endpoint on the host, at a cost that does not grow with the others.
@@ -68,10 +74,8 @@ impl Snapshot {
         if plan.port.is_some() && neighbour::has_forwarding(netlink, link.index, plan.inside_mac)? {
             snapshot.forwarding.insert((link.index, plan.inside_mac));
         }
-        if filter::is_attached(netlink, link.index)? {
-            snapshot.filtered.insert(link.index);
-        }
         snapshot.add(link);
+        snapshot.read_filters(netlink)?;
         Ok(snapshot)
     }
 

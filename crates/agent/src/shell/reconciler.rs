@@ -210,7 +210,10 @@ impl Round {
     /// kernel is read before the ledger: a record is written before its link is made, so a link without one is a
     /// leftover.
     fn make_endpoints(&mut self, findings: &mut Findings) {
-        let Some(snapshot) = findings.take("links", Snapshot::read(&mut self.netlink)) else { return };
+        let Some(mut snapshot) = findings.take("links", Snapshot::read(&mut self.netlink)) else { return };
+        if findings.take("filters", snapshot.read_filters(&mut self.netlink)).is_none() {
+            return;
+        }
         let desired = self.linked_endpoints();
         let known: BTreeSet<IfName> = self.attacher.ledger().entries().map(|e| e.endpoint.key.host_link()).collect();
         let attacher = Arc::clone(&self.attacher);

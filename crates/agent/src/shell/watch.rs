@@ -57,7 +57,9 @@ impl Links {
 
     /// An endpoint's namespace died, most likely, and no runtime will tell.
     fn link_gone(&mut self, link: &Link) {
-        if let Err(error) = self.attacher.dataplane().dismiss(link.index) {
+        if link.is_ours()
+            && let Err(error) = self.attacher.dataplane().dismiss(link.index)
+        {
             tracing::warn!(%error, "a dead endpoint is still known to the programs");
             self.reconciler.note();
         }
