@@ -3,11 +3,14 @@
 #include "core/program.h"
 #include "stage/source.h"
 #include "stage/network.h"
+#include "stage/connection.h"
+#include "stage/route.h"
 
 SEC("tc")
 int endpoint_out(struct __sk_buff *skb)
 {
 	const struct endpoint *endpoint = endpoint_find(skb->ifindex);
+	struct connection c = {};
 	struct packet p = {};
 	enum verdict verdict;
 
@@ -17,6 +20,14 @@ int endpoint_out(struct __sk_buff *skb)
 	if (verdict == VERDICT_CONTINUE)
 		verdict = source_check(skb, &p, endpoint);
 	if (verdict == VERDICT_CONTINUE)
-		verdict = network_check(&p, endpoint);
+		verdict = network_check(&p, endpoint, skb->ifindex);
+	if (verdict == VERDICT_CONTINUE)
+		verdict = connection_find(skb, &p, &c, DIRECTION_OUT);
+	if (verdict == VERDICT_CONTINUE) {
+		if (!c.flow)
+			c.is_short = route_may_be_short(&p, endpoint);
+		connection_make(&p, &c, skb->ifindex);
+		verdict = route_choose(skb, &p, &c, endpoint);
+	}
 	return verdict_finish(skb, &p, DIRECTION_OUT, verdict);
 }

@@ -16,9 +16,9 @@
 /* Counters: some reasons in either direction, for each endpoint. */
 #define COUNTERS_MAX 131072
 
-/* IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2); bytes as on the wire. */
+/* IPv4 as ::ffff:a.b.c.d (RFC 4291, section 2.5.5.2); bytes as on the wire. Aligned, so that it is compared by words. */
 struct address {
-	__u8 bytes[16];
+	__u8 bytes[16] __attribute__((aligned(8)));
 };
 
 /* An endpoint, by the number of its link on the host. */
@@ -34,10 +34,26 @@ struct endpoint {
 	__u32 network;
 	/* ENDPOINT_*. */
 	__u32 flags;
+	/* Bytes, behind the Ethernet header. */
+	__u32 mtu;
+	__u32 pad_end;
 };
 
 /* It has more addresses than two. */
 #define ENDPOINT_HAS_MORE 1
+/* It does not reach others of its network. */
+#define ENDPOINT_ISOLATED 2
+/* Its packets go by the host's stack, where something waits for them. */
+#define ENDPOINT_BY_STACK 4
+
+/* What holds for all endpoints of the host. */
+struct settings {
+	/* SETTING_*. */
+	__u32 flags;
+};
+
+/* Nothing in the host's stack has a say about packets among endpoints: they may go past it. */
+#define SETTING_SHORT_WAY 1
 
 /* A prefix that endpoints of a network may send from besides their own addresses. `length` counts the bits behind it. */
 struct allowed_key {

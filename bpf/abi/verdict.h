@@ -36,5 +36,13 @@ enum reason {
 	REASON_NETWORK = 10,
 	/* No such endpoint: its birth is not finished, or its death has begun. */
 	REASON_NO_ENDPOINT = 11,
-	REASON_MAX = 12,
+	/* TCP or an answer of no connection that is known: never begun here, long silent, or closed. */
+	REASON_NO_CONNECTION = 12,
+	/* An ICMP error about no packet that passed here. */
+	REASON_UNRELATED = 13,
+	/* The middle of a datagram whose beginning never passed here. */
+	REASON_FRAGMENT = 14,
+	/* An endpoint of an isolated network to another one of it. */
+	REASON_ISOLATED = 15,
+	REASON_MAX = 16,
 };

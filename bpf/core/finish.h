@@ -7,5 +7,10 @@ static __always_inline int verdict_finish(struct __sk_buff *skb, const struct pa
 					  enum verdict verdict)
 {
 	counter_add(skb->ifindex, direction, verdict == VERDICT_DROP ? p->reason : REASON_PASSED, skb->len);
+	if (verdict == VERDICT_REDIRECT) {
+		/* It passes two doors at once. */
+		counter_add(p->link, DIRECTION_IN, REASON_PASSED, skb->len);
+		return bpf_redirect_peer(p->link, 0);
+	}
 	return verdict == VERDICT_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }

@@ -19,6 +19,21 @@ static __always_inline const struct endpoint *endpoint_find(__u32 link)
 }
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_settings SEC(".maps");
+
+static __always_inline bool settings_has(__u32 flag)
+{
+	const struct settings *settings = bpf_map_lookup_elem(&weft_settings, &(__u32){ 0 });
+
+	return settings && settings->flags & flag;
+}
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, ALLOWED_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

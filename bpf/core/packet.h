@@ -8,7 +8,11 @@
 #define ARP_BYTES 28
 #define ICMP_BYTES 8
 #define UDP_BYTES 8
-#define TCP_BYTES 20
+/* Types of ICMP (RFC 792) and ICMPv6 (RFC 4443). */
+#define ICMP_ECHO_REPLY 0
+#define ICMP_ECHO_REQUEST 8
+#define ICMPV6_ECHO_REPLY_TYPE 129
+#define ICMPV6_ECHO_REQUEST_TYPE 128
 
 enum {
 	FRAGMENT_NONE = 0,
@@ -24,17 +28,26 @@ struct packet {
 	__u8 protocol;
 	/* FRAGMENT_*. */
 	__u8 fragment;
+	/* Of ICMP and ICMPv6 only. */
+	__u8 icmp_type;
 	/* Offsets in the frame, in bytes. */
 	__u16 network_at;
 	__u16 transport_at;
 	struct address source;
 	struct address destination;
-	/* Host byte order; of ICMP, type and code. Zero where there are none. */
+	/* Of fragments: the same in all of one datagram. */
+	__u32 identification;
+	/* Host byte order; of an ICMP echo, its identifier, twice. Zero where there are none. */
 	__u16 source_port;
 	__u16 destination_port;
 	__u8 source_mac[6];
+	__u8 destination_mac[6];
+	/* Which endpoint of this host has the destination, if one has. Set by `network_check`. */
+	const struct holder *holder;
 	/* Set by whoever drops it. */
 	enum reason reason;
+	/* Number of the link into whose container it goes, past the host's stack. Set by `route_choose`. */
+	__u32 link;
 };
 
 /* The one way in which a stage ends the walk. */
@@ -54,16 +67,16 @@ static __always_inline void address_of_ipv4(struct address *address, __be32 ip)
 
 static __always_inline bool address_equal(const struct address *a, const struct address *b)
 {
-	const __u32 *x = (const void *)a, *y = (const void *)b;
+	const __u64 *x = (const void *)a, *y = (const void *)b;
 
-	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3];
+	return x[0] == y[0] && x[1] == y[1];
 }
 
 static __always_inline bool address_is_zero(const struct address *a)
 {
-	const __u32 *x = (const void *)a;
+	const __u64 *x = (const void *)a;
 
-	return !(x[0] | x[1] | x[2] | x[3]);
+	return !(x[0] | x[1]);
 }
 
 static __always_inline bool address_is_ipv4(const struct address *a)
@@ -81,10 +94,36 @@ static __always_inline bool address_is_unspecified(const struct address *a)
 	return address_is_zero(a) || (address_is_ipv4(a) && !x[3]);
 }
 
+/* 0.0.0.0/32 aside, what no single host has: multicast (RFC 5771, RFC 4291) and 255.255.255.255. */
+static __always_inline bool address_is_group(const struct address *a)
+{
+	const __u32 *x = (const void *)a;
+
+	if (address_is_ipv4(a))
+		return (a->bytes[12] & 0xf0) == 0xe0 || x[3] == 0xffffffff;
+	return a->bytes[0] == 0xff;
+}
+
+static __always_inline enum verdict parse_icmp(struct __sk_buff *skb, struct packet *p, __u8 request, __u8 reply)
+{
+	struct {
+		__u8 type;
+		__u8 code;
+		__be16 checksum;
+		__be16 identifier;
+	} icmp;
+
+	if (bpf_skb_load_bytes(skb, p->transport_at, &icmp, sizeof(icmp)))
+		return packet_drop(p, REASON_MALFORMED);
+	p->icmp_type = icmp.type;
+	if (icmp.type == request || icmp.type == reply)
+		p->source_port = p->destination_port = bpf_ntohs(icmp.identifier);
+	return VERDICT_CONTINUE;
+}
+
 static __always_inline enum verdict parse_transport(struct __sk_buff *skb, struct packet *p)
 {
 	__be16 ports[2];
-	__u8 type_code[2];
 
 	if (p->fragment == FRAGMENT_LATER)
 		return VERDICT_CONTINUE;
@@ -99,12 +138,9 @@ static __always_inline enum verdict parse_transport(struct __sk_buff *skb, struc
 		p->destination_port = bpf_ntohs(ports[1]);
 		return VERDICT_CONTINUE;
 	case IPPROTO_ICMP:
+		return parse_icmp(skb, p, ICMP_ECHO_REQUEST, ICMP_ECHO_REPLY);
 	case IPPROTO_ICMPV6:
-		if (bpf_skb_load_bytes(skb, p->transport_at, type_code, sizeof(type_code)))
-			return packet_drop(p, REASON_MALFORMED);
-		p->source_port = type_code[0];
-		p->destination_port = type_code[1];
-		return VERDICT_CONTINUE;
+		return parse_icmp(skb, p, ICMPV6_ECHO_REQUEST_TYPE, ICMPV6_ECHO_REPLY_TYPE);
 	default:
 		return VERDICT_CONTINUE;
 	}
@@ -124,6 +160,7 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 		p->fragment = FRAGMENT_LATER;
 	else if (offset & 0x2000)
 		p->fragment = FRAGMENT_FIRST;
+	p->identification = ip.id;
 	p->protocol = ip.protocol;
 	p->transport_at = p->network_at + ip.ihl * 4;
 	address_of_ipv4(&p->source, ip.saddr);
@@ -138,6 +175,7 @@ static __always_inline enum verdict parse_extensions(struct __sk_buff *skb, stru
 		__u8 next;
 		__u8 length;
 		__be16 fragment;
+		__be32 identification;
 	} head;
 
 	for (int n = 0; n < EXTENSIONS_MAX; n++) {
@@ -155,6 +193,7 @@ static __always_inline enum verdict parse_extensions(struct __sk_buff *skb, stru
 		if (bpf_skb_load_bytes(skb, p->transport_at, &head, sizeof(head)))
 			return packet_drop(p, REASON_MALFORMED);
 		if (next == IPPROTO_FRAGMENT) {
+			p->identification = head.identification;
 			if (bpf_ntohs(head.fragment) & 0xfff8) {
 				/* What follows is the middle of something. */
 				p->fragment = FRAGMENT_LATER;
@@ -199,6 +238,7 @@ static __always_inline enum verdict packet_parse(struct __sk_buff *skb, struct p
 	if (bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)))
 		return packet_drop(p, REASON_MALFORMED);
 	__builtin_memcpy(p->source_mac, ethernet.h_source, sizeof(p->source_mac));
+	__builtin_memcpy(p->destination_mac, ethernet.h_dest, sizeof(p->destination_mac));
 	p->network_at = sizeof(ethernet);
 	p->ethertype = bpf_ntohs(ethernet.h_proto);
 	if (skb->vlan_present)

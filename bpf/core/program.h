@@ -5,6 +5,7 @@
 #include <linux/bpf.h>
 #include <linux/icmpv6.h>
 #include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -19,6 +20,7 @@
 #include "verdict.h"
 #include "maps.h"
 #include "packet.h"
+#include "flow.h"
 #include "finish.h"
 
 /* The kernel's helpers ask for a licence that GPL programs may link with. */

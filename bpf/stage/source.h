@@ -110,7 +110,7 @@ static __always_inline enum verdict source_icmpv6(struct __sk_buff *skb, struct 
 {
 	bool unspecified = address_is_unspecified(&p->source);
 	struct address target;
-	__u8 type = p->source_port;
+	__u8 type = p->icmp_type;
 
 	if (p->fragment == FRAGMENT_LATER)
 		return VERDICT_CONTINUE;

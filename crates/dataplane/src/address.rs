@@ -18,6 +18,12 @@ pub fn address_of(ip: IpAddr) -> abi::address {
     abi::address { bytes: v6.octets() }
 }
 
+/// The address of which the programs have this shape.
+pub(crate) fn ip_of(address: &abi::address) -> IpAddr {
+    let v6 = Ipv6Addr::from(address.bytes);
+    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
+}
+
 /// The prefix that the first `bits` of `address` name; `None` of what no prefix of either family is.
 pub(crate) fn net_of(address: &abi::address, bits: u32) -> Option<IpNet> {
     let v6 = Ipv6Addr::from(address.bytes);

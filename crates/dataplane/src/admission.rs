@@ -18,6 +18,10 @@ pub struct Admission {
     pub mac: MacAddr,
     /// Number of its network on this host.
     pub network: u32,
+    /// Bytes, behind the Ethernet header.
+    pub mtu: u32,
+    /// It does not reach others of its network.
+    pub isolated: bool,
 }
 
 impl Admission {
@@ -31,10 +35,15 @@ impl Admission {
             link_local: address_of(IpAddr::V6(self.mac.link_local())),
             mac: self.mac.0,
             network: self.network,
-            flags: if has_more { abi::ENDPOINT_HAS_MORE } else { 0 },
+            flags: flag(has_more, abi::ENDPOINT_HAS_MORE) | flag(self.isolated, abi::ENDPOINT_ISOLATED),
+            mtu: self.mtu,
             ..abi::endpoint::default()
         }
     }
+}
+
+fn flag(is_set: bool, flag: u32) -> u32 {
+    if is_set { flag } else { 0 }
 }
 
 fn allowed_key((network, net): (u32, IpNet)) -> abi::allowed_key {
@@ -116,6 +125,16 @@ impl Dataplane {
     /// Networks whose endpoints reach those of another: from, to.
     pub fn joined(&self) -> Vec<(u32, u32)> {
         self.peers.keys().into_iter().map(|pair| (pair.from, pair.to)).collect()
+    }
+
+    /// Whether packets among endpoints go past the host's stack.
+    pub fn has_short_way(&self) -> Result<bool, DataplaneError> {
+        Ok(self.settings.get(&0)?.is_some_and(|settings| settings.flags & abi::SETTING_SHORT_WAY != 0))
+    }
+
+    /// Lets packets among endpoints go past the host's stack, or not any more: those of living connections, too.
+    pub fn set_short_way(&self, is_open: bool) -> Result<(), DataplaneError> {
+        self.settings.put(&0, &abi::settings { flags: flag(is_open, abi::SETTING_SHORT_WAY) })
     }
 
     /// What was counted on a link: packets and bytes by direction and reason, all CPUs together.

@@ -18,6 +18,7 @@ pub mod abi {
 mod address;
 mod admission;
 mod error;
+mod flow;
 mod load;
 mod table;
 
@@ -28,6 +29,7 @@ use libbpf_rs::ProgramHandle;
 pub use self::address::address_of;
 pub use self::admission::Admission;
 pub use self::error::DataplaneError;
+pub use self::flow::{FLOWS_MAX, Flow, Swept};
 pub use self::load::Loaded;
 pub use self::table::Table;
 
@@ -41,6 +43,9 @@ pub struct Dataplane {
     addresses: Table<abi::address, abi::holder>,
     peers: Table<abi::peering, u8>,
     counters: Table<abi::counter_key, abi::counter>,
+    flows: Table<abi::flow_key, abi::flow>,
+    openings: Table<abi::flow_key, abi::flow>,
+    settings: Table<u32, abi::settings>,
 }
 
 impl Dataplane {

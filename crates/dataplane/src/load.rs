@@ -82,6 +82,9 @@ impl Loaded {
             addresses: Table::open(&self.directory, "weft_addresses")?,
             peers: Table::open(&self.directory, "weft_peers")?,
             counters: Table::open(&self.directory, "weft_counters")?,
+            flows: Table::open(&self.directory, "weft_flows")?,
+            openings: Table::open(&self.directory, "weft_openings")?,
+            settings: Table::open(&self.directory, "weft_settings")?,
         })
     }
 }

@@ -8,6 +8,9 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use crate::DataplaneError;
 
+/// Entries that are read at once: more than a bucket of a hash ever has.
+const BATCH: u32 = 512;
+
 /// A map of `K` to `V`, read and written whole.
 #[derive(Debug)]
 pub struct Table<K, V> {
@@ -57,10 +60,14 @@ impl<K: Pod, V: Pod> Table<K, V> {
         self.map.keys().map(|bytes| bytemuck::pod_read_unaligned(&bytes)).collect()
     }
 
-    /// Every key with its value.
-    pub fn entries(&self) -> Result<Vec<(K, V)>, DataplaneError> {
-        let found = self.keys().into_iter().map(|key| Ok(self.get(&key)?.map(|value| (key, value))));
-        found.filter_map(Result::transpose).collect()
+    /// Shows `visit` every key with its value, many at a time. Of hashes with one value for all CPUs only; those that
+    /// come or go meanwhile may be missing.
+    pub fn each(&self, mut visit: impl FnMut(K, V)) -> Result<(), DataplaneError> {
+        let batches = self.map.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY).map_err(|e| self.refused("read", &e))?;
+        for (key, value) in batches {
+            visit(bytemuck::pod_read_unaligned(&key), bytemuck::pod_read_unaligned(&value));
+        }
+        Ok(())
     }
 
     /// What each CPU has at `key`; nothing if no CPU has anything. Of maps with a value per CPU only.

@@ -19,6 +19,8 @@ pub fn admission(endpoint: &Endpoint) -> Option<Admission> {
         addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
         mac: endpoint.mac?,
         network: number(&endpoint.network),
+        mtu: endpoint.mtu,
+        isolated: endpoint.isolated,
     })
 }
 

@@ -26,6 +26,71 @@ pub(crate) fn udp_by(mac: MacAddr, from: (&str, u16), to: (&str, u16)) -> Vec<u8
     frame
 }
 
+/// A TCP segment without data, with these flags: some of `S`, `A`, `F` and `R`.
+pub(crate) fn tcp(from: (&str, u16), to: (&str, u16), flags: &str) -> Vec<u8> {
+    let ethernet = PacketBuilder::ethernet2(MAC.0, OTHER_MAC.0);
+    let builder = match (ip(from.0), ip(to.0)) {
+        (std::net::IpAddr::V4(from), std::net::IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), TTL),
+        (std::net::IpAddr::V6(from), std::net::IpAddr::V6(to)) => ethernet.ipv6(from.octets(), to.octets(), TTL),
+        _ => unreachable!("one packet, one family"),
+    };
+    let builder = flags.chars().fold(builder.tcp(from.1, to.1, 1, 1024), |builder, flag| match flag {
+        'S' => builder.syn(),
+        'A' => builder.ack(1),
+        'F' => builder.fin(),
+        'R' => builder.rst(),
+        _ => unreachable!("no such flag"),
+    });
+    let mut frame = Vec::new();
+    builder.write(&mut frame, &[]).unwrap();
+    frame
+}
+
+/// An echo: a request of either family, or its reply.
+pub(crate) fn echo(from: &str, to: &str, is_reply: bool, identifier: u16) -> Vec<u8> {
+    let ethernet = PacketBuilder::ethernet2(MAC.0, OTHER_MAC.0);
+    let mut frame = Vec::new();
+    match (ip(from), ip(to), is_reply) {
+        (std::net::IpAddr::V4(from), std::net::IpAddr::V4(to), false) => {
+            let ip = ethernet.ipv4(from.octets(), to.octets(), TTL);
+            ip.icmpv4_echo_request(identifier, 1).write(&mut frame, b"hello").unwrap();
+        }
+        (std::net::IpAddr::V4(from), std::net::IpAddr::V4(to), true) => {
+            let ip = ethernet.ipv4(from.octets(), to.octets(), TTL);
+            ip.icmpv4_echo_reply(identifier, 1).write(&mut frame, b"hello").unwrap();
+        }
+        (std::net::IpAddr::V6(from), std::net::IpAddr::V6(to), false) => {
+            let ip = ethernet.ipv6(from.octets(), to.octets(), TTL);
+            ip.icmpv6_echo_request(identifier, 1).write(&mut frame, b"hello").unwrap();
+        }
+        (std::net::IpAddr::V6(from), std::net::IpAddr::V6(to), true) => {
+            let ip = ethernet.ipv6(from.octets(), to.octets(), TTL);
+            ip.icmpv6_echo_reply(identifier, 1).write(&mut frame, b"hello").unwrap();
+        }
+        _ => unreachable!("one packet, one family"),
+    }
+    frame
+}
+
+/// An error about `frame`, of which it holds the first bytes: too large, by one on the way or by who got it.
+pub(crate) fn too_large(from: &str, to: &str, frame: &[u8]) -> Vec<u8> {
+    let ethernet = PacketBuilder::ethernet2(MAC.0, OTHER_MAC.0);
+    let mut error = Vec::new();
+    match (ip(from), ip(to)) {
+        (std::net::IpAddr::V4(from), std::net::IpAddr::V4(to)) => {
+            // Of what is behind the header it holds eight bytes, as routers send it (RFC 792).
+            let ip = ethernet.ipv4(from.octets(), to.octets(), TTL);
+            ip.icmpv4_raw(3, 4, [0, 0, 5, 0]).write(&mut error, &frame[14..42]).unwrap();
+        }
+        (std::net::IpAddr::V6(from), std::net::IpAddr::V6(to)) => {
+            let ip = ethernet.ipv6(from.octets(), to.octets(), TTL);
+            ip.icmpv6_raw(2, 0, [0, 0, 5, 0]).write(&mut error, &frame[14..]).unwrap();
+        }
+        _ => unreachable!("one packet, one family"),
+    }
+    error
+}
+
 /// ICMPv6 of this type and code, with what follows the checksum.
 pub(crate) fn icmpv6(from: &str, to: &str, kind: u8, body: &[u8]) -> Vec<u8> {
     let (std::net::IpAddr::V6(from), std::net::IpAddr::V6(to)) = (ip(from), ip(to)) else { unreachable!("IPv6") };

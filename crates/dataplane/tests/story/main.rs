@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot be told is a failure")]
 
+mod connection;
 mod frames;
 mod load;
+mod short;
 mod source;
 mod world;

@@ -91,7 +91,7 @@ fn headers_hide_nothing() {
         ("in a first fragment", extended(&advertisement, 44, &first), "router"),
         ("in a fragment that is whole", extended(&advertisement, 44, &whole), "router"),
         ("a solicitation in fragments", extended(&solicitation, 44, &first), "malformed"),
-        ("the middle of something", extended(&udp(OWN_V6, OUT_V6), 44, &later), "passed"),
+        ("the middle of something", extended(&udp(OWN_V6, OUT_V6), 44, &later), "fragment"),
         ("the middle of somebody else's", extended(&udp(("fd61::3", 1), OUT_V6), 44, &later), "source_address"),
         (
             "the middle of something from nowhere",

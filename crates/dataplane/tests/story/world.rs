@@ -1,9 +1,10 @@
-//! A BPF file system of its own, weft's programs, and one endpoint whose packets they see.
+//! A BPF file system and a network namespace of its own, weft's programs, and endpoints whose packets they see.
 //!
-//! The endpoint is behind link 1, because a test run's packets come in by loopback unless told otherwise.
+//! The first endpoint is behind link 1, the loopback, by which a test run's packets come in unless told otherwise.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::process::Command;
 
 use libbpf_rs::ProgramInput;
 use rustix::mount::{MountFlags, MountPropagationFlags};
@@ -12,14 +13,25 @@ use weft_dataplane::{Admission, Dataplane, Loaded, abi};
 use weft_model::MacAddr;
 
 pub(crate) const LINK: u32 = 1;
+/// Ends of a pair that nothing uses but for its numbers.
+pub(crate) const OTHER_LINK: u32 = 2;
+pub(crate) const THIRD_LINK: u32 = 3;
 pub(crate) const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xa]);
 pub(crate) const OTHER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xb]);
 /// Numbers of networks.
 pub(crate) const OWN: u32 = 7;
 pub(crate) const FOREIGN: u32 = 8;
-/// TC_ACT_UNSPEC and TC_ACT_SHOT of include/uapi/linux/pkt_cls.h.
+/// TC_ACT_UNSPEC, TC_ACT_SHOT and TC_ACT_REDIRECT of include/uapi/linux/pkt_cls.h.
 const UNSPEC: u32 = u32::MAX;
 const SHOT: u32 = 2;
+const REDIRECT: u32 = 7;
+/// Of `struct __sk_buff` (include/uapi/linux/bpf.h): its size, and where the number of the link is.
+const CONTEXT_BYTES: usize = 192;
+const CONTEXT_LINK_AT: usize = 40;
+/// Bytes of a frame in front of its kind: the two Ethernet addresses.
+const MACS_BYTES: usize = 12;
+/// What became of a packet that went straight into the container it is for.
+pub(crate) const HANDED_OVER: &str = "handed over";
 
 pub(crate) struct World {
     pub(crate) directory: PathBuf,
@@ -32,7 +44,8 @@ pub(crate) fn ip(text: &str) -> IpAddr {
 }
 
 pub(crate) fn admission(addresses: &[&str], mac: MacAddr, network: u32) -> Admission {
-    Admission { addresses: addresses.iter().map(|text| ip(text)).collect(), mac, network }
+    let addresses = addresses.iter().map(|text| ip(text)).collect();
+    Admission { addresses, mac, network, mtu: 1500, isolated: false }
 }
 
 impl World {
@@ -51,25 +64,49 @@ impl World {
         Self { directory, dataplane, loaded }
     }
 
-    /// What becomes of a frame that the endpoint sends: `passed`, or the reason for which it is dropped. It is the same
-    /// by the program's answer and by its counters, and the frame is not changed.
+    /// What becomes of a frame that the endpoint sends: `passed`, `handed over`, or the reason for which it is dropped.
+    /// It is the same by the program's answer and by its counters, and nobody changes the frame, but for the Ethernet
+    /// addresses of one that is handed over.
     pub(crate) fn sends(&self, frame: &[u8]) -> &'static str {
-        self.run(abi::HOOK_ENDPOINT_OUT, abi::DIRECTION_OUT, frame)
+        self.sends_by(LINK, frame)
     }
 
     /// The same of a frame sent to the endpoint.
     pub(crate) fn gets(&self, frame: &[u8]) -> &'static str {
-        self.run(abi::HOOK_ENDPOINT_IN, abi::DIRECTION_IN, frame)
+        self.gets_by(LINK, frame)
     }
 
-    fn run(&self, hook: u32, direction: u32, frame: &[u8]) -> &'static str {
-        let before = self.dataplane.counted(LINK).unwrap();
+    /// The same of a frame that the endpoint behind another link sends.
+    pub(crate) fn sends_by(&self, link: u32, frame: &[u8]) -> &'static str {
+        self.run(abi::HOOK_ENDPOINT_OUT, (link, abi::DIRECTION_OUT), frame)
+    }
+
+    /// The same of a frame sent to the endpoint behind another link.
+    pub(crate) fn gets_by(&self, link: u32, frame: &[u8]) -> &'static str {
+        self.run(abi::HOOK_ENDPOINT_IN, (link, abi::DIRECTION_IN), frame)
+    }
+
+    /// Both, of a frame that goes by the host's stack: passed at the door of who sends it, then at that of who gets it.
+    pub(crate) fn carries(&self, from: u32, to: u32, frame: &[u8]) -> [&'static str; 2] {
+        [self.sends_by(from, frame), self.gets_by(to, frame)]
+    }
+
+    fn run(&self, hook: u32, (link, direction): (u32, u32), frame: &[u8]) -> &'static str {
+        let before = self.dataplane.counted(link).unwrap();
         let mut out = vec![0; frame.len()];
-        let input = ProgramInput { data_in: Some(frame), data_out: Some(&mut out), ..ProgramInput::default() };
+        let mut context = [0; CONTEXT_BYTES];
+        context[CONTEXT_LINK_AT..CONTEXT_LINK_AT + 4].copy_from_slice(&link.to_ne_bytes());
+        let input = ProgramInput {
+            context_in: Some(&mut context),
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..ProgramInput::default()
+        };
         let (_, program) = self.loaded.programs().find(|(place, _)| *place == hook).unwrap();
         let answer = program.test_run(input).unwrap().return_value;
-        assert_eq!(out, frame, "nobody rewrites it");
-        let after = self.dataplane.counted(LINK).unwrap();
+        let same_from = if answer == REDIRECT { MACS_BYTES } else { 0 };
+        assert_eq!(out[same_from..], frame[same_from..], "nobody rewrites it");
+        let after = self.dataplane.counted(link).unwrap();
         let packets = |counted: &std::collections::BTreeMap<_, abi::counter>, key| {
             counted.get(key).map_or((0, 0), |counter: &abi::counter| (counter.packets, counter.bytes))
         };
@@ -79,15 +116,20 @@ impl World {
         assert_eq!(packets(&after, key).0, packets(&before, key).0 + 1);
         assert_eq!(packets(&after, key).1, packets(&before, key).1 + frame.len() as u64);
         let (reason, _) = abi::REASONS[usize::from(key.1)];
+        if answer == REDIRECT {
+            return HANDED_OVER;
+        }
         assert_eq!(answer, if reason == "passed" { UNSPEC } else { SHOT }, "{reason}");
         reason
     }
 }
 
-/// A BPF file system that nobody but this thread sees, and that goes with it.
+/// A BPF file system and links that nobody but this thread sees, and that go with it.
 fn bpf_file_system() -> PathBuf {
     // SAFETY: the thread has no file system state that another one relies on.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.expect("unshare (needs root)");
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::NEWNET) }.expect("unshare (as root)");
+    let made = Command::new("ip").args(["link", "add", "other", "type", "veth", "peer", "third"]).status().unwrap();
+    assert!(made.success());
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
     rustix::mount::mount("bpf", "/sys/fs/bpf", "bpf", MountFlags::empty(), None).unwrap();
     PathBuf::from("/sys/fs/bpf/weft")

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Connections: what a packet belongs to, and whether it may begin one.
+ *
+ *   find ── none ──► may it open one? ── no ──► dropped
+ *    │                    │
+ *    └── one ──────────► make: opened, or let through at this door, too, and brought to its next state
+ *
+ *   OPENING ─SYN,ACK─► ANSWERED ─ACK─► ESTABLISHED ─FIN─► CLOSING ─FIN─► FINISHED     (TCP, RFC 9293, section 3.3.2)
+ *   OPENING ─────────────answer──────► ESTABLISHED                                    (all others)
+ */
+#pragma once
+
+/* Flags of TCP (RFC 9293, section 3.1), and where they are in its header. */
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+#define TCP_FLAGS_AT 13
+/* Types of ICMP (RFC 792) that are about a packet of another, and those of ICMPv6 (RFC 4443). */
+#define ICMP_UNREACHABLE 3
+#define ICMP_QUENCH 4
+#define ICMP_REDIRECTION 5
+#define ICMP_EXCEEDED 11
+#define ICMP_PARAMETER 12
+#define ICMPV6_ERROR_LAST 4
+/* Multicast listeners and neighbour discovery: between a link's neighbours, of no connection. */
+#define ICMPV6_LINK_FIRST 130
+#define ICMPV6_LINK_LAST 137
+/* Replies of ICMP (RFC 792): timestamp and information; the request is one less. RFC 950: address mask. */
+#define ICMP_TIMESTAMP_REPLY 14
+#define ICMP_INFORMATION_REPLY 16
+#define ICMP_MASK_REPLY 18
+
+/* What a packet belongs to. */
+struct connection {
+	struct flow_key key;
+	/* NULL: to none that is known. */
+	struct flow *flow;
+	/* Which end sent the packet, and which one this door belongs to: 0 the low one, 1 the high one. */
+	__u8 from;
+	__u8 own;
+	/* Of TCP. */
+	__u8 tcp_flags;
+	/* It goes past the host's stack. */
+	bool is_short;
+};
+
+static __always_inline bool connection_is_error(const struct packet *p)
+{
+	if (p->fragment == FRAGMENT_LATER)
+		return false;
+	if (p->protocol == IPPROTO_ICMPV6)
+		return p->icmp_type <= ICMPV6_ERROR_LAST;
+	return p->protocol == IPPROTO_ICMP &&
+	       (p->icmp_type == ICMP_UNREACHABLE || p->icmp_type == ICMP_QUENCH || p->icmp_type == ICMP_REDIRECTION ||
+		p->icmp_type == ICMP_EXCEEDED || p->icmp_type == ICMP_PARAMETER);
+}
+
+/* Between neighbours, and to many at once, there are no connections. */
+static __always_inline bool connection_has(const struct packet *p)
+{
+	if (p->ethertype == ETH_P_ARP || address_is_group(&p->destination))
+		return false;
+	return p->protocol != IPPROTO_ICMPV6 ||
+	       !((p->icmp_type >= ICMPV6_LINK_FIRST && p->icmp_type <= ICMPV6_LINK_LAST) || p->icmp_type == MLD2_REPORT);
+}
+
+/* Whether a packet may be the first of a connection: an answer, or the middle of something, may not. */
+static __always_inline bool connection_may_open(const struct packet *p, const struct connection *c)
+{
+	switch (p->protocol) {
+	case IPPROTO_TCP:
+		return (c->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+	case IPPROTO_ICMP:
+		return p->fragment != FRAGMENT_LATER && p->icmp_type != ICMP_ECHO_REPLY &&
+		       p->icmp_type != ICMP_TIMESTAMP_REPLY && p->icmp_type != ICMP_INFORMATION_REPLY &&
+		       p->icmp_type != ICMP_MASK_REPLY;
+	case IPPROTO_ICMPV6:
+		return p->fragment != FRAGMENT_LATER && p->icmp_type != ICMPV6_ECHO_REPLY_TYPE;
+	default:
+		return true;
+	}
+}
+
+static __always_inline bool flow_is_over(const struct flow *flow)
+{
+	return (__s32)(flow->expires - flow_now()) <= 0;
+}
+
+/* Whether what is remembered is another connection than the packet's: an older one that is over, or one of endpoints
+ * that had these addresses before. */
+static __always_inline bool connection_is_past(const struct packet *p, const struct connection *c,
+					       const struct flow *flow, __u32 link)
+{
+	__u32 own = flow_link(flow, c->own), other = flow_link(flow, !c->own);
+
+	if (flow_is_over(flow) || (own && own != link))
+		return true;
+	if (p->holder && other && other != p->holder->link)
+		return true;
+	return flow->state >= FLOW_FINISHED && connection_may_open(p, c) && p->protocol == IPPROTO_TCP;
+}
+
+/* An error is let through if it is about a packet of a connection that this door has let through, and sent to who sent
+ * that packet. */
+static __always_inline enum verdict connection_relate(struct __sk_buff *skb, struct packet *p,
+						      enum direction direction)
+{
+	struct packet about = { .network_at = p->transport_at + ICMP_BYTES };
+	const struct flow *flow;
+	struct flow_key key = {};
+	enum verdict verdict;
+	__u8 from;
+
+	verdict = p->ethertype == ETH_P_IP ? parse_ipv4(skb, &about) : parse_ipv6(skb, &about);
+	if (verdict == VERDICT_DROP || (about.fragment == FRAGMENT_LATER && !fragment_find(&about)))
+		return packet_drop(p, REASON_UNRELATED);
+	if (!address_equal(&p->destination, &about.source))
+		return packet_drop(p, REASON_UNRELATED);
+	from = flow_key_of(&about, &key);
+	flow = flow_find(&key);
+	if (!flow || flow_is_over(flow) || flow_link(flow, direction == DIRECTION_OUT ? !from : from) != skb->ifindex)
+		return packet_drop(p, REASON_UNRELATED);
+	return VERDICT_PASS;
+}
+
+/* Finds what a packet belongs to. Drops what belongs to nothing and may begin nothing; lets pass what needs no
+ * connection. */
+static __always_inline enum verdict connection_find(struct __sk_buff *skb, struct packet *p, struct connection *c,
+						    enum direction direction)
+{
+	struct flow *flow;
+
+	if (!connection_has(p))
+		return VERDICT_PASS;
+	if (connection_is_error(p))
+		return connection_relate(skb, p, direction);
+	if (p->fragment == FRAGMENT_LATER) {
+		if (!fragment_find(p))
+			return packet_drop(p, REASON_FRAGMENT);
+	} else if (p->protocol == IPPROTO_TCP) {
+		if (bpf_skb_load_bytes(skb, p->transport_at + TCP_FLAGS_AT, &c->tcp_flags, sizeof(c->tcp_flags)))
+			return packet_drop(p, REASON_MALFORMED);
+	}
+	c->from = flow_key_of(p, &c->key);
+	c->own = direction == DIRECTION_OUT ? c->from : !c->from;
+	flow = flow_find(&c->key);
+	if (flow && !connection_is_past(p, c, flow, skb->ifindex)) {
+		c->flow = flow;
+		c->is_short = flow->flags & FLOW_IS_SHORT;
+		return VERDICT_CONTINUE;
+	}
+	return connection_may_open(p, c) ? VERDICT_CONTINUE : packet_drop(p, REASON_NO_CONNECTION);
+}
+
+/* The state after a packet. */
+static __always_inline __u8 connection_next(const struct packet *p, const struct connection *c, struct flow *flow)
+{
+	bool answers = c->from != flow->opener;
+
+	if (p->protocol != IPPROTO_TCP)
+		return answers ? FLOW_ESTABLISHED : flow->state;
+	if (p->fragment == FRAGMENT_LATER || flow->state == FLOW_RESET)
+		return flow->state;
+	if (c->tcp_flags & TCP_RST)
+		return FLOW_RESET;
+	if (flow->state == FLOW_OPENING)
+		return answers && (c->tcp_flags & TCP_SYN) && (c->tcp_flags & TCP_ACK) ? FLOW_ANSWERED : FLOW_OPENING;
+	if (flow->state == FLOW_ANSWERED && (answers || !(c->tcp_flags & TCP_ACK)))
+		return FLOW_ANSWERED;
+	if (c->tcp_flags & TCP_FIN)
+		flow->finished |= c->from ? 2 : 1;
+	if (!flow->finished)
+		return FLOW_ESTABLISHED;
+	return flow->finished == 3 ? FLOW_FINISHED : FLOW_CLOSING;
+}
+
+/* Notes that a packet passed: opens its connection, or brings it to its next state. To be called for what is let
+ * through, and for nothing else. */
+static __always_inline void connection_make(const struct packet *p, struct connection *c, __u32 link)
+{
+	struct flow *flow = c->flow;
+	__u8 state, before;
+	__u32 expires;
+
+	if (p->fragment == FRAGMENT_FIRST)
+		fragment_note(p);
+	if (!flow) {
+		struct flow first = {
+			.expires = flow_now() + flow_lifetime(p->protocol, FLOW_OPENING),
+			.opener = c->from,
+			.flags = c->is_short ? FLOW_IS_SHORT : 0,
+		};
+
+		flow_let_through(&first, c->own, link);
+		if (c->is_short && p->holder)
+			flow_let_through(&first, !c->own, p->holder->link);
+		flow_open(&c->key, &first);
+		return;
+	}
+	before = flow->state;
+	state = connection_next(p, c, flow);
+	expires = flow_now() + flow_lifetime(p->protocol, state);
+	/* Written only when they change: both ends' CPUs read them. */
+	if (flow_link(flow, c->own) != link)
+		flow_let_through(flow, c->own, link);
+	if (flow->expires != expires)
+		flow->expires = expires;
+	if (before == state)
+		return;
+	flow->state = state;
+	if (state == FLOW_ESTABLISHED)
+		flow_confirm(&c->key, flow);
+}

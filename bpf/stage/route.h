@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Which way a packet goes on: by the host's stack, or straight into the container it is for.
+ *
+ * A connection goes one way from its first packet to its last, in both directions: half of it would be no connection to
+ * the host's own tracking. It is opened on the short way only by an endpoint that sends to the very address of another
+ * one of this host; so what the host translates, whose packets are sent to an address of the host's, goes by the stack,
+ * and so do its answers. */
+#pragma once
+
+/* Whether a connection that `endpoint` opens may go straight to where its first packet goes. */
+static __always_inline bool route_may_be_short(const struct packet *p, const struct endpoint *endpoint)
+{
+	const struct endpoint *receiver;
+
+	if (!p->holder || !settings_has(SETTING_SHORT_WAY))
+		return false;
+	receiver = endpoint_find(p->holder->link);
+	/* Only the stack tells a sender that its packets are too large for who gets them. */
+	return receiver && receiver != endpoint && !((endpoint->flags | receiver->flags) & ENDPOINT_BY_STACK) &&
+	       receiver->mtu >= endpoint->mtu;
+}
+
+/* Sends a packet of a connection on the short way into the other container, whose door it does not pass: what that
+ * door says of such a packet, this stage has to say. */
+static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct packet *p, const struct connection *c,
+						 const struct endpoint *endpoint)
+{
+	const struct endpoint *receiver;
+	__u8 macs[12];
+
+	if (!c->is_short || !p->holder || !settings_has(SETTING_SHORT_WAY))
+		return VERDICT_PASS;
+	receiver = endpoint_find(p->holder->link);
+	if (!receiver || (endpoint->flags | receiver->flags) & ENDPOINT_BY_STACK)
+		return VERDICT_PASS;
+	if (!mac_equal(p->destination_mac, receiver->mac)) {
+		/* It was sent to the gateway, which would now send it. */
+		__builtin_memcpy(macs, receiver->mac, 6);
+		__builtin_memcpy(macs + 6, p->destination_mac, 6);
+		if (bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0))
+			return VERDICT_PASS;
+	}
+	/* Nobody looks at its addresses again to find out for whom it is. */
+	if (skb->pkt_type != PACKET_HOST)
+		bpf_skb_change_type(skb, PACKET_HOST);
+	p->link = p->holder->link;
+	return VERDICT_REDIRECT;
+}
