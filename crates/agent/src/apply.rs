@@ -6,6 +6,7 @@ pub mod endpoints;
 pub mod forward;
 pub mod routes;
 pub mod settings;
+pub mod short_way;
 pub mod table;
 
 use std::sync::atomic::{AtomicU32, Ordering};

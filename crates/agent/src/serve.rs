@@ -175,14 +175,15 @@ async fn status(State(node): Shared) -> Json<Status> {
         uplink: report.facts.uplink.map(|uplink| uplink.name),
         networks,
         endpoints,
-        features: features(),
+        features: features(report.stack_has_say),
         settings: report.settings,
         accepts: report.accepts,
         conditions: report.conditions,
     })
 }
 
-fn features() -> Vec<Availability> {
+/// `stack_has_say` tells why packets among endpoints go by the host's stack, if they must.
+fn features(stack_has_say: Option<String>) -> Vec<Availability> {
     let row = |feature: &str, name: &str, served: Result<(), String>| Availability {
         feature: feature.to_owned(),
         name: name.to_owned(),
@@ -191,7 +192,9 @@ fn features() -> Vec<Availability> {
     };
     let attachments = Attachment::ALL.iter().map(|a| row("attachment", a.word(), Built.attachment(*a)));
     let transports = Transport::ALL.iter().filter(|t| **t != Transport::None);
-    attachments.chain(transports.map(|t| row("transport", t.word(), Built.transport(*t)))).collect()
+    let transports = transports.map(|t| row("transport", t.word(), Built.transport(*t)));
+    let short_way = row("path", "past the host's stack", stack_has_say.map_or(Ok(()), Err));
+    attachments.chain(transports).chain([short_way]).collect()
 }
 
 async fn networks(State(node): Shared) -> Json<List<NetworkObject>> {

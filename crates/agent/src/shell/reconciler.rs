@@ -14,7 +14,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use weft_api::{Condition, ForeignRule, Setting};
-use weft_kernel::nft::{Nft, has_xtables_filter};
+use weft_kernel::nft::{Nft, xtables};
 use weft_kernel::route::{self, Hop, PROTOCOL};
 use weft_kernel::{KernelError, Netlink, Snapshot, link, neighbour, uplink};
 use weft_model::{Endpoint, IfName};
@@ -27,6 +27,7 @@ use crate::apply::endpoints::EndpointError;
 use crate::apply::forward::{self, Accepts};
 use crate::apply::routes::Routes;
 use crate::apply::settings::{Changed, Settings};
+use crate::apply::short_way::ShortWay;
 use crate::apply::table::OwnTable;
 use crate::attach::{Attacher, is_same};
 use crate::graph::{self, HostFacts, Uplink};
@@ -53,6 +54,8 @@ pub struct Report {
     pub facts: HostFacts,
     /// Settings that weft changed.
     pub settings: Vec<Setting>,
+    /// Why packets among endpoints go by the host's stack, if they must.
+    pub stack_has_say: Option<String>,
     /// weft's rules in the forward chains of others.
     pub accepts: Vec<ForeignRule>,
     /// What failed, and what else is to be known.
@@ -204,6 +207,20 @@ impl Round {
                 desired.keys().map(|(at, way)| ForeignRule { chain: at.to_string(), rule: way.comment().to_owned() });
             self.publish(|report| report.accepts = shown.collect());
         }
+        self.make_way(findings);
+    }
+
+    /// Opens or closes the way past the host's stack.
+    fn make_way(&mut self, findings: &mut Findings) {
+        let say = match self.nft.chain_with_a_say() {
+            Ok(chain) => chain.map(|chain| format!("{chain} has a say about their packets")),
+            Err(error) => Some(format!("the host's rules cannot be read: {error}")),
+        };
+        let unseen = || Some(format!("iptables-legacy has a table {}, which weft cannot read", xtables().first()?));
+        let say = say.or_else(unseen);
+        let desired = if say.is_none() { BTreeMap::from([((), ())]) } else { BTreeMap::new() };
+        findings.round(&mut ShortWay { dataplane: self.attacher.dataplane() }, &desired);
+        self.publish(|report| report.stack_has_say = say);
     }
 
     /// Endpoints whose host side drifted are mended, those whose link vanished are buried, leftovers are deleted. The
@@ -407,7 +424,7 @@ impl Findings {
         let status = if self.0.is_empty() { "True" } else { "False" };
         let settled =
             Condition { kind: "KernelSettled".to_owned(), status: status.to_owned(), message: self.0.join("; ") };
-        let unseen = has_xtables_filter().then(|| Condition {
+        let unseen = xtables().iter().any(|table| table == "filter").then(|| Condition {
             kind: "ForeignRulesSeen".to_owned(),
             status: "Unknown".to_owned(),
             message: UNSEEN_RULES.to_owned(),

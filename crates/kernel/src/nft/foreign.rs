@@ -3,7 +3,7 @@
 //! An accept in a table of our own ends that table's chain only: a packet that Docker's or a firewall's forward chain
 //! drops is dropped. So the accept has to stand in their chain, at the place the owner keeps free for such rules.
 //! Chains of iptables-legacy are no part of nftables and cannot be seen here, only that there are some:
-//! [`has_xtables_filter`].
+//! [`xtables`].
 
 use super::error::NftError;
 use super::record::{ChainRecord, HookRecord, RuleRecord};
@@ -18,11 +18,11 @@ const RESERVED: &[&str] = &["DOCKER-USER"];
 /// Where the kernel lists the tables of iptables-legacy and ip6tables-legacy, for the calling thread's namespace.
 const XTABLES_NAMES: [&str; 2] = ["/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"];
 
-/// Whether iptables-legacy or ip6tables-legacy has a filter table in the calling thread's namespace. What is in it only
-/// these programs can tell.
-pub fn has_xtables_filter() -> bool {
-    let tables = XTABLES_NAMES.iter().filter_map(|path| std::fs::read_to_string(path).ok());
-    tables.into_iter().any(|tables| tables.lines().any(|table| table == "filter"))
+/// The tables of iptables-legacy and ip6tables-legacy in the calling thread's namespace. What is in them only these
+/// programs can tell.
+pub fn xtables() -> Vec<String> {
+    let names = XTABLES_NAMES.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    names.flat_map(|names| names.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// A chain of somebody else that packets through the host must pass.
@@ -133,7 +133,7 @@ impl Nft {
         Ok(())
     }
 
-    fn foreign_chains(&mut self) -> Result<Vec<ChainRecord>, NftError> {
+    pub(super) fn foreign_chains(&mut self) -> Result<Vec<ChainRecord>, NftError> {
         let mut chains = self.chains()?;
         chains.retain(|chain| is_foreign(&chain.at));
         Ok(chains)

@@ -19,6 +19,7 @@ mod foreign;
 mod monitor;
 mod read;
 mod record;
+mod say;
 mod socket;
 mod table;
 mod transaction;
@@ -27,7 +28,7 @@ mod wire;
 
 pub use self::digest::Digest;
 pub use self::error::NftError;
-pub use self::foreign::{Accept, ForwardChain, has_xtables_filter};
+pub use self::foreign::{Accept, ForwardChain, xtables};
 pub use self::monitor::{Event, Monitor};
 pub use self::table::{
     COMMENT_BYTES_MAX, Chain, ChainRef, Family, Field, Hook, HookKind, HookPoint, Interface, Match, Policy, Rule,

@@ -132,6 +132,26 @@ impl RuleRecord {
         first && deeds.next().is_none()
     }
 
+    /// Whether it asks for a packet to the host's own address, or for one that somebody marked.
+    pub(super) fn is_about_the_host(&self) -> bool {
+        let compared = self.expressions.windows(2).any(|pair| {
+            let equal = pair[1].equal_to();
+            pair[0].loads_type_of_destination() && equal == Some(RTN_LOCAL)
+                || pair[0].loads_mark() && equal.is_some_and(|mark| mark != 0)
+        });
+        let masked = self.expressions.windows(3).any(|three| {
+            let is_mask = three[1].name == "bitwise";
+            three[0].loads_mark() && is_mask && three[2].equal_to().is_some_and(|mark| mark != 0)
+        });
+        compared || masked || self.expressions.iter().any(Expression::matches_host)
+    }
+
+    /// The chain that packets go on to which this rule is about.
+    pub(super) fn leads_to(&self) -> Option<String> {
+        let verdicts = self.expressions.iter().filter_map(Expression::verdict);
+        verdicts.filter(|(code, _)| [NFT_JUMP, NFT_GOTO].contains(code)).find_map(|(_, chain)| chain)
+    }
+
     /// The chain this rule jumps to.
     pub(super) fn jump(&self) -> Option<String> {
         let verdicts = self.expressions.iter().filter_map(Expression::verdict);
@@ -156,6 +176,49 @@ impl Expression {
 
     fn text(&self, name: &str, kind: u16) -> Option<String> {
         self.get(name, kind).map(until_nul)
+    }
+
+    fn number(&self, name: &str, kind: u16) -> Option<u32> {
+        self.get(name, kind)?.try_into().ok().map(u32::from_be_bytes)
+    }
+
+    /// `fib daddr type`.
+    fn loads_type_of_destination(&self) -> bool {
+        self.number("fib", NFTA_FIB_RESULT) == Some(NFT_FIB_RESULT_ADDRTYPE)
+            && self.number("fib", NFTA_FIB_FLAGS).is_some_and(|flags| flags & NFTA_FIB_F_DADDR != 0)
+    }
+
+    /// `meta mark`.
+    fn loads_mark(&self) -> bool {
+        self.number("meta", NFTA_META_KEY) == Some(NFT_META_MARK) && self.get("meta", NFTA_META_DREG).is_some()
+    }
+
+    /// The number that what was loaded must equal.
+    fn equal_to(&self) -> Option<u32> {
+        if self.number("cmp", NFTA_CMP_OP)? != NFT_CMP_EQ {
+            return None;
+        }
+        let data = Attributes::parse(self.get("cmp", NFTA_CMP_DATA)?).ok()?;
+        data.get(NFTA_DATA_VALUE)?.try_into().ok().map(u32::from_ne_bytes)
+    }
+
+    /// The matches of iptables for the same: `-m addrtype --dst-type LOCAL`, `-m mark`
+    /// (include/uapi/linux/netfilter/xt_addrtype.h and xt_mark.h).
+    fn matches_host(&self) -> bool {
+        let info = self.get("match", NFTA_MATCH_INFO).unwrap_or_default();
+        let word = |at: usize| info.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+        match self.text("match", NFTA_MATCH_NAME).as_deref() {
+            Some("addrtype") => {
+                let destination = info.get(2..4).and_then(|two| two.try_into().ok()).map(u16::from_ne_bytes);
+                let inverted = word(4).is_none_or(|flags| flags & XT_ADDRTYPE_INVERT_DEST != 0);
+                destination == Some(1 << RTN_LOCAL) && !inverted
+            }
+            Some("mark") => {
+                let wanted = word(0).zip(word(4)).is_some_and(|(mark, mask)| mark & mask != 0);
+                wanted && info.get(8) == Some(&0)
+            }
+            _ => false,
+        }
     }
 
     /// The verdict this gives, and the chain it goes to.

@@ -96,6 +96,13 @@ pub(super) const NFTA_TARGET_NAME: u16 = 1;
 
 pub(super) const NFT_REG_VERDICT: u32 = 0;
 pub(super) const NFT_REG_1: u32 = 1;
+pub(super) const NFTA_FIB_RESULT: u16 = 2;
+pub(super) const NFTA_FIB_FLAGS: u16 = 3;
+pub(super) const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
+pub(super) const NFTA_FIB_F_DADDR: u32 = 2;
+pub(super) const RTN_LOCAL: u32 = 2;
+pub(super) const NFT_META_MARK: u32 = 3;
+pub(super) const XT_ADDRTYPE_INVERT_DEST: u32 = 2;
 pub(super) const NFT_CMP_EQ: u32 = 0;
 pub(super) const NFT_CMP_NEQ: u32 = 1;
 pub(super) const NFT_META_PROTOCOL: u32 = 1;
@@ -112,6 +119,7 @@ pub(super) const NFT_NAT_SNAT: u32 = 0;
 pub(super) const NF_DROP: i32 = 0;
 pub(super) const NF_ACCEPT: i32 = 1;
 pub(super) const NFT_JUMP: i32 = -3;
+pub(super) const NFT_GOTO: i32 = -4;
 pub(super) const NFT_RETURN: i32 = -5;
 
 pub(super) const NFPROTO_UNSPEC: u8 = 0;

@@ -4,5 +4,6 @@
 mod foreign;
 mod monitor;
 mod own_table;
+mod say;
 mod traffic;
 mod world;
