@@ -25,9 +25,9 @@ int endpoint_out(struct __sk_buff *skb)
 		verdict = connection_find(skb, &p, &c, DIRECTION_OUT);
 	if (verdict == VERDICT_CONTINUE) {
 		if (!c.flow)
-			c.is_short = route_may_be_short(&p, endpoint);
-		connection_make(&p, &c, skb->ifindex);
-		verdict = route_choose(skb, &p, &c, endpoint);
+			p.is_short = route_may_be_short(&p, endpoint);
+		connection_make(skb, &p, &c, DIRECTION_OUT);
+		verdict = route_choose(skb, &p, endpoint);
 	}
 	return verdict_finish(skb, &p, DIRECTION_OUT, verdict);
 }

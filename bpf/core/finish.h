@@ -12,5 +12,7 @@ static __always_inline int verdict_finish(struct __sk_buff *skb, const struct pa
 		counter_add(p->link, DIRECTION_IN, REASON_PASSED, skb->len);
 		return bpf_redirect_peer(p->link, 0);
 	}
+	if (verdict == VERDICT_DROP)
+		event_tell(skb, p, direction, EVENT_DROPPED);
 	return verdict == VERDICT_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }

@@ -30,6 +30,10 @@ struct packet {
 	__u8 fragment;
 	/* Of ICMP and ICMPv6 only. */
 	__u8 icmp_type;
+	/* TCP_*, of TCP only. Set by `connection_find`. */
+	__u8 tcp_flags;
+	/* Its connection goes past the host's stack. */
+	bool is_short;
 	/* Offsets in the frame, in bytes. */
 	__u16 network_at;
 	__u16 transport_at;

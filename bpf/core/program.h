@@ -21,6 +21,7 @@
 #include "maps.h"
 #include "packet.h"
 #include "flow.h"
+#include "event.h"
 #include "finish.h"
 
 /* The kernel's helpers ask for a licence that GPL programs may link with. */

@@ -39,10 +39,6 @@ struct connection {
 	/* Which end sent the packet, and which one this door belongs to: 0 the low one, 1 the high one. */
 	__u8 from;
 	__u8 own;
-	/* Of TCP. */
-	__u8 tcp_flags;
-	/* It goes past the host's stack. */
-	bool is_short;
 };
 
 static __always_inline bool connection_is_error(const struct packet *p)
@@ -66,11 +62,11 @@ static __always_inline bool connection_has(const struct packet *p)
 }
 
 /* Whether a packet may be the first of a connection: an answer, or the middle of something, may not. */
-static __always_inline bool connection_may_open(const struct packet *p, const struct connection *c)
+static __always_inline bool connection_may_open(const struct packet *p)
 {
 	switch (p->protocol) {
 	case IPPROTO_TCP:
-		return (c->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+		return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 	case IPPROTO_ICMP:
 		return p->fragment != FRAGMENT_LATER && p->icmp_type != ICMP_ECHO_REPLY &&
 		       p->icmp_type != ICMP_TIMESTAMP_REPLY && p->icmp_type != ICMP_INFORMATION_REPLY &&
@@ -98,7 +94,7 @@ static __always_inline bool connection_is_past(const struct packet *p, const str
 		return true;
 	if (p->holder && other && other != p->holder->link)
 		return true;
-	return flow->state >= FLOW_FINISHED && connection_may_open(p, c) && p->protocol == IPPROTO_TCP;
+	return flow->state >= FLOW_FINISHED && connection_may_open(p) && p->protocol == IPPROTO_TCP;
 }
 
 /* An error is let through if it is about a packet of a connection that this door has let through, and sent to who sent
@@ -139,7 +135,7 @@ static __always_inline enum verdict connection_find(struct __sk_buff *skb, struc
 		if (!fragment_find(p))
 			return packet_drop(p, REASON_FRAGMENT);
 	} else if (p->protocol == IPPROTO_TCP) {
-		if (bpf_skb_load_bytes(skb, p->transport_at + TCP_FLAGS_AT, &c->tcp_flags, sizeof(c->tcp_flags)))
+		if (bpf_skb_load_bytes(skb, p->transport_at + TCP_FLAGS_AT, &p->tcp_flags, sizeof(p->tcp_flags)))
 			return packet_drop(p, REASON_MALFORMED);
 	}
 	c->from = flow_key_of(p, &c->key);
@@ -147,10 +143,10 @@ static __always_inline enum verdict connection_find(struct __sk_buff *skb, struc
 	flow = flow_find(&c->key);
 	if (flow && !connection_is_past(p, c, flow, skb->ifindex)) {
 		c->flow = flow;
-		c->is_short = flow->flags & FLOW_IS_SHORT;
+		p->is_short = flow->flags & FLOW_IS_SHORT;
 		return VERDICT_CONTINUE;
 	}
-	return connection_may_open(p, c) ? VERDICT_CONTINUE : packet_drop(p, REASON_NO_CONNECTION);
+	return connection_may_open(p) ? VERDICT_CONTINUE : packet_drop(p, REASON_NO_CONNECTION);
 }
 
 /* The state after a packet. */
@@ -162,13 +158,13 @@ static __always_inline __u8 connection_next(const struct packet *p, const struct
 		return answers ? FLOW_ESTABLISHED : flow->state;
 	if (p->fragment == FRAGMENT_LATER || flow->state == FLOW_RESET)
 		return flow->state;
-	if (c->tcp_flags & TCP_RST)
+	if (p->tcp_flags & TCP_RST)
 		return FLOW_RESET;
 	if (flow->state == FLOW_OPENING)
-		return answers && (c->tcp_flags & TCP_SYN) && (c->tcp_flags & TCP_ACK) ? FLOW_ANSWERED : FLOW_OPENING;
-	if (flow->state == FLOW_ANSWERED && (answers || !(c->tcp_flags & TCP_ACK)))
+		return answers && (p->tcp_flags & TCP_SYN) && (p->tcp_flags & TCP_ACK) ? FLOW_ANSWERED : FLOW_OPENING;
+	if (flow->state == FLOW_ANSWERED && (answers || !(p->tcp_flags & TCP_ACK)))
 		return FLOW_ANSWERED;
-	if (c->tcp_flags & TCP_FIN)
+	if (p->tcp_flags & TCP_FIN)
 		flow->finished |= c->from ? 2 : 1;
 	if (!flow->finished)
 		return FLOW_ESTABLISHED;
@@ -177,9 +173,11 @@ static __always_inline __u8 connection_next(const struct packet *p, const struct
 
 /* Notes that a packet passed: opens its connection, or brings it to its next state. To be called for what is let
  * through, and for nothing else. */
-static __always_inline void connection_make(const struct packet *p, struct connection *c, __u32 link)
+static __always_inline void connection_make(struct __sk_buff *skb, const struct packet *p, struct connection *c,
+					    enum direction direction)
 {
 	struct flow *flow = c->flow;
+	__u32 link = skb->ifindex;
 	__u8 state, before;
 	__u32 expires;
 
@@ -189,13 +187,14 @@ static __always_inline void connection_make(const struct packet *p, struct conne
 		struct flow first = {
 			.expires = flow_now() + flow_lifetime(p->protocol, FLOW_OPENING),
 			.opener = c->from,
-			.flags = c->is_short ? FLOW_IS_SHORT : 0,
+			.flags = p->is_short ? FLOW_IS_SHORT : 0,
 		};
 
 		flow_let_through(&first, c->own, link);
-		if (c->is_short && p->holder)
+		if (p->is_short && p->holder)
 			flow_let_through(&first, !c->own, p->holder->link);
 		flow_open(&c->key, &first);
+		event_tell(skb, p, direction, EVENT_OPENED);
 		return;
 	}
 	before = flow->state;
@@ -209,6 +208,10 @@ static __always_inline void connection_make(const struct packet *p, struct conne
 	if (before == state)
 		return;
 	flow->state = state;
-	if (state == FLOW_ESTABLISHED)
+	if (state == FLOW_ESTABLISHED) {
 		flow_confirm(&c->key, flow);
+		event_tell(skb, p, direction, EVENT_ESTABLISHED);
+	} else if (state >= FLOW_FINISHED) {
+		event_tell(skb, p, direction, EVENT_ENDED);
+	}
 }

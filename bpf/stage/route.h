@@ -22,13 +22,12 @@ static __always_inline bool route_may_be_short(const struct packet *p, const str
 
 /* Sends a packet of a connection on the short way into the other container, whose door it does not pass: what that
  * door says of such a packet, this stage has to say. */
-static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct packet *p, const struct connection *c,
-						 const struct endpoint *endpoint)
+static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct packet *p, const struct endpoint *endpoint)
 {
 	const struct endpoint *receiver;
 	__u8 macs[12];
 
-	if (!c->is_short || !p->holder || !settings_has(SETTING_SHORT_WAY))
+	if (!p->is_short || !p->holder || !settings_has(SETTING_SHORT_WAY))
 		return VERDICT_PASS;
 	receiver = endpoint_find(p->holder->link);
 	if (!receiver || (endpoint->flags | receiver->flags) & ENDPOINT_BY_STACK)

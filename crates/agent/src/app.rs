@@ -19,6 +19,7 @@ use crate::config::{Config, Flags};
 use crate::ledger::Ledger;
 use crate::networks::Networks;
 use crate::node::Node;
+use crate::shell::listener::Listener;
 use crate::shell::reaper::Reaper;
 use crate::shell::reconciler::Round;
 use crate::shell::workers::Workers;
@@ -56,11 +57,12 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), config.uplink(), changed)?;
     round.adopt();
     let reconciler = round.start()?;
+    let listener = Listener::start(&attacher)?;
     watch::start(Arc::clone(&attacher), reconciler.clone())?;
-    let listener = server::bind(&config.socket)?;
+    let socket = server::bind(&config.socket)?;
     let exporter = config.metrics()?.map(exporter::bind).transpose()?;
     let name = shell::host_name();
-    let node = Arc::new(Node { config, name, networks, attacher, reconciler, workers: Workers::open()? });
+    let node = Arc::new(Node { config, name, networks, attacher, reconciler, listener, workers: Workers::open()? });
 
     let runtime = workers::runtime()?;
     tracing::info!(socket = %node.config.socket.display(), pid = std::process::id(), "serving");
@@ -74,7 +76,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
             tokio::spawn(exporter::serve(exporter, serve::metrics_router(Arc::clone(&node))));
         }
         // Spawned, because this thread is none of the runtime's: what it accepted it would have to hand over.
-        tokio::spawn(server::serve(listener, serve::router(node), stopped)).await?
+        tokio::spawn(server::serve(socket, serve::router(node), stopped)).await?
     })?;
     tracing::info!("stopped; containers keep their network");
     Ok(())

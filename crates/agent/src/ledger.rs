@@ -173,6 +173,11 @@ impl Ledger {
         self.entries.get(key)
     }
 
+    /// The endpoint that has an address.
+    pub fn at(&self, address: IpAddr) -> Option<&Arc<Endpoint>> {
+        Some(&self.get(self.leases().holder(address)?)?.endpoint)
+    }
+
     /// The endpoint whose link has this end on the host.
     pub fn by_host_link(&self, link: &IfName) -> Option<&Entry> {
         self.by_host_link.get(link).and_then(|key| self.entries.get(key))

@@ -11,6 +11,7 @@ pub mod check;
 pub mod config;
 pub mod describe;
 pub mod faces;
+pub mod flows;
 pub mod graph;
 pub mod ledger;
 pub mod metrics;

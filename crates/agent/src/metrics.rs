@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use weft_api::Counter as Counted;
+use weft_dataplane::FLOWS_MAX;
 use weft_model::{Endpoint, Network, NetworkName};
 
 use crate::ledger::Ledger;
@@ -43,15 +44,26 @@ struct OfBuild {
     version: &'static str,
 }
 
+/// What is known of connections.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tracking {
+    /// Those that both ends spoke on and that are not over, when they were looked at last.
+    pub living: usize,
+    /// Flows that nobody was told of.
+    pub untold: u64,
+}
+
 /// Everything, in the OpenMetrics text format. `counted` has what was counted at each endpoint's door.
 pub fn text(
     networks: &BTreeMap<NetworkName, Network>,
     ledger: &Ledger,
     counted: &[(Arc<Endpoint>, Vec<Counted>)],
+    tracking: Tracking,
     resident_bytes: u64,
 ) -> String {
     let mut registry = Registry::with_prefix("weft");
     build(&mut registry, resident_bytes);
+    connections(&mut registry, tracking);
     leases(&mut registry, networks, ledger);
     packets(&mut registry, counted);
     let mut text = String::new();
@@ -67,6 +79,16 @@ fn build(registry: &mut Registry, resident_bytes: u64) {
     let memory: Gauge = Gauge::default();
     memory.set(bounded(resident_bytes.into()));
     registry.register_with_unit("resident_memory", "Memory of weftd", Unit::Bytes, memory);
+}
+
+fn connections(registry: &mut Registry, tracking: Tracking) {
+    let (living, capacity, untold): (Gauge, Gauge, Counter) = Default::default();
+    living.set(bounded(tracking.living as u128));
+    capacity.set(bounded(FLOWS_MAX as u128));
+    untold.inc_by(tracking.untold);
+    registry.register("connections", "Connections that both ends spoke on", living);
+    registry.register("connections_capacity", "Connections of which none is pushed out by others", capacity);
+    registry.register("flows_untold", "Flows that nobody was told of: too many at once", untold);
 }
 
 fn leases(registry: &mut Registry, networks: &BTreeMap<NetworkName, Network>, ledger: &Ledger) {

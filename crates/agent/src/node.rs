@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::attach::Attacher;
 use crate::config::Config;
 use crate::networks::Networks;
+use crate::shell::listener::Listener;
 use crate::shell::reconciler::Reconciler;
 use crate::shell::workers::Workers;
 
@@ -20,6 +21,8 @@ pub struct Node {
     pub attacher: Arc<Attacher>,
     /// Makes the kernel follow.
     pub reconciler: Reconciler,
+    /// What happened at endpoints' doors.
+    pub listener: Arc<Listener>,
     /// Threads for what blocks.
     pub workers: Workers,
 }

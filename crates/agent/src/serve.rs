@@ -1,5 +1,7 @@
 //! The routes of the API, each a few lines over the parts of the [`Node`].
 
+mod sight;
+
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -14,9 +16,10 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use weft_api::{
-    API_VERSION, Applied, Availability, CniError, CniRequest, Counter, EndpointObject, ErrorReply, IpamCheck, Lease,
-    List, NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
+    API_VERSION, Applied, Availability, CniError, CniRequest, Condition, Counter, EndpointObject, ErrorReply,
+    IpamCheck, Lease, List, NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
 };
+use weft_dataplane::FLOWS_MAX;
 use weft_kernel::{KernelError, Netlink, link};
 use weft_model::{Attachment, Availability as _, Endpoint, Network, NetworkName, Transport};
 
@@ -48,6 +51,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/apply", post(apply))
         .route("/v1/endpoints", get(endpoints))
         .route("/v1/counters", get(counters))
+        .route("/v1/flows", get(sight::flows))
+        .route("/v1/connections", get(sight::connections))
         .route("/metrics", get(metrics))
         .route("/v1/nodes", get(nodes))
         .route("/v1/ipam/leases", get(leases))
@@ -178,7 +183,17 @@ async fn status(State(node): Shared) -> Json<Status> {
         features: features(report.stack_has_say),
         settings: report.settings,
         accepts: report.accepts,
-        conditions: report.conditions,
+        conditions: report.conditions.into_iter().chain(tracking(node.listener.swept().living)).collect(),
+    })
+}
+
+/// What is to be known of the table of connections when it is nearly full.
+fn tracking(living: usize) -> Option<Condition> {
+    let message = format!("{living} connections of {FLOWS_MAX} are tracked: more may be forgotten while they live");
+    (living > FLOWS_MAX / 10 * 9).then(|| Condition {
+        kind: "ConnectionsTracked".to_owned(),
+        status: "False".to_owned(),
+        message,
     })
 }
 
@@ -320,7 +335,11 @@ async fn counters(State(node): Shared, wanted: Selected) -> Answer<List<Counter>
 /// For Prometheus: every endpoint's counters, and what the ledger holds.
 async fn metrics(State(node): Shared) -> Result<Response, Refusal> {
     let counted = counted(&node, &Selection::default()).await?;
-    let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, shell::resident_bytes());
+    let untold = node.attacher.dataplane().untold();
+    let untold = untold.map_err(|e| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    let tracking = metrics::Tracking { living: node.listener.swept().living, untold };
+    let memory = shell::resident_bytes();
+    let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, tracking, memory);
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 

@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod exporter;
+pub mod listener;
 pub mod lock;
 pub mod reaper;
 pub mod reconciler;

@@ -3,6 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::cni::{CniError, CniRequest};
+use crate::flow::{Connection, Flow};
 use crate::object::{EndpointObject, List, NetworkObject, NodeObject};
 use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
 
@@ -76,6 +77,13 @@ const BUSY: Reply = refused(503, "too much is waiting; nothing was changed");
 const NOT_FOUND: Reply = refused(404, "there is no such object");
 const CONFLICT: Reply = refused(409, "the present state does not allow it; nothing was changed");
 const FAILED: Reply = refused(500, "the host refused");
+
+type Parameter = (&'static str, &'static str);
+const FROM: Parameter = ("from", "only those sent by this address, prefix or endpoint");
+const TO: Parameter = ("to", "only those sent to this address, prefix or endpoint");
+const PARTY: Parameter = ("match", "only those of this address, prefix or endpoint");
+const PROTOCOL: Parameter = ("protocol", "only those of this protocol: TCP, UDP, SCTP, ICMP, ICMPv6 or a number");
+const PORT: Parameter = ("port", "only those with this port at either end");
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
@@ -170,6 +178,34 @@ pub const ROUTES: &[Route] = &[
         ],
         request: None,
         replies: &[ok(schema::<List<Counter>>), BAD_REQUEST, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/flows",
+        summary: "What happened at endpoints' doors last: connections that began and ended, packets that were dropped",
+        query: &[
+            FROM,
+            TO,
+            PARTY,
+            ("network", "only those of which an end is on this network"),
+            ("verdict", "only those that `passed`, or were `dropped`"),
+            ("reason", "only those that were dropped for this"),
+            PROTOCOL,
+            PORT,
+            ("after", "only those whose sequence number is higher"),
+            ("last", "at most so many, the newest"),
+            ("waitMs", "where there is none, wait for one for so many milliseconds, up to 2000"),
+        ],
+        request: None,
+        replies: &[ok(schema::<List<Flow>>), BAD_REQUEST],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/connections",
+        summary: "Connections that are tracked",
+        query: &[FROM, TO, PARTY, ("network", "only those of which an end is on this network"), PROTOCOL, PORT],
+        request: None,
+        replies: &[ok(schema::<List<Connection>>), BAD_REQUEST, FAILED, BUSY],
     },
     Route {
         method: Method::Get,

@@ -1,5 +1,6 @@
 //! One line of a table per object: the same columns on every screen.
 
+use crate::flow::{Connection, Flow, FlowEnd};
 use crate::object::{Condition, EndpointObject, NetworkObject, NodeObject, PoolStatus};
 use crate::report::{Applied, Availability, Counter, Finding, ForeignRule, Lease, Setting};
 
@@ -94,6 +95,51 @@ impl Row for Counter {
     fn cells(&self) -> Vec<String> {
         let Counter { endpoint, interface, direction, verdict, reason, meaning, packets, bytes } = self.clone();
         vec![endpoint, interface, direction, verdict, packets.to_string(), bytes.to_string(), reason, meaning]
+    }
+}
+
+impl FlowEnd {
+    /// The endpoint's name or the address, with the port.
+    fn shown(&self) -> String {
+        let address = || if self.address.contains(':') { format!("[{}]", self.address) } else { self.address.clone() };
+        match (&self.endpoint, self.port) {
+            (Some(endpoint), Some(port)) => format!("{endpoint}:{port}"),
+            (Some(endpoint), None) => endpoint.clone(),
+            (None, Some(port)) => format!("{}:{port}", address()),
+            (None, None) => or_dash(Some(&self.address)),
+        }
+    }
+}
+
+impl Row for Flow {
+    const HEADER: &'static [&'static str] =
+        &["TIME", "EVENT", "FROM", "TO", "PROTOCOL", "FLAGS", "DOOR", "WAY", "REASON"];
+
+    fn cells(&self) -> Vec<String> {
+        let (second, milli) = (self.time_ms / 1000, self.time_ms % 1000);
+        let time = format!("{:02}:{:02}:{:02}.{milli:03}", second / 3600 % 24, second / 60 % 60, second % 60);
+        let door = self.door.as_ref().map(|door| format!("{door} {}", self.direction));
+        vec![
+            time,
+            self.event.clone(),
+            self.from.shown(),
+            self.to.shown(),
+            self.protocol.clone(),
+            or_dash(Some(&self.flags)),
+            or_dash(door.as_deref()),
+            self.way.clone(),
+            or_dash(Some(&self.reason)),
+        ]
+    }
+}
+
+impl Row for Connection {
+    const HEADER: &'static [&'static str] = &["FROM", "TO", "PROTOCOL", "STATE", "WAY", "REMAINING"];
+
+    fn cells(&self) -> Vec<String> {
+        let Connection { from, to, protocol, state, way, remaining_s } = self;
+        let remaining = format!("{remaining_s} s");
+        vec![from.shown(), to.shown(), protocol.clone(), state.clone(), way.clone(), remaining]
     }
 }
 

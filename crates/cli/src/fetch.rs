@@ -1,7 +1,7 @@
 //! Objects from the agent: all of a kind, or the one that an argument means.
 
 use anyhow::{Result, bail};
-use weft_api::{Client, Counter, EndpointObject, Lease, List, NetworkObject, NodeObject};
+use weft_api::{Client, Connection, Counter, EndpointObject, Flow, Lease, List, NetworkObject, NodeObject};
 
 use crate::table::table;
 
@@ -48,6 +48,27 @@ pub(crate) fn counters(client: &Client, reference: Option<&str>) -> Result<Vec<C
         endpoint(client, reference, None)?;
     }
     Ok(client.get::<List<_>>(&query("/v1/counters", &[("match", reference)]))?.items)
+}
+
+/// What happened at endpoints' doors, as `parameters` of the route want it.
+pub(crate) fn flows(client: &Client, parameters: &[(&str, Option<String>)]) -> Result<Vec<Flow>> {
+    Ok(client.get::<List<_>>(&wanted("/v1/flows", parameters))?.items)
+}
+
+/// The sequence number of the newest flow; 0 if there is none.
+pub(crate) fn last_flow(client: &Client) -> Result<u64> {
+    let newest = client.get::<List<Flow>>("/v1/flows?last=1")?.items.pop();
+    Ok(newest.map_or(0, |flow| flow.sequence))
+}
+
+/// Connections that are tracked, as `parameters` of the route want it.
+pub(crate) fn connections(client: &Client, parameters: &[(&str, Option<String>)]) -> Result<Vec<Connection>> {
+    Ok(client.get::<List<_>>(&wanted("/v1/connections", parameters))?.items)
+}
+
+fn wanted(path: &str, parameters: &[(&str, Option<String>)]) -> String {
+    let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_deref())).collect();
+    query(path, &parameters)
 }
 
 /// Every host.

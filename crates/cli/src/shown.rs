@@ -1,7 +1,7 @@
 //! The table of what lists show: what several of it are called, and what one is called by.
 
 use serde::Serialize;
-use weft_api::{Applied, Counter, EndpointObject, Lease, NetworkObject, NodeObject, Row};
+use weft_api::{Applied, Connection, Counter, EndpointObject, Flow, Lease, NetworkObject, NodeObject, Row};
 
 /// Something that is shown in lists.
 pub(crate) trait Shown: Row + Serialize {
@@ -50,6 +50,22 @@ impl Shown for Counter {
 
     fn name(&self) -> String {
         format!("{}@{}", self.endpoint, self.interface)
+    }
+}
+
+impl Shown for Flow {
+    const PLURAL: &'static str = "flows";
+
+    fn name(&self) -> String {
+        self.sequence.to_string()
+    }
+}
+
+impl Shown for Connection {
+    const PLURAL: &'static str = "connections";
+
+    fn name(&self) -> String {
+        format!("{} {}", self.from.address, self.to.address)
     }
 }
 

@@ -10,6 +10,7 @@ mod install;
 mod ipam;
 mod man;
 mod network;
+mod observe;
 mod status;
 mod uninstall;
 mod version;
@@ -35,6 +36,10 @@ pub enum Verb {
     Network(network::Args),
     /// Show what happens to the packets of endpoints
     Endpoint(endpoint::Args),
+    /// Show connections that begin and end and packets that are dropped, with names
+    Observe(observe::Args),
+    /// Show the connections that are tracked
+    Connections(observe::Connections),
     /// Show and check held addresses
     Ipam(ipam::Args),
     /// Show what weftd can serve, what it changed on the host, and what is wrong
@@ -61,6 +66,8 @@ impl Verb {
             Verb::Delete(args) => args.run(session),
             Verb::Network(args) => args.run(session),
             Verb::Endpoint(args) => args.run(session),
+            Verb::Observe(args) => args.run(session),
+            Verb::Connections(args) => args.run(session),
             Verb::Ipam(args) => return args.run(session),
             Verb::Status(args) => args.run(session),
             Verb::Version(args) => args.run(session),

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use weft_model::MacAddr;
 
-use crate::address::{address_of, fixed_bits, net_of};
+use crate::address::{address_of, fixed_bits, ip_of, net_of};
 use crate::{Dataplane, DataplaneError, abi};
 
 /// An endpoint to be let in. Without it, its link passes nothing.
@@ -88,6 +88,12 @@ impl Dataplane {
             }
         }
         counter_keys(link).try_for_each(|key| self.counters.remove(&key))
+    }
+
+    /// An address of the endpoint behind the link.
+    pub fn address_behind(&self, link: u32) -> Result<Option<IpAddr>, DataplaneError> {
+        let Some(entry) = self.endpoints.get(&link)? else { return Ok(None) };
+        Ok([entry.ipv4, entry.ipv6].iter().find(|address| address.bytes != [0; 16]).map(ip_of))
     }
 
     /// Numbers of the links whose endpoints are let in.

@@ -18,17 +18,21 @@ pub mod abi {
 mod address;
 mod admission;
 mod error;
+mod event;
 mod flow;
 mod load;
 mod table;
 
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
 
-use libbpf_rs::ProgramHandle;
+use libbpf_rs::{MapHandle, ProgramHandle};
 
 pub use self::address::address_of;
 pub use self::admission::Admission;
 pub use self::error::DataplaneError;
+pub use self::event::Events;
 pub use self::flow::{FLOWS_MAX, Flow, Swept};
 pub use self::load::Loaded;
 pub use self::table::Table;
@@ -46,11 +50,24 @@ pub struct Dataplane {
     flows: Table<abi::flow_key, abi::flow>,
     openings: Table<abi::flow_key, abi::flow>,
     settings: Table<u32, abi::settings>,
+    telling: Table<u32, abi::telling>,
+    directory: PathBuf,
 }
 
 impl Dataplane {
     /// The programs for filters at the host's end of a link: of what the container sends, and of what it gets.
     pub fn stubs(&self) -> [BorrowedFd<'_>; 2] {
         [self.stub_out.as_fd(), self.stub_in.as_fd()]
+    }
+
+    /// What the programs tell goes to `heard` whenever the ring is read.
+    pub fn events(&self, heard: Sender<abi::event>) -> Result<Events, DataplaneError> {
+        let map = MapHandle::from_pinned_path(self.directory.join(event::RING));
+        Events::of(map.map_err(|e| DataplaneError::new("open map", event::RING, &e))?, heard)
+    }
+
+    /// Events that nobody was told of, ever: the ring was full, or there were more drops than are told of.
+    pub fn untold(&self) -> Result<u64, DataplaneError> {
+        Ok(self.telling.per_cpu(&0)?.iter().map(|of_cpu| of_cpu.untold).sum())
     }
 }

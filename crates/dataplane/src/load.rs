@@ -85,6 +85,8 @@ impl Loaded {
             flows: Table::open(&self.directory, "weft_flows")?,
             openings: Table::open(&self.directory, "weft_openings")?,
             settings: Table::open(&self.directory, "weft_settings")?,
+            telling: Table::open(&self.directory, "weft_telling")?,
+            directory: self.directory.clone(),
         })
     }
 }

@@ -63,7 +63,8 @@ impl<K: Pod, V: Pod> Table<K, V> {
     /// Shows `visit` every key with its value, many at a time. Of hashes with one value for all CPUs only; those that
     /// come or go meanwhile may be missing.
     pub fn each(&self, mut visit: impl FnMut(K, V)) -> Result<(), DataplaneError> {
-        let batches = self.map.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY).map_err(|e| self.refused("read", &e))?;
+        let batches =
+            self.map.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY).map_err(|e| self.refused("read", &e))?;
         for (key, value) in batches {
             visit(bytemuck::pod_read_unaligned(&key), bytemuck::pod_read_unaligned(&value));
         }

@@ -10,6 +10,7 @@ mod mac;
 mod name;
 mod network;
 mod pool;
+mod protocol;
 mod spec;
 
 pub use digest::{base32, fnv64};
@@ -19,4 +20,5 @@ pub use mac::MacAddr;
 pub use name::{ContainerId, IfName, Labels, Name, NameError, NetworkName};
 pub use network::{Attachment, Availability, MODES, Masquerade, Mode, Network, Transport};
 pub use pool::{AddressRange, Family, Pool};
+pub use protocol::{Protocol, ProtocolError};
 pub use spec::{MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};

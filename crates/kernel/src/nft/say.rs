@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Nft;
 use super::error::NftError;
 use super::record::{ChainRecord, HookRecord, RuleRecord};
 use super::table::{ChainRef, HookPoint};
 use super::uapi::NF_DROP;
-use super::Nft;
 
 /// Jumps that are followed from a base chain. The kernel allows 16 (net/netfilter/nf_tables_api.c,
 /// `NFT_JUMP_STACK_SIZE`).

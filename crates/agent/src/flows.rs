@@ -1,0 +1,316 @@
+//! What happened at endpoints' doors: the last of it, with names, for whoever asks. Pure.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use weft_api::{Connection, Flow, FlowEnd};
+use weft_dataplane::abi;
+use weft_model::{Endpoint, Protocol};
+
+use crate::describe::Reference;
+use crate::ledger::Ledger;
+
+/// Flows that are remembered: a megabyte.
+pub const HISTORY_MAX: usize = 4096;
+
+/// ETH_P_ARP of include/uapi/linux/if_ether.h.
+const ARP: u16 = 0x0806;
+/// TCP's flags (RFC 9293, section 3.1), as letters.
+const FLAGS: [(u8, char); 5] = [(0x02, 'S'), (0x10, 'A'), (0x01, 'F'), (0x04, 'R'), (0x08, 'P')];
+
+/// One thing that happened, and who had the addresses then.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    sequence: u64,
+    time_ms: u64,
+    event: abi::event,
+    from: Option<Arc<Endpoint>>,
+    to: Option<Arc<Endpoint>>,
+    door: Option<Arc<Endpoint>>,
+}
+
+/// The last of what happened.
+#[derive(Debug, Default)]
+pub struct History {
+    seen: VecDeque<Seen>,
+    last: u64,
+}
+
+impl History {
+    /// Notes what the programs told at `time_ms`, seen at the door of the endpoint with the address `door`; `holder`
+    /// knows who has an address.
+    pub fn note(
+        &mut self,
+        event: abi::event,
+        time_ms: u64,
+        door: Option<IpAddr>,
+        holder: impl Fn(IpAddr) -> Option<Arc<Endpoint>>,
+    ) {
+        let (from, to) = (holder(event.from().ip()), holder(event.to().ip()));
+        self.last += 1;
+        if self.seen.len() == HISTORY_MAX {
+            self.seen.pop_front();
+        }
+        let door = door.and_then(&holder);
+        self.seen.push_back(Seen { sequence: self.last, time_ms, event, from, to, door });
+    }
+
+    /// The number of the newest one, 0 if there is none.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The newest `limit` of those that are wanted and newer than the one numbered `after`, oldest first.
+    pub fn wanted(&self, wanted: &Wanted, after: u64, limit: usize) -> Vec<Flow> {
+        let newer = self.seen.iter().rev().take_while(|seen| seen.sequence > after);
+        let mut found: Vec<_> = newer.filter(|seen| wanted.has(seen)).take(limit).map(Seen::flow).collect();
+        found.reverse();
+        found
+    }
+}
+
+impl Seen {
+    fn flow(&self) -> Flow {
+        let event = &self.event;
+        let protocol = Protocol(event.protocol);
+        let dropped = u32::from(event.kind) == abi::EVENT_DROPPED;
+        let known = abi::REASONS.get(usize::from(event.reason)).filter(|_| dropped);
+        let (reason, meaning) = known.copied().unwrap_or_default();
+        let (from, to) = (event.from(), event.to());
+        let has_addresses = event.source.bytes != [0; 16] || event.protocol != 0;
+        let word = match event.ethertype {
+            ARP => "ARP".to_owned(),
+            _ if !has_addresses => format!("0x{:04x}", event.ethertype),
+            _ => protocol.to_string(),
+        };
+        let end = |at: SocketAddr, endpoint: Option<&Arc<Endpoint>>| end(at, protocol, endpoint, has_addresses);
+        Flow {
+            sequence: self.sequence,
+            time_ms: self.time_ms,
+            event: kind(event.kind).to_owned(),
+            verdict: if dropped { "dropped" } else { "passed" }.to_owned(),
+            reason: reason.to_owned(),
+            meaning: meaning.to_owned(),
+            door: self.door.as_ref().map(|door| door.title()),
+            direction: if u32::from(event.direction) == abi::DIRECTION_OUT { "out" } else { "in" }.to_owned(),
+            from: end(from, self.from.as_ref()),
+            to: end(to, self.to.as_ref()),
+            protocol: word,
+            flags: FLAGS.iter().filter(|(flag, _)| event.tcp_flags & flag != 0).map(|(_, letter)| letter).collect(),
+            way: way(event.is_short != 0),
+            bytes: event.bytes,
+        }
+    }
+}
+
+fn kind(kind: u8) -> &'static str {
+    match u32::from(kind) {
+        abi::EVENT_OPENED => "opened",
+        abi::EVENT_ESTABLISHED => "established",
+        abi::EVENT_ENDED => "ended",
+        _ => "dropped",
+    }
+}
+
+fn way(is_short: bool) -> String {
+    if is_short { "short" } else { "stack" }.to_owned()
+}
+
+fn end(at: SocketAddr, protocol: Protocol, endpoint: Option<&Arc<Endpoint>>, has_address: bool) -> FlowEnd {
+    FlowEnd {
+        address: if has_address { at.ip().to_string() } else { String::new() },
+        port: protocol.has_ports().then_some(at.port()),
+        endpoint: endpoint.map(|endpoint| endpoint.title()),
+        network: endpoint.map(|endpoint| endpoint.network.to_string()),
+    }
+}
+
+/// A tracked connection with names.
+pub fn connection(flow: &weft_dataplane::Flow, ledger: &Ledger) -> Connection {
+    let protocol = Protocol(flow.protocol);
+    let end = |at: SocketAddr| end(at, protocol, ledger.at(at.ip()), true);
+    let state = match u32::from(flow.state) {
+        abi::FLOW_OPENING => "opening",
+        abi::FLOW_ANSWERED => "answered",
+        abi::FLOW_ESTABLISHED => "established",
+        abi::FLOW_CLOSING => "closing",
+        abi::FLOW_FINISHED => "finished",
+        _ => "reset",
+    };
+    Connection {
+        from: end(flow.opener),
+        to: end(flow.target),
+        protocol: protocol.to_string(),
+        state: state.to_owned(),
+        way: way(flow.is_short),
+        remaining_s: flow.remaining.as_secs(),
+    }
+}
+
+/// Who is meant: an address, a prefix, or a reference to endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    /// Whoever has an address of it.
+    Within(IpNet),
+    /// These endpoints.
+    Named(String),
+}
+
+impl Party {
+    /// Any text means somebody.
+    pub fn parse(text: &str) -> Self {
+        let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        text.parse().ok().or_else(address).map_or_else(|| Party::Named(text.to_owned()), Party::Within)
+    }
+
+    /// Whether it is `endpoint`, who has `ip`.
+    pub fn is(&self, ip: IpAddr, endpoint: Option<&Endpoint>) -> bool {
+        match self {
+            Party::Within(net) => net.contains(&ip),
+            Party::Named(name) => endpoint.is_some_and(|endpoint| Reference::parse(name).matches(endpoint)),
+        }
+    }
+}
+
+/// What is asked for; what is `None` is anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Who sent it.
+    pub from: Option<Party>,
+    /// Whom it was sent to.
+    pub to: Option<Party>,
+    /// Who sent it, got it, or was seen with it at his door.
+    pub endpoint: Option<Party>,
+    /// An end's network.
+    pub network: Option<String>,
+    /// Whether it was dropped.
+    pub dropped: Option<bool>,
+    /// The word of a reason.
+    pub reason: Option<String>,
+    /// Of protocol.
+    pub protocol: Option<Protocol>,
+    /// Either port.
+    pub port: Option<u16>,
+}
+
+impl Wanted {
+    fn has(&self, seen: &Seen) -> bool {
+        let event = &seen.event;
+        let dropped = u32::from(event.kind) == abi::EVENT_DROPPED;
+        let at_door = |party: &Party| {
+            let door = seen.door.as_deref();
+            door.is_some_and(|door| door.addresses.iter().any(|net| party.is(net.addr(), Some(door))))
+        };
+        let reason = || abi::REASONS.get(usize::from(event.reason)).map(|(word, _)| *word);
+        let ends = Ends {
+            from: (event.from(), seen.from.as_deref()),
+            to: (event.to(), seen.to.as_deref()),
+            protocol: Protocol(event.protocol),
+        };
+        let beside = Wanted { endpoint: None, ..self.clone() };
+        (beside.matches(&ends) && self.endpoint.as_ref().is_none_or(|party| ends.has(party) || at_door(party)))
+            && self.dropped.is_none_or(|wanted| wanted == dropped)
+            && self.reason.as_deref().is_none_or(|wanted| dropped && reason() == Some(wanted))
+    }
+
+    /// Whether a tracked connection is asked for; `holder` knows who has an address.
+    pub fn has_ends(&self, flow: &weft_dataplane::Flow, holder: impl Fn(IpAddr) -> Option<Arc<Endpoint>>) -> bool {
+        let (from, to) = (holder(flow.opener.ip()), holder(flow.target.ip()));
+        self.matches(&Ends {
+            from: (flow.opener, from.as_deref()),
+            to: (flow.target, to.as_deref()),
+            protocol: Protocol(flow.protocol),
+        })
+    }
+
+    fn matches(&self, ends: &Ends<'_>) -> bool {
+        let Ends { from, to, protocol } = ends;
+        let is = |party: &Party, (at, endpoint): (SocketAddr, Option<&Endpoint>)| party.is(at.ip(), endpoint);
+        let on = |name: &String| [from.1, to.1].into_iter().flatten().any(|end| end.network.as_str() == name);
+        self.from.as_ref().is_none_or(|party| is(party, *from))
+            && self.to.as_ref().is_none_or(|party| is(party, *to))
+            && self.endpoint.as_ref().is_none_or(|party| ends.has(party))
+            && self.network.as_ref().is_none_or(on)
+            && self.protocol.is_none_or(|wanted| wanted == *protocol)
+            && self.port.is_none_or(|port| from.0.port() == port || to.0.port() == port)
+    }
+}
+
+/// Who speaks to whom.
+struct Ends<'a> {
+    from: (SocketAddr, Option<&'a Endpoint>),
+    to: (SocketAddr, Option<&'a Endpoint>),
+    protocol: Protocol,
+}
+
+impl Ends<'_> {
+    fn has(&self, party: &Party) -> bool {
+        [self.from, self.to].iter().any(|(at, endpoint)| party.is(at.ip(), *endpoint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_dataplane::address_of;
+
+    fn event(from: &str, to: &str, port: u16, kind: u32) -> abi::event {
+        abi::event {
+            source: address_of(from.parse().unwrap()),
+            destination: address_of(to.parse().unwrap()),
+            source_port: 40000,
+            destination_port: port,
+            ethertype: 0x0800,
+            reason: if kind == abi::EVENT_DROPPED { abi::REASON_NETWORK as u16 } else { 0 },
+            kind: kind as u8,
+            protocol: 6,
+            tcp_flags: 0x12,
+            ..abi::event::default()
+        }
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten_and_numbers_go_on() {
+        let mut history = History::default();
+        for n in 0..HISTORY_MAX as u64 + 2 {
+            history.note(event("10.1.0.2", "10.1.0.3", 80, abi::EVENT_OPENED), n, None, |_| None);
+        }
+        let all = history.wanted(&Wanted::default(), 0, usize::MAX);
+        assert_eq!((all.len(), all[0].sequence, history.last()), (HISTORY_MAX, 3, HISTORY_MAX as u64 + 2));
+        let newest = history.wanted(&Wanted::default(), history.last() - 3, 2);
+        assert_eq!(newest.iter().map(|flow| flow.sequence).collect::<Vec<_>>(), [history.last() - 1, history.last()]);
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_shown() {
+        let mut history = History::default();
+        for (from, to, port, kind) in [
+            ("10.1.0.2", "10.1.0.3", 80, abi::EVENT_OPENED),
+            ("10.1.0.3", "10.1.0.2", 443, abi::EVENT_ESTABLISHED),
+            ("fd61::2", "fd62::2", 80, abi::EVENT_DROPPED),
+        ] {
+            history.note(event(from, to, port, kind), 0, None, |_| None);
+        }
+        let shown = |wanted: Wanted| {
+            let flows = history.wanted(&wanted, 0, usize::MAX);
+            flows.iter().map(|flow| flow.sequence).collect::<Vec<_>>()
+        };
+        let party = |text: &str| Some(Party::parse(text));
+        assert_eq!(shown(Wanted::default()), [1, 2, 3]);
+        assert_eq!(shown(Wanted { from: party("10.1.0.2"), ..Wanted::default() }), [1]);
+        assert_eq!(shown(Wanted { to: party("10.1.0.0/24"), ..Wanted::default() }), [1, 2]);
+        assert_eq!(shown(Wanted { endpoint: party("10.1.0.2"), ..Wanted::default() }), [1, 2]);
+        assert!(shown(Wanted { to: party("web"), ..Wanted::default() }).is_empty());
+        assert_eq!(shown(Wanted { dropped: Some(true), ..Wanted::default() }), [3]);
+        assert_eq!(shown(Wanted { reason: Some("network".to_owned()), ..Wanted::default() }), [3]);
+        assert_eq!(shown(Wanted { port: Some(443), ..Wanted::default() }), [2]);
+        assert!(shown(Wanted { protocol: Some(Protocol::UDP), ..Wanted::default() }).is_empty());
+        let dropped = history.wanted(&Wanted { dropped: Some(true), ..Wanted::default() }, 0, 1).remove(0);
+        assert_eq!(
+            (dropped.reason.as_str(), dropped.flags.as_str(), dropped.protocol.as_str()),
+            ("network", "SA", "TCP")
+        );
+    }
+}
