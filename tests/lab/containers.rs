@@ -1,18 +1,26 @@
 //! containerd and podman start real containers on weft's networks.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 use weft_lab::{Container, Host, Runtime};
 use weft_tests::{Api, until};
 
 fn conflist(network: &str) -> String {
-    json!({
-        "cniVersion": "1.0.0", "cniVersions": ["0.4.0", "1.0.0", "1.1.0"], "name": network,
-        "plugins": [
-            {"type": "weft-cni", "capabilities": {"ips": true, "mac": true, "dns": true, "aliases": true}},
-            {"type": "portmap", "capabilities": {"portMappings": true}, "snat": true},
-        ],
-    })
-    .to_string()
+    chained(network, &json!({"type": "portmap", "capabilities": {"portMappings": true}, "snat": true}))
+}
+
+/// A configuration with another plugin behind weft.
+fn chained(network: &str, next: &Value) -> String {
+    let own = json!({"type": "weft-cni", "capabilities": {"ips": true, "mac": true, "dns": true, "aliases": true}});
+    let versions = ["0.4.0", "1.0.0", "1.1.0"];
+    json!({"cniVersion": "1.0.0", "cniVersions": versions, "name": network, "plugins": [own, next]}).to_string()
+}
+
+/// Which ways the connections between the two went.
+fn ways(api: &Api, from: &str, to: &str) -> BTreeSet<String> {
+    let found = api.items(&format!("/v1/connections?from={from}&to={to}&protocol=tcp"));
+    found.iter().map(|row| row["way"].as_str().unwrap().to_owned()).collect()
 }
 
 fn address(api: &Api, name: &str, family: usize) -> String {
@@ -82,4 +90,43 @@ fn a_published_port_reaches_its_container_by_debians_portmap() {
         let own = podman.exec("web", &["timeout", "2", "nc", "198.51.100.2", "8080"]).ok()?;
         own.contains("hello-from-inside").then_some(())
     });
+    // Another one by the published port, which the host translates, and past it.
+    podman.start(&Container::new("other", &rootfs).network("app").command(&["sleep", "1000"])).unwrap();
+    let inside = address(&api, "web", 0);
+    for (to, port) in [("198.51.100.2", "8080"), (inside.as_str(), "80")] {
+        until("an answer for the other container", || {
+            let answer = podman.exec("other", &["timeout", "2", "nc", to, port]).ok()?;
+            answer.contains("hello-from-inside").then_some(())
+        });
+    }
+    assert_eq!(ways(&api, "other", "198.51.100.2"), BTreeSet::from(["stack".to_owned()]));
+    assert!(ways(&api, "other", "web").contains("short"), "what the host does not translate goes past it");
+}
+
+#[test]
+fn containers_behind_debians_firewall_plugin_go_by_the_stack() {
+    let host = Host::start("fwplugin").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    api.network("app", json!({"mode": "routed"}));
+    host.cni_conflist("app", &chained("app", &json!({"type": "firewall", "backend": "iptables"}))).unwrap();
+    let rootfs = host.rootfs("busybox").unwrap();
+    let podman = host.podman().unwrap();
+    let serve = ["sh", "-c", "while true; do echo hello-from-inside | nc -l -p 80; done"];
+    podman.start(&Container::new("web", &rootfs).network("app").command(&serve)).unwrap();
+    podman.start(&Container::new("other", &rootfs).network("app").command(&["sleep", "1000"])).unwrap();
+    let by_stack = || {
+        let status = api.get("/v1/status").1["features"].to_string();
+        status.contains("chain ip filter FORWARD has a say").then_some(())
+    };
+    until("weft sees the plugin's chains", by_stack);
+    let inside = address(&api, "web", 0);
+    until("an answer", || {
+        let answer = podman.exec("other", &["timeout", "2", "nc", &inside, "80"]).ok()?;
+        answer.contains("hello-from-inside").then_some(())
+    });
+    assert_eq!(ways(&api, "other", "web"), BTreeSet::from(["stack".to_owned()]));
+    podman.remove("other").unwrap();
+    podman.remove("web").unwrap();
+    api.assert_clean();
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use weft_lab::Host;
 use weft_netns::Netns;
-use weft_tests::{Api, Call, RawSocket, endurance, until};
+use weft_tests::{Api, Call, RawSocket, endurance, pings, populate, until};
 
 /// Frames of each kind that a container forges.
 const FORGED: u64 = 50;
@@ -20,54 +20,25 @@ const PACE: Duration = Duration::from_micros(500);
 const ARRIVAL_MAX: Duration = Duration::from_secs(2);
 const PORT: u16 = 9;
 
-/// A network of either kind, with endpoints a and b on it.
-fn populate(host: &Host, mode: &str) -> Api {
-    let api = Api::of(host);
-    api.network("app", json!({"mode": mode, "pools": ["10.1.0.0/24", "fd61::/64"]}));
-    for id in ["a", "b"] {
-        host.netns(id).unwrap();
-        Call::new("ADD", id, "app").done(host);
-    }
-    api
-}
-
-fn pings(host: &Host, from: &str, to: &str) -> bool {
-    host.run(&["ip", "netns", "exec", from, "busybox", "ping", "-c1", "-W1", to]).is_ok()
-}
-
-/// Packets of an endpoint that were dropped for `reason`, or that passed where there is none.
-fn counted(api: &Api, endpoint: &str, direction: &str, reason: &str) -> u64 {
-    let (_, counters) = api.get(&format!("/v1/counters?match={endpoint}"));
-    let is_meant = |row: &&serde_json::Value| {
-        row["direction"] == direction && row["reason"].as_str().unwrap_or_default() == reason
-    };
-    counters["items"].as_array().unwrap().iter().find(is_meant).map_or(0, |row| row["packets"].as_u64().unwrap())
-}
-
-fn address(api: &Api, endpoint: &str, family: usize) -> String {
-    let found = &api.endpoints(endpoint)[0];
-    found["status"]["addresses"][family].as_str().unwrap().split('/').next().unwrap().to_owned()
-}
-
 #[test]
 fn a_container_that_forges_frames_by_a_raw_socket_gets_none_through() {
     for mode in ["bridge", "routed"] {
         let host = Host::start(&format!("forge-{mode}")).unwrap();
         let _weftd = host.weftd::<&str>(&[]).unwrap();
         let api = populate(&host, mode);
-        let (own, other) = (address(&api, "a", 0), address(&api, "b", 0));
-        let (own_v6, other_v6) = (address(&api, "a", 1), address(&api, "b", 1));
-        let before = counted(&api, "b", "in", "");
+        let (own, other) = (api.address("a", 0), api.address("b", 0));
+        let (own_v6, other_v6) = (api.address("a", 1), api.address("b", 1));
+        let before = api.counted("b", "in", "");
         // Past the queueing discipline of its own link: nothing inside could have stopped it.
         let raw = RawSocket::open(&host, "a", "eth0");
         let forged = raw.forgeries([&own, &own_v6], [&other, &other_v6]);
         for (reason, frame) in &forged {
-            let expected = counted(&api, "a", "out", reason) + FORGED;
+            let expected = api.counted("a", "out", reason) + FORGED;
             (0..FORGED).for_each(|_| raw.send(frame));
-            until(reason, || (counted(&api, "a", "out", reason) == expected).then_some(()));
+            until(reason, || (api.counted("a", "out", reason) == expected).then_some(()));
         }
         // The host's own stack says some words about multicast meanwhile.
-        assert!(counted(&api, "b", "in", "") < before + FORGED, "{mode}: {:?}", api.get("/v1/counters"));
+        assert!(api.counted("b", "in", "") < before + FORGED, "{mode}: {:?}", api.get("/v1/counters"));
         for to in [&other, &other_v6] {
             assert!(pings(&host, "a", to), "{mode}: honest packets pass");
         }
@@ -89,29 +60,29 @@ fn another_address_on_the_containers_link_leads_nowhere_until_it_is_allowed() {
         let virtual_address = "10.1.0.200";
         host.run(&["ip", "-n", "a", "address", "add", "10.1.0.200/32", "dev", "eth0"]).unwrap();
         let claims = || {
-            let to = address(&api, "b", 0);
+            let to = api.address("b", 0);
             let ping = ["ip", "netns", "exec", "a", "busybox", "ping", "-c1", "-W1", "-I", virtual_address, &to];
             // Nobody knows the way back: what counts is whether it leaves.
             let _ = host.run(&ping);
         };
         claims();
-        let dropped = counted(&api, "a", "out", "source_address");
+        let dropped = api.counted("a", "out", "source_address");
         assert!(dropped > 0);
         let network = |allowed: &[&str]| {
             let pools = ["10.1.0.0/24", "fd61::/64"];
             json!({"mode": mode, "pools": pools, "allowedAddresses": allowed})
         };
         api.change("app", network(&[virtual_address]));
-        let passed = counted(&api, "a", "out", "");
+        let passed = api.counted("a", "out", "");
         claims();
-        assert_eq!(counted(&api, "a", "out", "source_address"), dropped);
-        assert!(counted(&api, "a", "out", "") > passed);
+        assert_eq!(api.counted("a", "out", "source_address"), dropped);
+        assert!(api.counted("a", "out", "") > passed);
         api.change("app", network(&["10.1.0.201", "fd61:1::/64"]));
         claims();
-        assert!(counted(&api, "a", "out", "source_address") > dropped, "not any more, though others are");
+        assert!(api.counted("a", "out", "source_address") > dropped, "not any more, though others are");
         host.run(&["ip", "-n", "a", "link", "set", "eth0", "address", "02:00:00:00:00:77"]).unwrap();
-        assert!(!pings(&host, "a", &address(&api, "b", 0)), "another MAC address");
-        assert!(counted(&api, "a", "out", "source_mac") > 0);
+        assert!(!pings(&host, "a", &api.address("b", 0)), "another MAC address");
+        assert!(api.counted("a", "out", "source_mac") > 0);
     }
 }
 
@@ -130,7 +101,7 @@ fn networks_are_apart_until_each_lists_the_other() {
     }
     let reach = || [pings(&host, "a", "10.2.0.1"), pings(&host, "a", "fd62::1"), pings(&host, "b", "10.1.0.2")];
     assert_eq!(reach(), [false; 3]);
-    assert_eq!(counted(&api, "a", "out", "network"), 2);
+    assert_eq!(api.counted("a", "out", "network"), 2);
     api.change("app", app(&["back"]));
     assert_eq!(reach(), [false; 3], "one side is not enough");
     api.change("back", back(&["app"]));
@@ -149,7 +120,7 @@ fn doors_stay_shut_without_an_agent_and_the_next_one_takes_them_over() {
     weftd.kill9().unwrap();
     assert!(host.run(&claim).is_err() && pings(&host, "a", "10.1.0.2"));
     weftd.restart().unwrap();
-    assert_eq!(counted(&api, "a", "out", "source_address"), 1, "counted while nobody looked");
+    assert_eq!(api.counted("a", "out", "source_address"), 1, "counted while nobody looked");
     assert!(host.run(&claim).is_err() && pings(&host, "a", "10.1.0.2"));
 
     // Filters that somebody takes away are put back.
@@ -210,7 +181,7 @@ fn agents_that_are_killed_and_replaced_under_traffic_lose_no_packet_and_let_no_f
         let host = Host::start(&format!("replace-{mode}")).unwrap();
         let mut weftd = host.weftd::<&str>(&[]).unwrap();
         let api = populate(&host, mode);
-        let of = |id: &str| [address(&api, id, 0), address(&api, id, 1)];
+        let of = |id: &str| [api.address(id, 0), api.address(id, 1)];
         let (a, b) = (of("a"), of("b"));
         let sockets = |id: &str, addresses: &[String; 2]| [0, 1].map(|n| socket(&host, id, &addresses[n]));
         let (from, to) = (sockets("a", &a), sockets("b", &b));
@@ -240,7 +211,7 @@ fn agents_that_are_killed_and_replaced_under_traffic_lose_no_packet_and_let_no_f
             println!("{mode}: {killed} agents killed, {sent:?} datagrams");
             assert_eq!(heard, [(sent[0], 0), (sent[1], 0)], "{mode}");
         });
-        let clean = ["malformed", "source_address"].map(|reason| counted(&api, "b", "out", reason));
+        let clean = ["malformed", "source_address"].map(|reason| api.counted("b", "out", reason));
         assert_eq!(clean, [0; 2]);
         api.assert_clean();
     }

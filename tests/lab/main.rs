@@ -9,6 +9,8 @@ mod lifecycle;
 mod networks;
 mod population;
 mod scarcity;
+mod sight;
 mod storm;
 mod strace;
 mod syscalls;
+mod ways;

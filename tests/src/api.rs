@@ -65,6 +65,28 @@ impl Api {
         list["items"].as_array().cloned().unwrap_or_default()
     }
 
+    /// An endpoint's address: the first one is that of IPv4.
+    pub fn address(&self, endpoint: &str, family: usize) -> String {
+        let found = &self.endpoints(endpoint)[0];
+        let address = found["status"]["addresses"][family].as_str().expect("an address");
+        address.split('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// Packets of an endpoint that were dropped for `reason`, or that passed where there is none.
+    pub fn counted(&self, endpoint: &str, direction: &str, reason: &str) -> u64 {
+        let is_meant =
+            |row: &&Value| row["direction"] == direction && row["reason"].as_str().unwrap_or_default() == reason;
+        let counters = self.items(&format!("/v1/counters?match={endpoint}"));
+        counters.iter().find(is_meant).map_or(0, |row| row["packets"].as_u64().expect("a number"))
+    }
+
+    /// The items of a list.
+    pub fn items(&self, path: &str) -> Vec<Value> {
+        let (status, list) = self.get(path);
+        assert_eq!(status, 200, "{list}");
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
     /// What ledger, kernel and namespaces do not agree on.
     pub fn findings(&self) -> Vec<Value> {
         let (status, check) = self.get("/v1/ipam/check");

@@ -8,6 +8,7 @@ mod cni;
 mod dice;
 pub mod leftovers;
 mod namespaces;
+mod pair;
 mod raw;
 mod wait;
 
@@ -16,5 +17,6 @@ pub use cni::{Answer, Call};
 pub use dice::Dice;
 pub use leftovers::assert_deserted;
 pub use namespaces::{namespaces, unname};
+pub use pair::{pings, populate};
 pub use raw::RawSocket;
 pub use wait::{endurance, until, until_none};

@@ -1,5 +1,7 @@
 //! `weft observe`: what happens at endpoints' doors, and `weft connections`: what is going on there.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use weft_api::{Flow, Row as _};
 
@@ -10,6 +12,8 @@ use crate::table::Columns;
 
 /// How long one request waits for news, in milliseconds.
 const WAIT_MS: &str = "2000";
+/// Between two tries to reach an agent that is away.
+const AWAY: Duration = Duration::from_millis(250);
 
 /// Who and what is meant.
 #[derive(Debug, clap::Args)]
@@ -74,17 +78,29 @@ impl Args {
         let mut columns = Columns::new(Flow::HEADER);
         let mut last = first.last().map_or(0, |flow| flow.sequence);
         show(session, &mut columns, &first)?;
+        let mut is_away = false;
         loop {
-            let mut next = self.ask(session, last, None)?;
-            // An agent that was started anew counts from 1 again.
-            if next.is_empty() && last > 0 && fetch::last_flow(&session.client)? < last {
-                next = self.ask(session, 0, None)?;
+            match self.next(session, last) {
+                Ok(next) => {
+                    is_away = false;
+                    last = next.last().map_or(last, |newest| newest.sequence);
+                    show(session, &mut columns, &next)?;
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        session.warn(format_args!("{error:#}; going on when it is back"))?;
+                    }
+                    std::thread::sleep(AWAY);
+                }
             }
-            if let Some(newest) = next.last() {
-                last = newest.sequence;
-            }
-            show(session, &mut columns, &next)?;
         }
+    }
+
+    /// What happened since the flow numbered `last`. An agent that was started anew counts from 1 again.
+    fn next(&self, session: &Session<'_>, last: u64) -> Result<Vec<Flow>> {
+        let next = self.ask(session, last, None)?;
+        let is_new = next.is_empty() && last > 0 && fetch::last_flow(&session.client)? < last;
+        if is_new { self.ask(session, 0, None) } else { Ok(next) }
     }
 
     fn ask(&self, session: &Session<'_>, after: u64, limit: Option<u32>) -> Result<Vec<Flow>> {

@@ -1,0 +1,84 @@
+//! What people see of packets: flows with names, connections, and what nobody was told of.
+
+use serde_json::Value;
+use weft_lab::Host;
+use weft_tests::{RawSocket, pings, populate, until};
+
+/// Far more drops than are told of one by one.
+const FLOOD: u64 = 100_000;
+
+#[test]
+fn flows_have_names_verdicts_and_reasons() {
+    let host = Host::start("sight").unwrap();
+    let mut weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, "routed");
+    let (a, b) = (api.address("a", 0), api.address("b", 1));
+    assert!(pings(&host, "a", &b) && !pings(&host, "a", "10.9.9.9"));
+    host.run(&["ip", "-n", "a", "address", "add", "10.1.0.200/32", "dev", "eth0"]).unwrap();
+    let _ = host.run(&["ip", "netns", "exec", "a", "busybox", "ping", "-c1", "-W1", "-I", "10.1.0.200", &a]);
+    let _ = host.run(&["ip", "netns", "exec", "a", "busybox", "ping", "-c1", "-W1", "-I", "10.1.0.200", "10.9.9.9"]);
+    let dropped = until("a drop is seen", || {
+        api.items("/v1/flows?verdict=dropped&reason=source_address&match=a&waitMs=2000").into_iter().next()
+    });
+    assert_eq!((&dropped["door"], &dropped["direction"]), (&"default/a".into(), &"out".into()), "{dropped}");
+    assert_eq!(dropped["from"]["address"], "10.1.0.200");
+    assert!(dropped["meaning"].as_str().unwrap().contains("not the endpoint's"), "{dropped}");
+    let echo = &api.items("/v1/flows?from=a&to=b&protocol=icmpv6&verdict=passed")[0];
+    assert_eq!(
+        (&echo["event"], &echo["way"], &echo["to"]["network"]),
+        (&"opened".into(), &"short".into(), &"app".into())
+    );
+
+    let observed = host.run(&["weft", "observe", "--from", "a", "--to", "b", "--protocol", "ICMPv6"]).unwrap();
+    assert!(observed.contains("default/b") && observed.contains("ICMPv6"), "{observed}");
+    let connections = host.run(&["weft", "connections", "a", "-o", "json"]).unwrap();
+    assert!(connections.contains("\"established\""), "{connections}");
+    for (query, word) in [("verdict=lost", "passed"), ("reason=bad", "source_mac"), ("protocol=tpc", "TCP")] {
+        let (status, refusal) = api.get(&format!("/v1/flows?{query}"));
+        assert!(status == 400 && refusal.to_string().contains(word), "{refusal}");
+    }
+
+    // One who follows hears of what comes, also after the agent was started anew.
+    let mut follower = host.spawn("follow", &["weft", "observe", "-f", "--last", "0", "-o", "json", "b"]).unwrap();
+    let heard = || {
+        let lines = follower.log();
+        let flows = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        flows.filter(|flow| flow["to"]["endpoint"] == "default/b").count()
+    };
+    until("the follower hears", || {
+        pings(&host, "a", &b);
+        (heard() > 0).then_some(())
+    });
+    weftd.kill9().unwrap();
+    weftd.restart().unwrap();
+    let before = heard();
+    until("the follower hears the next agent", || {
+        pings(&host, "a", &b);
+        (heard() > before).then_some(())
+    });
+    follower.kill9().unwrap();
+}
+
+#[test]
+fn a_flood_of_drops_is_counted_and_hides_nothing_else() {
+    let host = Host::start("flood").unwrap();
+    let mut weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, "bridge");
+    let of = |id: &str| [api.address(id, 0), api.address(id, 1)];
+    let ([a4, a6], [b4, b6]) = (of("a"), of("b"));
+    let raw = RawSocket::open(&host, "a", "eth0");
+    let (reason, frame) = raw.forgeries([&a4, &a6], [&b4, &b6]).into_iter().next().unwrap();
+    // Nobody reads meanwhile, so the ring may fill, too.
+    weftd.kill9().unwrap();
+    (0..FLOOD).for_each(|_| raw.send(&frame));
+    assert!(pings(&host, "a", &b4));
+    weftd.restart().unwrap();
+    assert_eq!(api.counted("a", "out", reason), FLOOD, "all of them count");
+    until("the honest one is seen", || {
+        let seen = api.items("/v1/flows?from=a&to=b&verdict=passed&waitMs=2000");
+        (!seen.is_empty()).then_some(())
+    });
+    let metrics = api.metrics();
+    let untold = metrics.lines().find_map(|line| line.strip_prefix("weft_flows_untold_total ")).unwrap();
+    assert!(untold.parse::<u64>().unwrap() > 0, "{metrics}");
+}
