@@ -6,6 +6,10 @@
 static __always_inline int verdict_finish(struct __sk_buff *skb, const struct packet *p, enum direction direction,
 					  enum verdict verdict)
 {
+	if (knobs.trial)
+		return verdict == VERDICT_DROP	    ? TRIAL_DROPPED + p->reason
+		       : verdict == VERDICT_REDIRECT ? TRIAL_SHORT
+						     : TRIAL_PASSED;
 	counter_add(skb->ifindex, direction, verdict == VERDICT_DROP ? p->reason : REASON_PASSED, skb->len);
 	if (verdict == VERDICT_REDIRECT) {
 		/* It passes two doors at once. */

@@ -17,6 +17,7 @@
 
 #include "../abi/hook.h"
 #include "../abi/verdict.h"
+#include "../abi/knob.h"
 #include "verdict.h"
 #include "maps.h"
 #include "packet.h"

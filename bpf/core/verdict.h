@@ -2,6 +2,9 @@
 /* What a stage says of a packet. */
 #pragma once
 
+/* Set by who loads the program. */
+const volatile struct knobs knobs = {};
+
 enum verdict {
 	/* The next stage decides. */
 	VERDICT_CONTINUE = 0,

@@ -181,6 +181,8 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 	__u8 state, before;
 	__u32 expires;
 
+	if (knobs.trial)
+		return;
 	if (p->fragment == FRAGMENT_FIRST)
 		fragment_note(p);
 	if (!flow) {

@@ -9,7 +9,7 @@ use std::process::Command;
 const COMPILERS: [&str; 2] = ["clang", "clang-14"];
 /// The oldest instruction set with 32-bit jumps; Linux 5.1 and newer have it.
 const FLAGS: [&str; 7] = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror"];
-const ABI: [&str; 5] = ["verdict.h", "endpoint.h", "flow.h", "event.h", "hook.h"];
+const ABI: [&str; 6] = ["verdict.h", "endpoint.h", "flow.h", "event.h", "knob.h", "hook.h"];
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));

@@ -1,8 +1,8 @@
 //! What people see of packets: flows with names, connections, and what nobody was told of.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use weft_lab::Host;
-use weft_tests::{RawSocket, pings, populate, until};
+use weft_tests::{Call, RawSocket, pings, populate, until};
 
 /// Far more drops than are told of one by one.
 const FLOOD: u64 = 100_000;
@@ -81,4 +81,43 @@ fn a_flood_of_drops_is_counted_and_hides_nothing_else() {
     let metrics = api.metrics();
     let untold = metrics.lines().find_map(|line| line.strip_prefix("weft_flows_untold_total ")).unwrap();
     assert!(untold.parse::<u64>().unwrap() > 0, "{metrics}");
+}
+
+#[test]
+fn why_answers_from_the_kernel_who_may_speak_to_whom() {
+    let host = Host::start("why").unwrap();
+    let mut weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, "routed");
+    api.network("back", json!({"mode": "bridge", "pools": ["10.2.0.0/24", "fd62::/64"], "internal": true}));
+    host.netns("c").unwrap();
+    Call::new("ADD", "c", "back").done(&host);
+    let why = |from: &str, to: &str| {
+        let told = host.run(&["sh", "-c", &format!("weft why {from} '{to}' 2>&1; echo exit $?")]).unwrap();
+        let exit = told.trim_end().rsplit_once("exit ").unwrap().1.parse::<u8>().unwrap();
+        (exit, told)
+    };
+    for (from, to, exit, word) in [
+        ("a", "b:80", 0, "from door to door"),
+        ("a", "b", 0, "ICMPv6"),
+        ("a", "b:53/udp", 0, "UDP"),
+        ("a", "c:80", 3, "network: An endpoint of another network"),
+        ("a", "198.51.100.1:443", 0, "by link"),
+        ("a", "10.1.0.250:80", 3, "the host's routes"),
+        ("c", "198.51.100.1:443", 3, "back is internal"),
+        ("198.51.100.1", "c:80", 3, "back is internal"),
+        ("198.51.100.1", "a:80", 0, "door of default/a, in"),
+        ("198.51.100.2", "c:80", 0, "door of default/c, in"),
+        ("a", "nobody:80", 1, "no endpoint"),
+        ("a", "b:http", 2, "no port"),
+        ("10.1.0.9", "fd61::1", 1, "same family"),
+    ] {
+        let (found, told) = why(from, to);
+        assert!(found == exit && told.contains(word), "{from} {to}: {told}");
+    }
+    // It is so, too, and asking left no trace.
+    let c = api.address("c", 0);
+    assert!(!pings(&host, "a", &c) && !pings(&host, "c", "198.51.100.1"));
+    assert!(api.items("/v1/connections?protocol=tcp").is_empty());
+    weftd.terminate().unwrap();
+    assert_eq!(why("a", "b:80").0, 1);
 }

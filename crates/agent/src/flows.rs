@@ -118,7 +118,8 @@ fn way(is_short: bool) -> String {
     if is_short { "short" } else { "stack" }.to_owned()
 }
 
-fn end(at: SocketAddr, protocol: Protocol, endpoint: Option<&Arc<Endpoint>>, has_address: bool) -> FlowEnd {
+/// One end as people see it.
+pub fn end(at: SocketAddr, protocol: Protocol, endpoint: Option<&Arc<Endpoint>>, has_address: bool) -> FlowEnd {
     FlowEnd {
         address: if has_address { at.ip().to_string() } else { String::new() },
         port: protocol.has_ports().then_some(at.port()),

@@ -15,6 +15,7 @@ use weft_kernel::uplink::MTU_WITHOUT_UPLINK;
 use weft_model::{Family, IfName, MacAddr, Masquerade, Network, NetworkName};
 
 use crate::attachment;
+use crate::why::internal;
 
 /// Where source translation belongs (NF_IP_PRI_NAT_SRC).
 const PRIORITY_SRCNAT: i32 = 100;
@@ -185,7 +186,7 @@ fn confinement(network: &Network) -> Vec<Rule> {
     if !network.internal {
         return Vec::new();
     }
-    let comment = || format!("{} is internal", network.name);
+    let comment = || internal(&network.name);
     let both = |subnet: IpNet| {
         let leaving = vec![Match::Not(Field::Output(ours())), Match::Is(Field::Source(subnet))];
         let coming = vec![Match::Not(Field::Input(ours())), Match::Is(Field::Destination(subnet))];

@@ -19,3 +19,4 @@ pub mod networks;
 pub mod node;
 pub mod serve;
 pub mod shell;
+pub mod why;

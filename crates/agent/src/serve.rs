@@ -53,6 +53,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/counters", get(counters))
         .route("/v1/flows", get(sight::flows))
         .route("/v1/connections", get(sight::connections))
+        .route("/v1/why", get(sight::why))
         .route("/metrics", get(metrics))
         .route("/v1/nodes", get(nodes))
         .route("/v1/ipam/leases", get(leases))

@@ -6,6 +6,7 @@
 mod client;
 mod cni;
 mod flow;
+mod judgement;
 mod object;
 mod openapi;
 mod report;
@@ -15,6 +16,7 @@ mod row;
 pub use client::{CallError, Client, DEFAULT_SOCKET, REQUEST_BYTES_MAX, SOCKET_VARIABLE};
 pub use cni::{CniError, CniRequest};
 pub use flow::{Connection, Flow, FlowEnd};
+pub use judgement::{Judgement, Step};
 pub use object::{
     API_VERSION, Condition, EndpointObject, EndpointSpec, EndpointStatus, List, Metadata, NetworkObject, NetworkStatus,
     NodeObject, NodeStatus, PoolStatus,

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::cni::{CniError, CniRequest};
 use crate::flow::{Connection, Flow};
+use crate::judgement::Judgement;
 use crate::object::{EndpointObject, List, NetworkObject, NodeObject};
 use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
 
@@ -206,6 +207,19 @@ pub const ROUTES: &[Route] = &[
         query: &[FROM, TO, PARTY, ("network", "only those of which an end is on this network"), PROTOCOL, PORT],
         request: None,
         replies: &[ok(schema::<List<Connection>>), BAD_REQUEST, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/why",
+        summary: "Whether one may open a connection to another, and who says so: one answer per family they share",
+        query: &[
+            ("from", "an endpoint, or an address outside"),
+            ("to", "an endpoint, or an address"),
+            ("port", "of the other end; without one, an echo of ICMP is meant"),
+            ("protocol", "TCP unless said otherwise: UDP, SCTP, ICMP or a number"),
+        ],
+        request: None,
+        replies: &[ok(schema::<List<Judgement>>), BAD_REQUEST, FAILED, BUSY],
     },
     Route {
         method: Method::Get,

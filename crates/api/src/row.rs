@@ -100,7 +100,7 @@ impl Row for Counter {
 
 impl FlowEnd {
     /// The endpoint's name or the address, with the port.
-    fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let address = || if self.address.contains(':') { format!("[{}]", self.address) } else { self.address.clone() };
         match (&self.endpoint, self.port) {
             (Some(endpoint), Some(port)) => format!("{endpoint}:{port}"),

@@ -1,7 +1,7 @@
 //! Objects from the agent: all of a kind, or the one that an argument means.
 
 use anyhow::{Result, bail};
-use weft_api::{Client, Connection, Counter, EndpointObject, Flow, Lease, List, NetworkObject, NodeObject};
+use weft_api::{Client, Connection, Counter, EndpointObject, Flow, Judgement, Lease, List, NetworkObject, NodeObject};
 
 use crate::table::table;
 
@@ -64,6 +64,11 @@ pub(crate) fn last_flow(client: &Client) -> Result<u64> {
 /// Connections that are tracked, as `parameters` of the route want it.
 pub(crate) fn connections(client: &Client, parameters: &[(&str, Option<String>)]) -> Result<Vec<Connection>> {
     Ok(client.get::<List<_>>(&wanted("/v1/connections", parameters))?.items)
+}
+
+/// Whether one may open a connection to another, as `parameters` of the route ask.
+pub(crate) fn judgements(client: &Client, parameters: &[(&str, Option<&str>)]) -> Result<Vec<Judgement>> {
+    Ok(client.get::<List<_>>(&query("/v1/why", parameters))?.items)
 }
 
 fn wanted(path: &str, parameters: &[(&str, Option<String>)]) -> String {

@@ -14,6 +14,7 @@ mod observe;
 mod status;
 mod uninstall;
 mod version;
+mod why;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ pub enum Verb {
     Observe(observe::Args),
     /// Show the connections that are tracked
     Connections(observe::Connections),
+    /// Say whether one may open a connection to another, and who decides
+    Why(why::Args),
     /// Show and check held addresses
     Ipam(ipam::Args),
     /// Show what weftd can serve, what it changed on the host, and what is wrong
@@ -57,7 +60,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Does it. The exit code is 0, or 1 where a check found something.
+    /// Does it. The exit code is 0, 1 where a check found something, or 3 where `why` found a connection denied.
     pub fn run(self, session: &mut Session<'_>) -> Result<ExitCode> {
         let done = match self {
             Verb::Apply(args) => args.run(session),
@@ -68,6 +71,7 @@ impl Verb {
             Verb::Endpoint(args) => args.run(session),
             Verb::Observe(args) => args.run(session),
             Verb::Connections(args) => args.run(session),
+            Verb::Why(args) => return args.run(session),
             Verb::Ipam(args) => return args.run(session),
             Verb::Status(args) => args.run(session),
             Verb::Version(args) => args.run(session),

@@ -22,6 +22,7 @@ mod event;
 mod flow;
 mod load;
 mod table;
+mod trial;
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
@@ -36,6 +37,7 @@ pub use self::event::Events;
 pub use self::flow::{FLOWS_MAX, Flow, Swept};
 pub use self::load::Loaded;
 pub use self::table::Table;
+pub use self::trial::{Opening, Trial, Verdict};
 
 /// Programs and maps in force.
 #[derive(Debug)]

@@ -14,6 +14,9 @@ const PROGRAMS: &str = "weft_programs";
 const STUB_OUT: &str = "weft_stub_out";
 const STUB_IN: &str = "weft_stub_in";
 
+/// Where the compiler puts what is decided at loading: the only constants of the programs.
+const KNOBS: &str = ".rodata";
+
 /// An object file as the compiler left it, where libbpf can read it: at an address that eight divides.
 #[repr(C, align(8))]
 struct Aligned<T: ?Sized>(T);
@@ -23,6 +26,31 @@ macro_rules! object {
         static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bpf.o")));
         &OBJECT.0
     }};
+}
+
+/// One of the programs that the stubs jump to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Which {
+    EndpointOut,
+    EndpointIn,
+}
+
+impl Which {
+    const ALL: [Which; 2] = [Which::EndpointOut, Which::EndpointIn];
+
+    fn hook(self) -> u32 {
+        match self {
+            Which::EndpointOut => abi::HOOK_ENDPOINT_OUT,
+            Which::EndpointIn => abi::HOOK_ENDPOINT_IN,
+        }
+    }
+
+    fn object(self) -> &'static [u8] {
+        match self {
+            Which::EndpointOut => object!("endpoint_out"),
+            Which::EndpointIn => object!("endpoint_in"),
+        }
+    }
 }
 
 /// Programs and maps as one agent loaded them; the programs go with it unless something holds them.
@@ -47,9 +75,8 @@ impl Loaded {
         if !directory.join(STUB_OUT).exists() || !directory.join(STUB_IN).exists() {
             pin_stubs(&directory)?;
         }
-        let out = open(object!("endpoint_out"), &directory)?;
-        let into = open(object!("endpoint_in"), &directory)?;
-        Ok(Self { objects: vec![(abi::HOOK_ENDPOINT_OUT, out), (abi::HOOK_ENDPOINT_IN, into)], directory })
+        let objects = Which::ALL.map(|which| Ok((which.hook(), open(which, &directory, abi::knobs::default())?)));
+        Ok(Self { objects: objects.into_iter().collect::<Result<_, _>>()?, directory })
     }
 
     /// The programs, each with its place in the program array.
@@ -93,7 +120,7 @@ impl Loaded {
 
 /// The filters' programs: loaded once and never replaced.
 fn pin_stubs(directory: &Path) -> Result<(), DataplaneError> {
-    let stubs = open(object!("endpoint_stub"), directory)?;
+    let stubs = load(object!("endpoint_stub"), directory, None)?;
     for mut stub in stubs.progs_mut() {
         let name = stub.name().to_string_lossy().into_owned();
         let pin = directory.join(&name);
@@ -104,7 +131,20 @@ fn pin_stubs(directory: &Path) -> Result<(), DataplaneError> {
     Ok(())
 }
 
-fn open(object: &[u8], directory: &Path) -> Result<Object, DataplaneError> {
-    let load = || ObjectBuilder::default().pin_root_path(directory)?.open_memory(object)?.load();
-    load().map_err(|e| DataplaneError::new("load", "weft's programs", &e))
+/// One program, over the maps pinned in `directory`.
+pub(crate) fn open(which: Which, directory: &Path, knobs: abi::knobs) -> Result<Object, DataplaneError> {
+    load(which.object(), directory, Some(knobs))
+}
+
+fn load(object: &[u8], directory: &Path, knobs: Option<abi::knobs>) -> Result<Object, DataplaneError> {
+    let load = || {
+        let mut opened = ObjectBuilder::default().pin_root_path(directory)?.open_memory(object)?;
+        for mut map in opened.maps_mut().filter(|map| map.name().to_string_lossy().ends_with(KNOBS)) {
+            if let Some(knobs) = &knobs {
+                map.set_initial_value(bytemuck::bytes_of(knobs))?;
+            }
+        }
+        opened.load()
+    };
+    load().map_err(|e: libbpf_rs::Error| DataplaneError::new("load", "weft's programs", &e))
 }

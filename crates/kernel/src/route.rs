@@ -159,6 +159,40 @@ pub fn find(netlink: &mut Netlink, ip: IpAddr) -> Result<Option<Route>, KernelEr
     }
 }
 
+/// Where packets end up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Towards {
+    /// They leave by the link with this number.
+    Link(u32),
+    /// At the host itself.
+    Host,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// Where the host's routes of all tables send packets to `ip`.
+pub fn towards(netlink: &mut Netlink, ip: IpAddr) -> Result<Towards, KernelError> {
+    let to = IpNet::from(ip);
+    let mut query = RouteMessage::default();
+    query.header.address_family = family(ip);
+    query.header.destination_prefix_length = to.prefix_len();
+    query.attributes.push(RouteAttribute::Destination(ip.into()));
+    let found = match netlink.get(RouteNetlinkMessage::GetRoute(query)) {
+        Err(error) if matches!(error.errno, Errno::NETUNREACH | Errno::HOSTUNREACH) => None,
+        other => other?,
+    };
+    let Some(RouteNetlinkMessage::NewRoute(message)) = found else { return Ok(Towards::Nowhere) };
+    let link = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    });
+    Ok(match (message.header.kind, link) {
+        (RouteType::Local, _) => Towards::Host,
+        (RouteType::Unicast, Some(link)) => Towards::Link(link),
+        _ => Towards::Nowhere,
+    })
+}
+
 fn read(message: &RouteNetlinkMessage, any: IpAddr) -> Option<Route> {
     let RouteNetlinkMessage::NewRoute(message) = message else { return None };
     let (mut to, mut gateway, mut index, mut metric, mut table) = (any, None, None, 0, u32::from(message.header.table));

@@ -1,5 +1,6 @@
 //! Routes by which people see what happens at endpoints' doors.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,16 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
-use weft_api::{Connection, Flow, List};
+use weft_api::{Connection, Flow, Judgement, List};
+use weft_kernel::nft::Nft;
+use weft_model::Protocol;
 
 use super::{Answer, Refusal, Shared};
+use crate::describe::Reference;
 use crate::flows::{self, HISTORY_MAX, Party, Wanted};
 use crate::node::Node;
 use crate::shell::listener::uptime;
+use crate::why::{Question, Side, Witnesses};
 
 /// What is asked for, as it stands in the query.
 #[derive(Debug, Default, Deserialize)]
@@ -83,6 +88,75 @@ pub(super) async fn connections(State(node): Shared, asked: AskedFor) -> Answer<
     let found = node.workers.call(|_| node.attacher.dataplane().flows(uptime())).await?;
     let found = found.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(Json(List { items: tracked(&node, &found, &wanted) }))
+}
+
+/// What `weft why` asks.
+#[derive(Debug, Deserialize)]
+pub(super) struct Between {
+    from: String,
+    to: String,
+    port: Option<u16>,
+    protocol: Option<String>,
+}
+
+/// Whether one may open a connection to another.
+pub(super) async fn why(State(node): Shared, asked: Result<Query<Between>, QueryRejection>) -> Answer<List<Judgement>> {
+    let Query(asked) = asked.map_err(|rejection| refused(rejection.body_text()))?;
+    let questions = asked.questions(&node)?;
+    let foreign = node.reconciler.report().stack_has_say;
+    let judged = node.workers.call(|netlink| {
+        let (trial, mut nft) = (node.attacher.dataplane().trial()?, Nft::open()?);
+        let mut witnesses = Witnesses { trial: &trial, netlink, nft: &mut nft, foreign };
+        questions.iter().map(|question| witnesses.judge(question)).collect::<anyhow::Result<Vec<_>>>()
+    });
+    let judged = judged.await?;
+    let items = judged.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))?;
+    Ok(Json(List { items }))
+}
+
+impl Between {
+    /// One for each family that both have.
+    fn questions(&self, node: &Node) -> Result<Vec<Question>, Refusal> {
+        let (from, to) = (sides(node, "from", &self.from)?, sides(node, "to", &self.to)?);
+        let named = self.protocol.as_deref().map(str::parse::<Protocol>).transpose();
+        let named = named.map_err(|error| refused(format!("protocol: {error}")))?;
+        let echo = self.port.is_none() && named.is_none_or(|p| [Protocol::ICMP, Protocol::ICMPV6].contains(&p));
+        if !echo && self.port.is_none() && named.is_some_and(Protocol::has_ports) {
+            return Err(refused(format!("port: {} needs one", named.unwrap_or(Protocol::TCP))));
+        }
+        let pairs = from.iter().flat_map(|from| to.iter().map(move |to| (from, to)));
+        let pairs = pairs.filter(|(from, to)| from.address.is_ipv4() == to.address.is_ipv4());
+        let questions = pairs.map(|(from, to)| {
+            let of_echo = if from.address.is_ipv4() { Protocol::ICMP } else { Protocol::ICMPV6 };
+            let protocol = if echo { of_echo } else { named.unwrap_or(Protocol::TCP) };
+            Question { from: from.clone(), to: to.clone(), port: self.port.unwrap_or(0), protocol }
+        });
+        let questions: Vec<_> = questions.collect();
+        if questions.is_empty() {
+            return Err(refused(format!("{} and {} have no addresses of the same family", self.from, self.to)));
+        }
+        Ok(questions)
+    }
+}
+
+/// The addresses that `text` means: one, or the first of each family that an endpoint has.
+fn sides(node: &Node, field: &str, text: &str) -> Result<Vec<Side>, Refusal> {
+    let ledger = node.attacher.ledger();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(vec![Side { address, endpoint: ledger.at(address).cloned() }]);
+    }
+    let reference = Reference::parse(text);
+    let found: Vec<_> = ledger.live().filter(|endpoint| reference.matches(endpoint)).collect();
+    let [endpoint] = found.as_slice() else {
+        let titles: Vec<_> = found.iter().map(|e| format!("{}@{}", e.title(), e.key.ifname)).collect();
+        return Err(refused(match titles.as_slice() {
+            [] => format!("{field}: there is no endpoint {text:?} and it is no address: see `weft get endpoints`"),
+            several => format!("{field}: {text:?} may be any of {}", several.join(", ")),
+        }));
+    };
+    let first = |v4: bool| endpoint.addresses.iter().map(|net| net.addr()).find(|ip| ip.is_ipv4() == v4);
+    let addresses = [first(true), first(false)].into_iter().flatten();
+    Ok(addresses.map(|address| Side { address, endpoint: Some(Arc::clone(endpoint)) }).collect())
 }
 
 fn tracked(node: &Arc<Node>, found: &[weft_dataplane::Flow], wanted: &Wanted) -> Vec<Connection> {

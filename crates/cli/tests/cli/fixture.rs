@@ -1,7 +1,9 @@
 //! Objects with something in every field, and objects with as little as there can be.
 
 use serde_json::{Value, json};
-use weft_api::{EndpointObject, IpamCheck, Lease, List, NetworkObject, NodeObject, Status};
+use weft_api::{
+    Connection, EndpointObject, Flow, IpamCheck, Judgement, Lease, List, NetworkObject, NodeObject, Status,
+};
 
 fn typed<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("the shape of the API")
@@ -91,6 +93,47 @@ pub(crate) fn leases() -> List<Lease> {
         items: vec![typed(json!({
             "address": "10.64.1.0", "network": "app", "endpoint": "shop/web-1",
             "containerId": "20cc94cc30ad67a08a317f37a07e680e", "interface": "eth0",
+        }))],
+    }
+}
+
+pub(crate) fn flows() -> List<Flow> {
+    let web = json!({ "address": "10.64.1.0", "port": 40000, "endpoint": "shop/web-1", "network": "app" });
+    let outside = json!({ "address": "2001:db8::1", "port": 443 });
+    List {
+        items: vec![
+            typed(json!({
+                "sequence": 7, "timeMs": 1_795_234_477_005_u64, "event": "opened", "verdict": "passed",
+                "door": "shop/web-1", "direction": "out", "from": web, "to": outside, "protocol": "TCP", "flags": "S",
+                "way": "stack", "bytes": 74,
+            })),
+            typed(json!({
+                "sequence": 9, "timeMs": 1_795_234_478_999_u64, "event": "dropped", "verdict": "dropped",
+                "reason": "source_arp", "meaning": "ARP in the name of another address.", "direction": "out",
+                "from": { "address": "" }, "to": { "address": "" }, "protocol": "ARP", "way": "stack", "bytes": 42,
+            })),
+        ],
+    }
+}
+
+pub(crate) fn connections() -> List<Connection> {
+    List {
+        items: vec![typed(json!({
+            "from": { "address": "10.64.1.0", "endpoint": "shop/web-1", "network": "app" },
+            "to": { "address": "fd64::9" }, "protocol": "ICMPv6", "state": "established", "way": "short",
+            "remainingS": 29,
+        }))],
+    }
+}
+
+/// A judgement that ends with `verdict`.
+pub(crate) fn judgements(verdict: &str) -> List<Judgement> {
+    List {
+        items: vec![typed(json!({
+            "from": { "address": "10.64.1.0", "endpoint": "shop/web-1", "network": "app" },
+            "to": { "address": "10.64.2.0", "port": 80, "endpoint": "shop/db", "network": "back" },
+            "protocol": "TCP", "verdict": verdict, "decidedBy": "door of shop/web-1, out: network: apart",
+            "steps": [{ "at": "door of shop/web-1, out", "verdict": verdict, "why": "network: apart" }],
         }))],
     }
 }

@@ -27,6 +27,10 @@ fn agent() -> Listening {
         .ok("GET /v1/nodes", &fixture::nodes())
         .ok("GET /v1/ipam/leases", &fixture::leases())
         .ok("GET /v1/ipam/leases?network=app", &fixture::leases())
+        .ok("GET /v1/flows?port=443&verdict=passed&after=0&last=5", &fixture::flows())
+        .ok("GET /v1/connections?match=shop%2Fweb-1", &fixture::connections())
+        .ok("GET /v1/why?from=web&to=db&port=80&protocol=tcp", &fixture::judgements("denied"))
+        .ok("GET /v1/why?from=web&to=db&port=80", &fixture::judgements("allowed"))
         .ok("GET /v1/status", &fixture::status())
         .ok("GET /v1/version", &Version { version: "9.9.9".into(), api: "weft.dev/v1".into() })
         .start()
@@ -50,6 +54,10 @@ fn every_answer_looks_as_it_did() {
         "get endpoint shop/web-1@eth0 -o yaml",
         "get nodes",
         "get node host-a -o json",
+        "observe --port 443 --verdict passed --last 5",
+        "observe --port 443 --verdict passed --last 5 -o json",
+        "connections shop/web-1",
+        "why web db:80",
         "describe network app",
         "describe network dark",
         "describe endpoint shop/web-1@eth0",
@@ -60,7 +68,7 @@ fn every_answer_looks_as_it_did() {
         "ipam show -o json",
         "ipam show -o name",
     ] {
-        let name = line.replace(" -o ", ".").replace(['/', '@', ' '], "-");
+        let name = line.replace(" -o ", ".").replace(['/', '@', ' ', ':'], "-");
         golden(&format!("show/{name}.txt"), &weft(&agent.socket, line).out());
     }
 }
@@ -138,6 +146,18 @@ fn a_check_is_good_only_when_nothing_was_found() {
         let outcome = weft(&agent.socket, &format!("ipam check -o {form}"));
         assert_eq!(outcome.result, Ok(ExitCode::FAILURE));
         golden(&format!("show/ipam-check.{form}.txt"), &outcome.out);
+    }
+}
+
+#[test]
+fn a_connection_that_is_denied_has_an_exit_code_of_its_own() {
+    let agent = agent();
+    assert_eq!(weft(&agent.socket, "why web db:80").result, Ok(ExitCode::SUCCESS));
+    for (form, said) in [("table", "denied: shop/web-1 -> shop/db:80 TCP"), ("name", "denied"), ("json", "\"denied\"")]
+    {
+        let outcome = weft(&agent.socket, &format!("why web db:80/tcp -o {form}"));
+        assert_eq!(outcome.result, Ok(ExitCode::from(3)));
+        assert!(outcome.out.contains(said), "{}", outcome.out);
     }
 }
 

@@ -7,4 +7,5 @@ mod frames;
 mod load;
 mod short;
 mod source;
+mod trial;
 mod world;

@@ -35,6 +35,13 @@ impl Nft {
         })
     }
 
+    /// Whether weft's own table has a rule with this comment.
+    pub fn has_own_rule(&mut self, comment: &str) -> Result<bool, NftError> {
+        let within = |writer: &mut Writer| writer.text(NFTA_RULE_TABLE, super::OWN_TABLE);
+        let rules = self.list(NFT_MSG_GETRULE, Some(Family::Inet), RuleRecord::parse, within)?;
+        Ok(rules.iter().any(|rule| rule.comment().is_some_and(|found| found == comment)))
+    }
+
     /// The table of that name and its chains.
     pub(super) fn installed(&mut self, name: &str) -> Result<Installed, NftError> {
         let tables = self.list(NFT_MSG_GETTABLE, Some(Family::Inet), TableRecord::parse, |_| {})?;

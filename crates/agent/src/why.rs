@@ -1,0 +1,187 @@
+//! Whether one may open a connection to another: everybody on the way is asked, in the order in which a packet would
+//! come by. The programs and the kernel answer, not what weft meant to install.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use weft_api::{FlowEnd, Judgement, Step};
+use weft_dataplane::{Opening, Trial, Verdict, abi};
+use weft_kernel::nft::Nft;
+use weft_kernel::route::{self, Towards};
+use weft_kernel::{Netlink, link};
+use weft_model::{Endpoint, MacAddr, Protocol};
+
+use crate::flows::end;
+
+/// One end, with the endpoint that has the address, if one has.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// Its address.
+    pub address: IpAddr,
+    /// Who has it here.
+    pub endpoint: Option<Arc<Endpoint>>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Who would open a connection.
+    pub from: Side,
+    /// To whom. Of the same family.
+    pub to: Side,
+    /// The port there, 0 if there is none.
+    pub port: u16,
+    /// Of the connection.
+    pub protocol: Protocol,
+}
+
+/// Those who are asked.
+pub struct Witnesses<'a> {
+    /// The programs.
+    pub trial: &'a Trial,
+    /// The host's links and routes.
+    pub netlink: &'a mut Netlink,
+    /// The host's rules.
+    pub nft: &'a mut Nft,
+    /// A chain of somebody else's that has a say, if there is one.
+    pub foreign: Option<String>,
+}
+
+const ALLOWED: &str = "allowed";
+const DENIED: &str = "denied";
+
+impl Witnesses<'_> {
+    /// The answer to one question.
+    pub fn judge(&mut self, question: &Question) -> anyhow::Result<Judgement> {
+        let steps = self.ask(question)?;
+        let denied = steps.iter().find(|step: &&Step| step.verdict == DENIED);
+        let decided_by = denied.or_else(|| steps.iter().rfind(|step| step.verdict == ALLOWED));
+        let protocol = question.protocol;
+        let side = |side: &Side, port: u16| -> FlowEnd {
+            end(SocketAddr::new(side.address, port), protocol, side.endpoint.as_ref(), true)
+        };
+        Ok(Judgement {
+            from: FlowEnd { port: None, ..side(&question.from, 0) },
+            to: side(&question.to, question.port),
+            protocol: protocol.to_string(),
+            verdict: if denied.is_some() { DENIED } else { ALLOWED }.to_owned(),
+            decided_by: decided_by.map(|step| format!("{}: {}", step.at, step.why)).unwrap_or_default(),
+            steps,
+        })
+    }
+
+    /// Everybody on the way, until somebody denies.
+    fn ask(&mut self, question: &Question) -> anyhow::Result<Vec<Step>> {
+        let (from, to) = (&question.from, &question.to);
+        let mut steps = Vec::new();
+        if let Some(sender) = &from.endpoint {
+            let verdict = match self.door(sender)? {
+                Some(link) => Some(self.trial.sent_by(link, &opening(question, sender.mac))?),
+                None => None,
+            };
+            steps.push(at_door(sender, "out", verdict));
+            match verdict {
+                Some(Verdict::Passed) => {}
+                Some(Verdict::Short) => {
+                    steps.extend(to.endpoint.as_ref().map(|receiver| passed_by(receiver)));
+                    return Ok(steps);
+                }
+                Some(Verdict::Dropped(_)) | None => return Ok(steps),
+            }
+        }
+        let (route, towards) = self.route(to.address)?;
+        steps.push(route);
+        if towards == Towards::Nowhere {
+            return Ok(steps);
+        }
+        if let Some(rule) = self.own_rule(from, to, towards)? {
+            steps.push(rule);
+            return Ok(steps);
+        }
+        let foreign = self.foreign.iter();
+        steps
+            .extend(foreign.map(|chain| step("the host's stack".to_owned(), "unknown", format!("{chain}: see there"))));
+        if let Some(receiver) = &to.endpoint {
+            let verdict = match self.door(receiver)? {
+                Some(link) => Some(self.trial.sent_to(link, &opening(question, None))?),
+                None => None,
+            };
+            steps.push(at_door(receiver, "in", verdict));
+        }
+        Ok(steps)
+    }
+
+    fn door(&mut self, endpoint: &Endpoint) -> anyhow::Result<Option<u32>> {
+        Ok(link::find(self.netlink, endpoint.key.host_link().as_str())?.map(|link| link.index))
+    }
+
+    fn route(&mut self, to: IpAddr) -> anyhow::Result<(Step, Towards)> {
+        let towards = route::towards(self.netlink, to)?;
+        let at = format!("the host's routes to {to}");
+        let shown = match towards {
+            Towards::Nowhere => step(at, DENIED, "there is none, or it says unreachable"),
+            Towards::Host => step(at, ALLOWED, "the host itself"),
+            Towards::Link(index) => {
+                let name = link::find_index(self.netlink, index)?.map(|link| link.name);
+                step(at, ALLOWED, format!("by link {}", name.unwrap_or_else(|| index.to_string())))
+            }
+        };
+        Ok((shown, towards))
+    }
+
+    /// A rule of weft's own table that keeps the two apart.
+    fn own_rule(&mut self, from: &Side, to: &Side, towards: Towards) -> anyhow::Result<Option<Step>> {
+        let inside = match (&from.endpoint, &to.endpoint) {
+            (Some(endpoint), None) if towards != Towards::Host => endpoint,
+            (None, Some(endpoint)) if route::towards(self.netlink, from.address)? != Towards::Host => endpoint,
+            _ => return Ok(None),
+        };
+        let rule = internal(&inside.network);
+        let found = self.nft.has_own_rule(&rule)?;
+        let why = "endpoints of an internal network reach the host and each other only";
+        Ok(found.then(|| step(format!("table inet weft, rule {rule:?}"), DENIED, why)))
+    }
+}
+
+/// The comment of the rules that keep an internal network from the outside.
+pub fn internal(network: &weft_model::NetworkName) -> String {
+    format!("{network} is internal")
+}
+
+fn opening(question: &Question, mac: Option<MacAddr>) -> Opening {
+    Opening {
+        from: question.from.address,
+        mac: mac.unwrap_or(MacAddr([0; 6])),
+        to: SocketAddr::new(question.to.address, question.port),
+        protocol: question.protocol,
+    }
+}
+
+fn step(at: String, verdict: &str, why: impl Into<String>) -> Step {
+    Step { at, verdict: verdict.to_owned(), why: why.into() }
+}
+
+fn door_name(endpoint: &Endpoint, direction: &str) -> String {
+    format!("door of {}, {direction}", endpoint.title())
+}
+
+/// What a door says; nothing of one that is not there.
+fn at_door(endpoint: &Endpoint, direction: &str, verdict: Option<Verdict>) -> Step {
+    let at = door_name(endpoint, direction);
+    match verdict {
+        Some(Verdict::Dropped(reason)) => {
+            let known = usize::try_from(reason).ok().and_then(|reason| abi::REASONS.get(reason)).copied();
+            let (word, meaning) = known.unwrap_or(("unknown", "a reason that this agent does not know"));
+            step(at, DENIED, format!("{word}: {meaning}"))
+        }
+        Some(Verdict::Passed | Verdict::Short) => step(at, ALLOWED, "nothing here is against it"),
+        None => {
+            step(at, "unknown", format!("attachment {} has none, so nothing of weft's decides", endpoint.attachment))
+        }
+    }
+}
+
+fn passed_by(receiver: &Endpoint) -> Step {
+    let why = "from door to door, past the host's stack: the other door asked for this one";
+    step(door_name(receiver, "in"), ALLOWED, why)
+}

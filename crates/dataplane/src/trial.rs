@@ -1,0 +1,117 @@
+//! Asking the programs what they would do with a packet that nobody sent.
+//!
+//! The programs are loaded once more, over the same maps, with a knob that makes them decide and do nothing else. So the
+//! answer comes from the code and the entries that are in force.
+
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::PacketBuilder;
+use libbpf_rs::{Object, ProgramInput};
+use weft_model::{MacAddr, Protocol};
+
+use crate::load::{self, Which};
+use crate::{Dataplane, DataplaneError, abi};
+
+/// Of `struct __sk_buff` (include/uapi/linux/bpf.h): its size, and where the number of the link is.
+const CONTEXT_BYTES: usize = 192;
+const CONTEXT_LINK_AT: usize = 40;
+const TTL: u8 = 64;
+const IDENTIFIER: u16 = 0;
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on to the host's stack, or into the container.
+    Passed,
+    /// It goes straight into the container it is for; that one's door has agreed.
+    Short,
+    /// It is dropped, for this reason of [`abi::REASONS`].
+    Dropped(u32),
+}
+
+/// A packet that begins something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// Who sends it. Of the same family as `to`.
+    pub from: IpAddr,
+    /// The sender's Ethernet address.
+    pub mac: MacAddr,
+    /// Whom it is for; the port counts where the protocol has ports.
+    pub to: SocketAddr,
+    /// Of the packet.
+    pub protocol: Protocol,
+}
+
+impl Opening {
+    /// As a frame. Its source port is 0, which no connection has.
+    fn frame(&self) -> Vec<u8> {
+        let ethernet = PacketBuilder::ethernet2(self.mac.0, [0; 6]);
+        let ip = match (self.from, self.to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), TTL),
+            (from, to) => {
+                let octets = |ip: IpAddr| match ip {
+                    IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+                    IpAddr::V6(v6) => v6.octets(),
+                };
+                ethernet.ipv6(octets(from), octets(to), TTL)
+            }
+        };
+        let mut frame = Vec::new();
+        let port = self.to.port();
+        let written = match self.protocol {
+            Protocol::TCP => ip.tcp(0, port, 0, 0).syn().write(&mut frame, &[]),
+            Protocol::UDP => ip.udp(0, port).write(&mut frame, &[]),
+            Protocol::ICMP => ip.icmpv4_echo_request(IDENTIFIER, 0).write(&mut frame, &[]),
+            Protocol::ICMPV6 => ip.icmpv6_echo_request(IDENTIFIER, 0).write(&mut frame, &[]),
+            other => {
+                let ports = [[0, 0], port.to_be_bytes(), [0, 0], [0, 0]].concat();
+                ip.write(&mut frame, other.0.into(), &ports)
+            }
+        };
+        written.expect("a vector takes whatever is written, and a header is no larger than IP allows");
+        frame
+    }
+}
+
+/// Programs that only decide.
+pub struct Trial {
+    out: Object,
+    into: Object,
+}
+
+impl Dataplane {
+    /// Loads the programs once more, for trials: some 30 ms.
+    pub fn trial(&self) -> Result<Trial, DataplaneError> {
+        let knobs = abi::knobs { trial: 1 };
+        let one = |which| load::open(which, &self.directory, knobs);
+        Ok(Trial { out: one(Which::EndpointOut)?, into: one(Which::EndpointIn)? })
+    }
+}
+
+impl Trial {
+    /// What becomes of a packet that the endpoint behind the link sends. The link must be in the calling thread's
+    /// namespace.
+    pub fn sent_by(&self, link: u32, opening: &Opening) -> Result<Verdict, DataplaneError> {
+        run(&self.out, link, &opening.frame())
+    }
+
+    /// What becomes of a packet that the host sends to the endpoint behind the link.
+    pub fn sent_to(&self, link: u32, opening: &Opening) -> Result<Verdict, DataplaneError> {
+        run(&self.into, link, &opening.frame())
+    }
+}
+
+fn run(object: &Object, link: u32, frame: &[u8]) -> Result<Verdict, DataplaneError> {
+    let refused =
+        |reason: &dyn std::fmt::Display| DataplaneError::new("try", format!("a packet at link {link}"), reason);
+    let program = object.progs_mut().next().ok_or_else(|| refused(&"there is no program"))?;
+    let mut context = [0; CONTEXT_BYTES];
+    context[CONTEXT_LINK_AT..CONTEXT_LINK_AT + 4].copy_from_slice(&link.to_ne_bytes());
+    let input = ProgramInput { context_in: Some(&mut context), data_in: Some(frame), ..ProgramInput::default() };
+    let answer = program.test_run(input).map_err(|error| refused(&error))?.return_value;
+    Ok(match answer {
+        abi::TRIAL_PASSED => Verdict::Passed,
+        abi::TRIAL_SHORT => Verdict::Short,
+        dropped => Verdict::Dropped(dropped.saturating_sub(abi::TRIAL_DROPPED)),
+    })
+}
