@@ -1,7 +1,7 @@
 //! Asking the programs what they would do with a packet that nobody sent.
 //!
-//! The programs are loaded once more, over the same maps, with a knob that makes them decide and do nothing else. So the
-//! answer comes from the code and the entries that are in force.
+//! The programs are loaded once more, over the same maps, with a knob that makes them decide and do nothing else. So
+//! the answer comes from the code and the entries that are in force.
 
 use std::net::{IpAddr, SocketAddr};
 
