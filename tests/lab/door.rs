@@ -1,24 +1,19 @@
 //! What passes an endpoint's door: whatever its container does inside, it speaks for itself alone.
 
-use std::net::{IpAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use weft_lab::Host;
-use weft_netns::Netns;
-use weft_tests::{Api, Call, RawSocket, endurance, pings, populate, until};
+use weft_tests::{Api, Call, Datagrams, Load, RawSocket, endurance, pings, populate, until};
 
 /// Frames of each kind that a container forges.
 const FORGED: u64 = 50;
 
 /// How long agents are killed and replaced under traffic.
 const KILLING: Duration = Duration::from_secs(4);
-/// Between two of an endpoint's datagrams.
-const PACE: Duration = Duration::from_micros(500);
-/// Far longer than a datagram takes.
-const ARRIVAL_MAX: Duration = Duration::from_secs(2);
-const PORT: u16 = 9;
+/// Between two batches of forged frames.
+const FORGING: Duration = Duration::from_micros(200);
 
 #[test]
 fn a_container_that_forges_frames_by_a_raw_socket_gets_none_through() {
@@ -137,82 +132,47 @@ fn doors_stay_shut_without_an_agent_and_the_next_one_takes_them_over() {
     assert!(entries().contains("Found 0 elements") || entries().trim() == "[]", "{}", entries());
 }
 
-/// A socket of a container.
-fn socket(host: &Host, netns: &str, address: &str) -> UdpSocket {
-    let address: IpAddr = address.parse().unwrap();
-    let inside = Netns::open(host.path(format!("/run/netns/{netns}"))).unwrap();
-    let socket = inside.within(|| UdpSocket::bind((address, PORT)).unwrap()).unwrap();
-    socket.set_read_timeout(Some(ARRIVAL_MAX)).unwrap();
-    socket
-}
-
-/// Numbered datagrams at a steady pace until `stop`; how many.
-fn pace(from: &UdpSocket, to: &UdpSocket, stop: &AtomicBool) -> u64 {
-    let (to, began) = (to.local_addr().unwrap(), Instant::now());
-    let mut sent = 0u64;
-    while !stop.load(Ordering::Relaxed) {
-        from.send_to(&sent.to_be_bytes(), to).unwrap();
-        sent += 1;
-        // A pace, not a wait: what is measured is a steady sender.
-        let due = began + PACE * u32::try_from(sent).unwrap();
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-    }
-    from.send_to(&u64::MAX.to_be_bytes(), to).unwrap();
-    sent
-}
-
-/// The numbers that came, in order; anything else is somebody else's. Ends with the last one.
-fn heard(socket: &UdpSocket) -> (u64, u64) {
-    let (mut honest, mut others) = (0, 0);
-    loop {
-        let mut bytes = [0; 8];
-        let (length, _) = socket.recv_from(&mut bytes).expect("datagrams come until the last one");
-        match u64::from_be_bytes(bytes) {
-            u64::MAX if length == 8 => return (honest, others),
-            number if length == 8 && number >= honest => honest += 1,
-            _ => others += 1,
-        }
-    }
-}
-
 #[test]
 fn agents_that_are_killed_and_replaced_under_traffic_lose_no_packet_and_let_no_forged_one_in() {
     for mode in ["bridge", "routed"] {
         let host = Host::start(&format!("replace-{mode}")).unwrap();
         let mut weftd = host.weftd::<&str>(&[]).unwrap();
         let api = populate(&host, mode);
-        let of = |id: &str| [api.address(id, 0), api.address(id, 1)];
-        let (a, b) = (of("a"), of("b"));
-        let sockets = |id: &str, addresses: &[String; 2]| [0, 1].map(|n| socket(&host, id, &addresses[n]));
-        let (from, to) = (sockets("a", &a), sockets("b", &b));
+        let [a, b] = ["a", "b"].map(|id| [api.address(id, 0), api.address(id, 1)]);
         let raw = RawSocket::open(&host, "a", "eth0");
         let forged = raw.forgeries([&a[0], &a[1]], [&b[0], &b[1]]);
+        let load = Load::start(&host, ("a", &a), ("b", &b));
         let stop = AtomicBool::new(false);
+        let mut replaced = 0;
         std::thread::scope(|scope| {
-            let stop = &stop;
-            let heard: Vec<_> = to.iter().map(|to| scope.spawn(|| heard(to))).collect();
-            let pairs = from.iter().zip(&to);
-            let sent: Vec<_> = pairs.map(|(from, to)| scope.spawn(move || pace(from, to, stop))).collect();
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     forged.iter().for_each(|(_, frame)| raw.send(frame));
+                    // The honest ones want their turn, too.
+                    std::thread::sleep(FORGING);
                 }
             });
             let until = Instant::now() + endurance(KILLING);
-            let mut killed = 0;
             while Instant::now() < until {
-                weftd.kill9().unwrap();
+                if replaced % 2 == 0 { weftd.kill9() } else { weftd.terminate() }.unwrap();
                 weftd.restart().unwrap();
-                killed += 1;
+                replaced += 1;
             }
             stop.store(true, Ordering::Relaxed);
-            let sent: Vec<u64> = sent.into_iter().map(|thread| thread.join().unwrap()).collect();
-            let heard: Vec<_> = heard.into_iter().map(|thread| thread.join().unwrap()).collect();
-            println!("{mode}: {killed} agents killed, {sent:?} datagrams");
-            assert_eq!(heard, [(sent[0], 0), (sent[1], 0)], "{mode}");
         });
-        let clean = ["malformed", "source_address"].map(|reason| api.counted("b", "out", reason));
-        assert_eq!(clean, [0; 2]);
+        let (datagrams, requests) = load.finish();
+        println!("{mode}: {replaced} agents replaced, {datagrams:?}, {requests:?}");
+        for Datagrams { sent, heard, foreign } in datagrams {
+            assert_eq!((heard, foreign), (sent, 0), "{mode}");
+        }
+        for loops in requests {
+            assert!(loops.answered > 0 && loops.retransmitted == 0, "{mode}: {loops:?}");
+        }
+        for direction in ["in", "out"] {
+            let counters = api.items("/v1/counters?match=b");
+            let dropped = counters.iter().any(|row| row["direction"] == direction && row["verdict"] == "dropped");
+            assert!(!dropped, "{mode}: {counters:?}");
+        }
         api.assert_clean();
     }
 }

@@ -6,18 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weft_lab::Host;
-use weft_netns::Netns;
-use weft_tests::{Api, Call, pings, populate, until};
+use weft_tests::{Api, Call, inside, pings, populate, until};
 
 const PORT: u16 = 80;
 /// Far longer than an answer takes.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// More than any window holds, so that both ends wait for each other.
 const BYTES: usize = 4 << 20;
-
-fn inside(host: &Host, netns: &str) -> Netns {
-    Netns::open(host.path(format!("/run/netns/{netns}"))).unwrap()
-}
 
 /// A connection from one container to another.
 struct Talk {
