@@ -48,6 +48,12 @@ impl Embedded {
         Ok(Self { path, database: Mutex::new(Some(database)), feed: Feed::new(revision) })
     }
 
+    /// What the store at `path` holds, for who does not keep it: nothing is written, and another process may have it
+    /// open.
+    pub fn read_copy(path: &Path) -> Result<Snapshot, OpenError> {
+        file::read_copy(path)
+    }
+
     /// Where it is kept.
     pub fn path(&self) -> &Path {
         &self.path

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError};
 
-use super::{ABOUT, FORMAT, OBJECTS, REVISION, read_about};
+use super::{ABOUT, FORMAT, OBJECTS, REVISION, read_about, read_all};
+use crate::Snapshot;
 
 /// The layout of tables and rows that this code reads and writes.
 const FORMAT_CURRENT: u64 = 1;
@@ -107,24 +108,38 @@ pub(super) fn open(path: &Path) -> Result<(Database, u64), OpenError> {
         Err(TryLockError::Error(source)) => return Err(system(source)),
     }
     let content = std::fs::read(path).map_err(system)?;
-    let revision = examine(path, content)?;
+    let revision = examine(path, content, read_revision)?;
     let database =
         Builder::new().set_cache_size(CACHE_BYTES_MAX).create_file(file).map_err(|reason| explain(path, reason))?;
     Ok((database, revision))
 }
 
-/// Opens and checks a copy in memory, and says the revision: redb mends a damaged file in place, by going back to an
+/// What the store at `path` holds, from a copy: its file stays as it is, and may be another process's meanwhile.
+pub(super) fn read_copy(path: &Path) -> Result<Snapshot, OpenError> {
+    let system = |source| OpenError::System { action: "read", path: path.to_owned(), source };
+    examine(path, std::fs::read(path).map_err(system)?, read_all)
+}
+
+/// What `read` finds in a copy in memory that was checked: redb mends a damaged file in place, by going back to an
 /// earlier commit, and what people wrote is not to be lost without a word.
-fn examine(path: &Path, content: Vec<u8>) -> Result<u64, OpenError> {
+fn examine<T>(
+    path: &Path,
+    content: Vec<u8>,
+    read: impl FnOnce(&Database) -> Result<T, redb::Error>,
+) -> Result<T, OpenError> {
     if content.is_empty() {
         return Err(OpenError::Foreign { path: path.to_owned(), reason: "it is empty".to_owned() });
     }
+    let examined = || {
+        let copy = check(path, content)?;
+        read(&copy).map_err(|reason| OpenError::Damaged { path: path.to_owned(), reason: reason.to_string() })
+    };
     // On some damage redb panics instead of failing; only the copy is lost with it.
-    std::panic::catch_unwind(|| check(path, content))
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(examined))
         .unwrap_or_else(|_| Err(OpenError::Damaged { path: path.to_owned(), reason: "it cannot be read".to_owned() }))
 }
 
-fn check(path: &Path, content: Vec<u8>) -> Result<u64, OpenError> {
+fn check(path: &Path, content: Vec<u8>) -> Result<Database, OpenError> {
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
     let mut copy = load(content).map_err(|reason| explain(path, reason))?;
     if !copy.check_integrity().map_err(|reason| explain(path, reason))? {
@@ -132,10 +147,14 @@ fn check(path: &Path, content: Vec<u8>) -> Result<u64, OpenError> {
     }
     let read = copy.begin_read().map_err(|reason| damaged(reason.to_string()))?;
     match read_about(&read, FORMAT) {
-        Ok(FORMAT_CURRENT) => read_about(&read, REVISION).map_err(|reason| damaged(reason.to_string())),
+        Ok(FORMAT_CURRENT) => Ok(copy),
         Ok(found) => Err(OpenError::Format { path: path.to_owned(), found }),
         Err(reason) => Err(OpenError::Foreign { path: path.to_owned(), reason: reason.to_string() }),
     }
+}
+
+fn read_revision(copy: &Database) -> Result<u64, redb::Error> {
+    read_about(&copy.begin_read()?, REVISION)
 }
 
 fn load(content: Vec<u8>) -> Result<Database, DatabaseError> {

@@ -40,6 +40,20 @@ fn a_second_opener_is_refused_by_name() {
 }
 
 #[test]
+fn a_copy_can_be_read_of_a_store_that_is_open_and_of_one_that_is_not() {
+    let scratch = Scratch::new();
+    let store = filled(&scratch.store());
+    let expected = store.snapshot().expect("snapshot");
+    let content = fs::read(scratch.store()).expect("read");
+    assert_eq!(Embedded::read_copy(&scratch.store()).expect("in use"), expected);
+    assert!(fs::read(scratch.store()).expect("read") == content, "nothing is written");
+    drop(store);
+    assert_eq!(Embedded::read_copy(&scratch.store()).expect("free"), expected);
+    let absent = Embedded::read_copy(&scratch.path().join("absent")).expect_err("absent").to_string();
+    assert!(absent.starts_with("cannot read store "), "{absent}");
+}
+
+#[test]
 fn openers_of_a_new_store_agree_on_one() {
     let scratch = Scratch::new();
     let outcomes = std::thread::scope(|scope| {
