@@ -75,7 +75,9 @@ fn a_second_agent_refuses_and_names_the_first() {
     let error = host.run(&["weftd"]).unwrap_err().to_string();
     assert!(error.contains("weftd is already running on /run/weft (process "), "{error}");
     let error = host.run(&["weftd", "--run-dir", "/run/other", "--state-dir", "/run/other"]).unwrap_err().to_string();
-    assert!(error.contains("another weftd is running in this network namespace"), "{error}");
+    let pid = std::fs::read_to_string(host.path("/run/weft/weftd.pid")).unwrap();
+    let expected = format!("another weftd is running in this network namespace (process {})", pid.trim());
+    assert!(error.contains(&expected), "{error}");
     assert!(!weftd.log().is_empty());
 }
 

@@ -47,7 +47,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     make_directory(&config.state_dir)?;
     let _lock = lock::acquire(&config.run_dir)?;
 
-    let store: Arc<dyn Store> = Arc::new(Embedded::open(config.state_dir.join("store"))?);
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(config.store())?);
     let networks = Arc::new(Networks::open(store)?);
     let ledger = Ledger::open(&config.run_dir)?;
     let host = Netns::current()?.id();

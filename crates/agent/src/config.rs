@@ -94,6 +94,11 @@ impl Config {
         Ok(config)
     }
 
+    /// The file in which networks are kept.
+    pub fn store(&self) -> PathBuf {
+        self.state_dir.join("store")
+    }
+
     /// The uplink that was named, if one was.
     pub fn uplink(&self) -> Option<String> {
         Some(self.uplink.clone()).filter(|name| !name.is_empty())

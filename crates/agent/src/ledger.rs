@@ -66,6 +66,27 @@ pub enum LedgerError {
     Journal(#[from] JournalError),
 }
 
+/// File of the journal, in the run directory.
+pub const FILE: &str = "ledger";
+
+/// The endpoints of which the ledger in `run_dir` knows, however far they have come; for who is not the agent: nothing
+/// is written, and an agent may be at work.
+pub fn read_endpoints(run_dir: &Path) -> Result<Vec<Endpoint>, JournalError> {
+    let mut endpoints = BTreeMap::new();
+    for event in Journal::read(&run_dir.join(FILE))? {
+        match event {
+            Event::Birth { endpoint } => drop(endpoints.insert(endpoint.key.clone(), *endpoint)),
+            Event::Gone { key } => drop(endpoints.remove(&key)),
+            Event::Open { .. }
+            | Event::Close { .. }
+            | Event::Released { .. }
+            | Event::Live { .. }
+            | Event::Death { .. } => {}
+        }
+    }
+    Ok(endpoints.into_values().collect())
+}
+
 /// The book itself.
 #[derive(Debug)]
 pub struct Ledger {
@@ -80,7 +101,7 @@ pub struct Ledger {
 impl Ledger {
     /// Opens the ledger in `run_dir`, and reads what it holds.
     pub fn open(run_dir: &Path) -> Result<Self, JournalError> {
-        let (journal, events) = Journal::open(run_dir.join("ledger"))?;
+        let (journal, events) = Journal::open(run_dir.join(FILE))?;
         let (entries, by_host_link, leases) = (BTreeMap::new(), BTreeMap::new(), Leases::default());
         let mut ledger = Self { entries, by_host_link, leases, journal, is_behind: false };
         for event in events {
@@ -357,6 +378,10 @@ mod tests {
             death(&mut ledger, n);
         }
         drop(ledger);
+        let bytes = || std::fs::read(path.join(FILE)).unwrap();
+        let before = bytes();
+        assert_eq!(read_endpoints(&path).unwrap().len(), 11);
+        assert_eq!(bytes(), before, "whoever only reads leaves it as it is");
         let mut ledger = open(&path, &network);
         assert_eq!(ledger.live().count(), 11);
         let again: Vec<_> = (20..23).map(|n| birth(&mut ledger, &network, n).unwrap().to_string()).collect();

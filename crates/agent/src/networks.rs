@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv6Net};
 use weft_api::{ApplyAction, NetworkObject};
 use weft_ipam::pick_subnet;
 use weft_model::{Family, InvalidFields, Labels, Network, NetworkName};
-use weft_store::{CommitError, Expectation, Store, StoreError, Txn};
+use weft_store::{CommitError, Expectation, Snapshot, Store, StoreError, Txn};
 
 use crate::attachment::Built;
 
@@ -204,6 +204,11 @@ impl Networks {
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<NetworkName, Stored>> {
         self.by_name.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// Names of the networks in a store, whether or not this weft can read them.
+pub fn names(snapshot: &Snapshot) -> Vec<String> {
+    snapshot.objects.keys().filter_map(|key| key.strip_prefix(KEY_PREFIX)).map(str::to_owned).collect()
 }
 
 /// Whether a network that is there may be changed.

@@ -10,6 +10,9 @@ use weft_reconcile::Target;
 
 use crate::graph::SettingPlan;
 
+/// Where changes are remembered, in the run directory.
+pub const FILE: &str = "settings.json";
+
 /// What was changed, by name: known to the agents after this one, too.
 #[derive(Debug, Clone, Default)]
 pub struct Changed {
@@ -20,7 +23,7 @@ pub struct Changed {
 impl Changed {
     /// Reads what agents before this one changed since the host was started.
     pub fn open(run_dir: &Path) -> Self {
-        let file = run_dir.join("settings.json");
+        let file = run_dir.join(FILE);
         let by_name = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Self { file, by_name }
     }

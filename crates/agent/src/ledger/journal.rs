@@ -77,6 +77,15 @@ impl Journal {
         Ok((Self { path, file, length, reserved: length }, events))
     }
 
+    /// Reads the events of a file that may be another process's, and leaves it as it is; none, if there is no file.
+    pub(super) fn read(path: &Path) -> Result<Vec<Event>, JournalError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Ok(parse(&bytes).0),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(JournalError { action: "read", path: path.to_owned(), source }),
+        }
+    }
+
     /// Adds a line.
     pub(super) fn append(&mut self, event: &Event) -> Result<(), JournalError> {
         self.append_bytes(&encode(event))
