@@ -13,4 +13,5 @@ mod sight;
 mod storm;
 mod strace;
 mod syscalls;
+mod uninstall;
 mod ways;

@@ -35,9 +35,14 @@ impl RawSocket {
 
     /// Sends one frame.
     pub fn send(&self, frame: &[u8]) {
+        self.try_send(frame).unwrap();
+    }
+
+    /// Sends one frame, unless the link is down or gone.
+    pub fn try_send(&self, frame: &[u8]) -> std::io::Result<()> {
         // SAFETY: the pointer and length are those of a slice that lives through the call.
         let sent = unsafe { libc::send(self.socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
-        assert_eq!(sent, frame.len() as isize, "{}", std::io::Error::last_os_error());
+        if sent == frame.len() as isize { Ok(()) } else { Err(std::io::Error::last_os_error()) }
     }
 
     /// What a container might say that is not true, given its own addresses and another's of both families: why it must

@@ -1,7 +1,8 @@
-//! The command `weft`: the verbs over the agent's API.
+//! The command `weft`: the verbs over the agent's API, and those that call the agent's parts or the lab.
 
 mod bench;
 mod demo;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ struct Weft {
 enum Verb {
     #[command(flatten)]
     Agent(weft_cli::Verb),
+    /// Take weft off this host, or a part of it
+    Uninstall(weft_cli::Uninstall),
     /// Measure what weft costs on this machine, beside the bare kernel and the reference (root)
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let Weft { global, verb } = Weft::parse();
     weft_cli::run(&global, Weft::command(), |session| match verb {
         Verb::Agent(verb) => verb.run(session),
+        Verb::Uninstall(uninstall) => uninstall::run(&uninstall, session),
         Verb::Bench(bench) => bench.run(session),
         Verb::Demo => demo::run().map(|()| ExitCode::SUCCESS),
     })

@@ -19,4 +19,5 @@ pub mod networks;
 pub mod node;
 pub mod serve;
 pub mod shell;
+pub mod uninstall;
 pub mod why;

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+pub use self::uninstall::{Part, Uninstall};
 use crate::session::Session;
 
 /// What weft can be told to do.
@@ -51,8 +52,6 @@ pub enum Verb {
     Version(version::Args),
     /// Make container runtimes use weft
     Install(install::Args),
-    /// Undo `install`
-    Uninstall(uninstall::Args),
     /// Write the completions for a shell
     Completions(completions::Args),
     /// Write manual pages
@@ -76,7 +75,6 @@ impl Verb {
             Verb::Status(args) => args.run(session),
             Verb::Version(args) => args.run(session),
             Verb::Install(args) => args.run(session),
-            Verb::Uninstall(args) => args.run(session),
             Verb::Completions(args) => args.run(session),
             Verb::Man(args) => args.run(session),
         };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser};
-use weft_cli::{Global, Session, Verb};
+use weft_cli::{Global, Part, Session, Uninstall};
 
 /// A root as `bin/weft` has it.
 #[derive(Debug, Parser)]
@@ -14,6 +14,26 @@ pub(crate) struct Weft {
     global: Global,
     #[command(subcommand)]
     verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    #[command(flatten)]
+    Agent(weft_cli::Verb),
+    /// Take weft off this host, or a part of it
+    Uninstall(Uninstall),
+}
+
+impl Verb {
+    fn run(self, session: &mut Session<'_>) -> anyhow::Result<ExitCode> {
+        match self {
+            Verb::Agent(verb) => verb.run(session),
+            Verb::Uninstall(Uninstall { part: Some(Part::Cni(cni)), .. }) => {
+                cni.remove(session).map(|()| ExitCode::SUCCESS)
+            }
+            Verb::Uninstall(Uninstall { part: None, .. }) => anyhow::bail!("that is the root's work"),
+        }
+    }
 }
 
 /// What came out.

@@ -1,0 +1,239 @@
+//! Taking weft off a host: whatever carries its mark is found, shown, and taken away.
+//!
+//! ```text
+//!   links down ─► links deleted ─► routes ─► accepts, table ─► settings ─► pins ─► run directory ─► store
+//! ```
+//!
+//! A link has its filters for as long as it is up, and rules are there for as long as links are: so links go first, and
+//! if they cannot, the rest stays. Neighbours, addresses and filters go with their links, which is why none is named
+//! here. The parts behind the links do not need each other: what fails is told, and the rest goes.
+
+mod files;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use weft_api::Setting;
+use weft_kernel::link::{self, Link};
+use weft_kernel::nft::Nft;
+use weft_kernel::route::{self, PROTOCOL, Route};
+use weft_kernel::{Netlink, endpoint, sysctl};
+use weft_model::Endpoint;
+use weft_reconcile::Target as _;
+use weft_store::Embedded;
+
+use crate::apply::forward::{self, Accepts};
+use crate::apply::settings::Changed;
+use crate::apply::table::OwnTable;
+use crate::config::Config;
+use crate::shell::lock::{self, Lock};
+use crate::{ledger, networks};
+
+/// Everything of weft's on a host, as far as it is there.
+#[derive(Debug, Default)]
+pub struct Estate {
+    /// Names of the networks in the store.
+    pub networks: Vec<String>,
+    /// Endpoints whose link is there: their containers lose it.
+    pub endpoints: Vec<String>,
+    /// Links: host ends of endpoints, bridges, and what waits for the reaper.
+    pub links: Vec<Link>,
+    /// Routes of weft's protocol number.
+    pub routes: Vec<Route>,
+    /// Whether weft's table of nftables is there.
+    pub has_table: bool,
+    /// weft's accepts in the chains of others.
+    pub accepts: BTreeSet<forward::Key>,
+    /// Pinned programs and maps.
+    pub pins: Vec<PathBuf>,
+    /// What the agent wrote into its run directory.
+    pub run_files: Vec<PathBuf>,
+    /// The store.
+    pub state_files: Vec<PathBuf>,
+    /// Settings of the host that agents changed, as they were and as they are.
+    pub settings: Vec<Setting>,
+    /// What could not be read, and why: it is taken away unread.
+    pub unread: Vec<String>,
+}
+
+/// What becomes of the settings of the host that weft changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settings {
+    /// They stay: others may have come to rely on them.
+    Leave,
+    /// They are as they were, unless somebody else has changed them since.
+    Restore,
+}
+
+/// Keeps agents from starting for as long as the result lives; refuses if one runs.
+pub fn keep_out(config: &Config) -> anyhow::Result<Lock> {
+    lock::keep_out(&config.run_dir).context(
+        "stop weftd first, by `systemctl disable --now weftd` or by SIGTERM (containers keep their network meanwhile)",
+    )
+}
+
+impl Estate {
+    /// Looks for it, in the network namespace of the calling thread and where `config` says; changes nothing.
+    pub fn find(config: &Config) -> anyhow::Result<Self> {
+        let (mut netlink, mut nft) = (Netlink::open()?, Nft::open()?);
+        let mut links = link::list(&mut netlink)?;
+        links.retain(Link::is_ours);
+        let mut routes = route::list(&mut netlink)?;
+        routes.retain(|route| route.protocol == PROTOCOL);
+        let mut unread = Vec::new();
+        let endpoints = ledger::read_endpoints(&config.run_dir).unwrap_or_else(|error| {
+            unread.push(error.to_string());
+            Vec::new()
+        });
+        Ok(Self {
+            networks: read_networks(config, &mut unread),
+            endpoints: endpoints.iter().filter(|endpoint| has_link(endpoint, &links)).map(name).collect(),
+            links,
+            routes,
+            has_table: !OwnTable { nft: &mut nft }.read_back()?.is_empty(),
+            accepts: Accepts { nft: &mut nft }.read_back()?.into_keys().collect(),
+            pins: files::pins(&config.bpf_dir)?,
+            run_files: files::of_run(config),
+            state_files: files::of_state(config),
+            settings: Changed::open(&config.run_dir).list(),
+            unread,
+        })
+    }
+
+    /// The same without the store, which then stays.
+    pub fn without_state(self) -> Self {
+        Self { networks: Vec::new(), state_files: Vec::new(), ..self }
+    }
+
+    /// Whether there is nothing to take away.
+    pub fn is_empty(&self) -> bool {
+        let files = [&self.pins, &self.run_files, &self.state_files];
+        self.links.is_empty()
+            && self.routes.is_empty()
+            && !self.has_table
+            && self.accepts.is_empty()
+            && files.iter().all(|files| files.is_empty())
+    }
+
+    /// Takes it away; `tell` hears of every step that is done. The error names all that failed.
+    pub fn remove(&self, config: &Config, settings: Settings, tell: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+        let (mut netlink, mut nft) = (Netlink::open()?, Nft::open()?);
+        if !self.links.is_empty() {
+            self.remove_links(&mut netlink).context("links are left, so everything else is, too")?;
+            tell(&format!("removed {}", count(self.links.len(), "link")));
+        }
+        let mut rest = Rest { tell, faults: Vec::new() };
+        rest.part(self.routes.len(), "route", || self.remove_routes(&mut netlink));
+        rest.part(self.accepts.len(), "rule in chains of others", || self.remove_accepts(&mut nft));
+        rest.part(self.has_table.into(), "nftables table", || Ok(OwnTable { nft: &mut nft }.delete(&())?));
+        if settings == Settings::Restore {
+            self.settings.iter().for_each(|setting| rest.restore(setting));
+        }
+        rest.part(self.pins.len(), "BPF pin", || files::remove_pins(&self.pins, config));
+        rest.part(self.run_files.len(), "file of the run directory", || {
+            files::remove(&self.run_files, &[&config.run_dir])
+        });
+        rest.part(self.state_files.len(), "file of the state directory", || {
+            files::remove(&self.state_files, &[&config.state_dir])
+        });
+        if rest.faults.is_empty() { Ok(()) } else { bail!(rest.faults.join("\n")) }
+    }
+
+    /// All are down before the first one goes.
+    fn remove_links(&self, netlink: &mut Netlink) -> anyhow::Result<()> {
+        let buried: Vec<_> = self.links.iter().flat_map(|link| link::bury(link.index, &link.name)).collect();
+        netlink.run(&buried)?;
+        Ok(endpoint::reap(netlink)?)
+    }
+
+    /// Those to endpoints went with their links.
+    fn remove_routes(&self, netlink: &mut Netlink) -> anyhow::Result<()> {
+        let requests: Vec<_> = self.routes.iter().map(|route| route::delete(route.to, route.hop)).collect();
+        Ok(netlink.run(&requests)?)
+    }
+
+    fn remove_accepts(&self, nft: &mut Nft) -> anyhow::Result<()> {
+        let mut accepts = Accepts { nft };
+        Ok(self.accepts.iter().try_for_each(|key| accepts.delete(key))?)
+    }
+}
+
+fn read_networks(config: &Config, unread: &mut Vec<String>) -> Vec<String> {
+    let store = config.store();
+    if !store.exists() {
+        return Vec::new();
+    }
+    match Embedded::read_copy(&store) {
+        Ok(snapshot) => networks::names(&snapshot),
+        Err(error) => {
+            unread.push(error.to_string());
+            Vec::new()
+        }
+    }
+}
+
+fn has_link(endpoint: &Endpoint, links: &[Link]) -> bool {
+    let host = endpoint.key.host_link();
+    links.iter().any(|link| link.name == host.as_str())
+}
+
+fn name(endpoint: &Endpoint) -> String {
+    let Endpoint { namespace, name, key, network, .. } = endpoint;
+    format!("{namespace}/{name}@{} on {network}", key.ifname)
+}
+
+/// `1 link`, `2 links`; of `2 rules in chains of others`, the first word.
+fn count(number: usize, what: &str) -> String {
+    let end = [" of ", " in "].iter().filter_map(|word| what.find(word)).min();
+    let (noun, rest) = what.split_at(end.unwrap_or(what.len()));
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}{rest}")
+}
+
+/// What is taken away behind the links.
+struct Rest<'a> {
+    tell: &'a mut dyn FnMut(&str),
+    faults: Vec<String>,
+}
+
+impl Rest<'_> {
+    fn part(&mut self, number: usize, what: &str, remove: impl FnOnce() -> anyhow::Result<()>) {
+        if number == 0 {
+            return;
+        }
+        match remove() {
+            Ok(()) => (self.tell)(&format!("removed {}", count(number, what))),
+            Err(error) => self.faults.push(format!("{}: {error:#}", count(number, what))),
+        }
+    }
+
+    /// What is not as weft made it is somebody else's by now.
+    fn restore(&mut self, setting: &Setting) {
+        let Setting { name, was, now, .. } = setting;
+        let found = sysctl::read(name);
+        let said = match found {
+            Ok(Some(found)) if found == *now => sysctl::write(name, was).map(|()| format!("{name} is {was} again")),
+            Ok(Some(found)) => Ok(format!("{name} stays: somebody made it {found} since")),
+            Ok(None) => Ok(format!("{name} is gone")),
+            Err(error) => Err(error),
+        };
+        match said {
+            Ok(said) => (self.tell)(&said),
+            Err(error) => self.faults.push(format!("{name} was {was}: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_agree_with_their_nouns() {
+        assert_eq!(count(1, "link"), "1 link");
+        assert_eq!(count(2, "nftables table"), "2 nftables tables");
+        assert_eq!(count(0, "rule in chains of others"), "0 rules in chains of others");
+        assert_eq!(count(3, "file of the run directory"), "3 files of the run directory");
+    }
+}
