@@ -13,5 +13,6 @@ mod sight;
 mod storm;
 mod strace;
 mod syscalls;
+mod sysdump;
 mod uninstall;
 mod ways;

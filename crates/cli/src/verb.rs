@@ -12,6 +12,7 @@ mod man;
 mod network;
 mod observe;
 mod status;
+mod sysdump;
 mod uninstall;
 mod version;
 mod why;
@@ -48,6 +49,8 @@ pub enum Verb {
     Ipam(ipam::Args),
     /// Show what weftd can serve, what it changed on the host, and what is wrong
     Status(status::Args),
+    /// Gather what a bug report needs in one archive (as root)
+    Sysdump(sysdump::Args),
     /// Show the versions of this program and of weftd
     Version(version::Args),
     /// Make container runtimes use weft
@@ -73,6 +76,7 @@ impl Verb {
             Verb::Why(args) => return args.run(session),
             Verb::Ipam(args) => return args.run(session),
             Verb::Status(args) => args.run(session),
+            Verb::Sysdump(args) => args.run(session),
             Verb::Version(args) => args.run(session),
             Verb::Install(args) => args.run(session),
             Verb::Completions(args) => args.run(session),
