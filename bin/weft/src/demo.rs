@@ -6,7 +6,12 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use weft_api::{Counter, EndpointObject, IpamCheck, List};
-use weft_lab::{Container, Containerd, Host, Podman, Runtime as _, stdout_of, uplink};
+use weft_lab::{Container, Containerd, Host, Podman, Runtime as _, Weftd, stdout_of, uplink};
+
+/// Agents that are killed under traffic, and how many packets there are, with so many seconds between two of them.
+const KILLED: u32 = 10;
+const PINGS: &str = "1000";
+const PACE_S: &str = "0.005";
 
 /// What the containers run.
 const IDLE: [&str; 2] = ["sleep", "1000"];
@@ -53,10 +58,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
     claim(&host, &endpoints)?;
     shell(&host, &["weft", "endpoint", "stats", Place::Containerd.endpoint()])?;
 
-    say("The agent is killed; containers go on. The next agent finds everything as it was.");
-    weftd.kill9()?;
-    talk(&host, &containers, &endpoints)?;
-    weftd.restart()?;
+    shell(&host, &["weft", "observe", "--verdict", "dropped"])?;
+
+    say("Who speaks to whom, with names, and which way: past the host's stack, where nothing there has a say.");
+    shell(&host, &["weft", "observe", "--from", "api", "--to", "db", "--last", "4"])?;
+    shell(&host, &["weft", "connections", "--from", "api", "--to", "db"])?;
+    shell(&host, &["weft", "why", "api", "db:5432"])?;
+
+    say("The agent is killed and started anew under traffic, ten times. Not one packet is lost.");
+    kill_under_traffic(&mut weftd, &containers, &endpoints)?;
     shell(&host, &["weft", "ipam", "check"])?;
 
     say("The containers end, and nothing of them is left.");
@@ -167,6 +177,29 @@ fn talk(host: &Host, containers: &Containers<'_>, endpoints: &[EndpointObject]) 
         reached_by.push("host");
         println!("    {name:<8} {address:<24} answers {}", reached_by.join(", "));
     }
+    Ok(())
+}
+
+/// A container asks another a thousand times, while one agent after the other is killed.
+fn kill_under_traffic(
+    weftd: &mut Weftd<'_>,
+    containers: &Containers<'_>,
+    endpoints: &[EndpointObject],
+) -> anyhow::Result<()> {
+    let found = endpoints.iter().find(|endpoint| endpoint.metadata.name == Place::PodmanBack.endpoint());
+    let address = found.and_then(|endpoint| endpoint.status.addresses.last()).context("db has no address")?;
+    let ping = ["ping", "-q", "-i", PACE_S, "-c", PINGS, &bare(address)];
+    let asked = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| containers.exec(Place::PodmanApp, &ping));
+        for _ in 0..KILLED {
+            weftd.kill9()?;
+            weftd.restart()?;
+        }
+        asking.join().map_err(|_| anyhow::anyhow!("asking broke off"))?
+    })?;
+    println!("  api $ {}", ping.join(" "));
+    println!("{}", indent(&asked));
+    ensure!(asked.contains(" 0% packet loss"), "packets were lost");
     Ok(())
 }
 
