@@ -28,7 +28,6 @@ const READY_POLL: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Daemon {
     name: String,
-    pid: u32,
     log: PathBuf,
     launched: Launched,
     ended: Option<ExitStatus>,
@@ -47,13 +46,12 @@ impl Daemon {
         };
         let null = File::open("/dev/null")?;
         let launched = wire::launch(&host.launcher(), &request, [null.as_fd(), file.as_fd(), file.as_fd()])?;
-        let pid = pid_of(&launched)?;
-        Ok(Self { name: name.to_owned(), pid, log, launched, ended: None })
+        Ok(Self { name: name.to_owned(), log, launched, ended: None })
     }
 
-    /// Its process id as seen on the real host.
+    /// Its process id as seen on the real host; 0 if it has ended.
     pub fn pid(&self) -> u32 {
-        self.pid
+        pid_of(&self.launched).unwrap_or(0)
     }
 
     /// All it has written to stdout and stderr so far, and so did those of its name before it.
@@ -114,10 +112,9 @@ impl Drop for Daemon {
     }
 }
 
-/// The number behind a pidfd, as the procfs of this process counts (pidfd_open(2), "fdinfo").
-fn pid_of(launched: &Launched) -> Result<u32> {
+/// The number behind a pidfd, as the procfs of this process counts (pidfd_open(2), "fdinfo"); none if it has ended.
+fn pid_of(launched: &Launched) -> Option<u32> {
     let path = Path::new("/proc/self/fdinfo").join(launched.process.as_raw_fd().to_string());
-    let text = std::fs::read_to_string(path)?;
-    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")).context("a descriptor that is no pidfd")?;
-    Ok(pid.trim().parse()?)
+    let text = std::fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
 }
