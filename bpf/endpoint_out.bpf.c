@@ -3,6 +3,7 @@
 #include "core/program.h"
 #include "stage/source.h"
 #include "stage/network.h"
+#include "stage/tunnel.h"
 #include "stage/connection.h"
 #include "stage/route.h"
 
@@ -21,6 +22,8 @@ int endpoint_out(struct __sk_buff *skb)
 		verdict = source_check(skb, &p, endpoint);
 	if (verdict == VERDICT_CONTINUE)
 		verdict = network_check(&p, endpoint, skb->ifindex);
+	if (verdict == VERDICT_CONTINUE)
+		verdict = tunnel_check(&p);
 	if (verdict == VERDICT_CONTINUE)
 		verdict = connection_find(skb, &p, &c, DIRECTION_OUT);
 	if (verdict == VERDICT_CONTINUE) {

@@ -11,6 +11,8 @@
 #define ADDRESSES_MAX 65536
 /* Prefixes that endpoints of networks may send from besides their own addresses. */
 #define ALLOWED_MAX 65536
+/* Addresses of hosts: this one's own, and of the others of its cluster. */
+#define HOSTS_MAX 65536
 /* Pairs of networks that reach each other, both ways counted. */
 #define PEERS_MAX 65536
 /* Counters: some reasons in either direction, for each endpoint. */

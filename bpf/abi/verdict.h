@@ -44,5 +44,7 @@ enum reason {
 	REASON_FRAGMENT = 14,
 	/* An endpoint of an isolated network to another one of it. */
 	REASON_ISOLATED = 15,
-	REASON_MAX = 16,
+	/* A tunnel's packet to a host, whose own tunnel would take it for one of another host's. */
+	REASON_TUNNEL = 16,
+	REASON_MAX = 17,
 };

@@ -80,6 +80,20 @@ static __always_inline bool peers(__u32 from, __u32 to)
 }
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOSTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, __u8);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_hosts SEC(".maps");
+
+static __always_inline bool host_has(const struct address *address)
+{
+	return bpf_map_lookup_elem(&weft_hosts, address);
+}
+
+struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, COUNTERS_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

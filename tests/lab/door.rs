@@ -1,11 +1,12 @@
 //! What passes an endpoint's door: whatever its container does inside, it speaks for itself alone.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use weft_lab::Host;
-use weft_tests::{Api, Call, Datagrams, Load, RawSocket, endurance, pings, populate, until};
+use weft_tests::{Api, Call, Datagrams, Load, RawSocket, endurance, inside, pings, populate, until};
 
 /// Frames of each kind that a container forges.
 const FORGED: u64 = 50;
@@ -79,6 +80,33 @@ fn another_address_on_the_containers_link_leads_nowhere_until_it_is_allowed() {
         assert!(!pings(&host, "a", &api.address("b", 0)), "another MAC address");
         assert!(api.counted("a", "out", "source_mac") > 0);
     }
+}
+
+#[test]
+fn a_tunnel_to_the_host_is_no_way_in_for_a_container() {
+    let host = Host::start("tunnel").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, "routed");
+    let says = |to: &str, port: u16| {
+        let to = SocketAddr::new(to.parse().unwrap(), port);
+        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = inside(&host, "a").within(|| UdpSocket::bind(any).unwrap()).unwrap();
+        socket.send_to(b"hello", to).unwrap();
+    };
+    // The host's own addresses: on its uplink, and the gateway's.
+    for (n, to) in ["198.51.100.2", "2001:db8:100::2", "169.254.1.1"].into_iter().enumerate() {
+        says(to, 4789);
+        assert_eq!(api.counted("a", "out", "tunnel"), n as u64 + 1, "{to}");
+    }
+    says("198.51.100.1", 4789);
+    says("198.51.100.2", 4788);
+    assert_eq!(api.counted("a", "out", "tunnel"), 3, "others are none of weft's business");
+    // An address that the host is given later.
+    host.run(&["ip", "address", "add", "192.0.2.77/32", "dev", "lo"]).unwrap();
+    until("the new address is known", || {
+        says("192.0.2.77", 4789);
+        (api.counted("a", "out", "tunnel") > 3).then_some(())
+    });
 }
 
 #[test]

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use weft_model::MacAddr;
 
-use crate::address::{address_of, fixed_bits, ip_of, net_of};
+use crate::address::{address_of, ip_of};
 use crate::{Dataplane, DataplaneError, abi};
 
 /// An endpoint to be let in. Without it, its link passes nothing.
@@ -44,12 +43,6 @@ impl Admission {
 
 fn flag(is_set: bool, flag: u32) -> u32 {
     if is_set { flag } else { 0 }
-}
-
-fn allowed_key((network, net): (u32, IpNet)) -> abi::allowed_key {
-    let net = net.trunc();
-    let length = abi::ALLOWED_NETWORK_BITS + fixed_bits(net.addr(), net.prefix_len());
-    abi::allowed_key { length, network, prefix: address_of(net.addr()) }
 }
 
 impl Dataplane {
@@ -99,38 +92,6 @@ impl Dataplane {
     /// Numbers of the links whose endpoints are let in.
     pub fn admitted(&self) -> Vec<u32> {
         self.endpoints.keys()
-    }
-
-    /// Lets endpoints of this network send from this prefix besides their own addresses.
-    pub fn allow(&self, allowance: (u32, IpNet)) -> Result<(), DataplaneError> {
-        self.allowed.put(&allowed_key(allowance), &1)
-    }
-
-    /// Lets them no more.
-    pub fn disallow(&self, allowance: (u32, IpNet)) -> Result<(), DataplaneError> {
-        self.allowed.remove(&allowed_key(allowance))
-    }
-
-    /// What is allowed: network and prefix.
-    pub fn allowed(&self) -> Vec<(u32, IpNet)> {
-        let keys = self.allowed.keys().into_iter();
-        keys.filter_map(|key| Some((key.network, net_of(&key.prefix, key.length - abi::ALLOWED_NETWORK_BITS)?)))
-            .collect()
-    }
-
-    /// Lets endpoints of network `from` reach those of `to`.
-    pub fn join(&self, (from, to): (u32, u32)) -> Result<(), DataplaneError> {
-        self.peers.put(&abi::peering { from, to }, &1)
-    }
-
-    /// Lets them no more.
-    pub fn part(&self, (from, to): (u32, u32)) -> Result<(), DataplaneError> {
-        self.peers.remove(&abi::peering { from, to })
-    }
-
-    /// Networks whose endpoints reach those of another: from, to.
-    pub fn joined(&self) -> Vec<(u32, u32)> {
-        self.peers.keys().into_iter().map(|pair| (pair.from, pair.to)).collect()
     }
 
     /// Whether packets among endpoints go past the host's stack.

@@ -21,6 +21,7 @@ mod error;
 mod event;
 mod flow;
 mod load;
+mod set;
 mod table;
 mod trial;
 
@@ -36,6 +37,7 @@ pub use self::error::DataplaneError;
 pub use self::event::Events;
 pub use self::flow::{FLOWS_MAX, Flow, Swept};
 pub use self::load::Loaded;
+pub use self::set::{Allowance, HostAddress, Member, Peering, Set};
 pub use self::table::Table;
 pub use self::trial::{Opening, Trial, Verdict};
 
@@ -45,9 +47,10 @@ pub struct Dataplane {
     stub_out: ProgramHandle,
     stub_in: ProgramHandle,
     endpoints: Table<u32, abi::endpoint>,
-    allowed: Table<abi::allowed_key, u8>,
+    allowed: Set<Allowance>,
     addresses: Table<abi::address, abi::holder>,
-    peers: Table<abi::peering, u8>,
+    peers: Set<Peering>,
+    hosts: Set<HostAddress>,
     counters: Table<abi::counter_key, abi::counter>,
     flows: Table<abi::flow_key, abi::flow>,
     openings: Table<abi::flow_key, abi::flow>,
@@ -60,6 +63,21 @@ impl Dataplane {
     /// The programs for filters at the host's end of a link: of what the container sends, and of what it gets.
     pub fn stubs(&self) -> [BorrowedFd<'_>; 2] {
         [self.stub_out.as_fd(), self.stub_in.as_fd()]
+    }
+
+    /// What endpoints may send from besides their own addresses.
+    pub fn allowances(&self) -> &Set<Allowance> {
+        &self.allowed
+    }
+
+    /// Networks whose endpoints reach those of others.
+    pub fn peerings(&self) -> &Set<Peering> {
+        &self.peers
+    }
+
+    /// Addresses of hosts.
+    pub fn hosts(&self) -> &Set<HostAddress> {
+        &self.hosts
     }
 
     /// What the programs tell goes to `heard` whenever the ring is read.

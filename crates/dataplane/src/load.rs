@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramHandle};
 
+use crate::set::Set;
 use crate::table::Table;
 use crate::{Dataplane, DataplaneError, abi};
 
@@ -105,9 +106,10 @@ impl Loaded {
             stub_out: stub(STUB_OUT)?,
             stub_in: stub(STUB_IN)?,
             endpoints: Table::open(&self.directory, "weft_endpoints")?,
-            allowed: Table::open(&self.directory, "weft_allowed")?,
+            allowed: Set::open(&self.directory)?,
             addresses: Table::open(&self.directory, "weft_addresses")?,
-            peers: Table::open(&self.directory, "weft_peers")?,
+            peers: Set::open(&self.directory)?,
+            hosts: Set::open(&self.directory)?,
             counters: Table::open(&self.directory, "weft_counters")?,
             flows: Table::open(&self.directory, "weft_flows")?,
             openings: Table::open(&self.directory, "weft_openings")?,

@@ -1,12 +1,13 @@
 //! What the programs at the endpoints' doors know: who is behind each link, and which networks are joined.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use weft_dataplane::{Admission, Dataplane, DataplaneError};
+use weft_dataplane::{Admission, Allowance, DataplaneError, HostAddress, Member, Peering, Set};
 use weft_kernel::link::{self, GROUP_LIVE};
-use weft_kernel::{Errno, KernelError, Netlink};
+use weft_kernel::{Errno, KernelError, Netlink, Snapshot};
 use weft_model::{Endpoint, Network, NetworkName, fnv64};
 use weft_reconcile::Target;
 
@@ -31,17 +32,25 @@ fn number(network: &NetworkName) -> u32 {
 }
 
 /// Which networks are joined: every pair, both ways.
-pub fn peerings<'a>(networks: impl Iterator<Item = &'a Network> + Clone) -> BTreeMap<(u32, u32), ()> {
+pub fn peerings<'a>(networks: impl Iterator<Item = &'a Network> + Clone) -> BTreeMap<Peering, ()> {
     let pairs = networks.clone().flat_map(|from| networks.clone().map(move |to| (from, to)));
     let joined = pairs.filter(|(from, to)| from.name != to.name && from.is_joined_to(to));
-    joined.map(|(from, to)| ((number(&from.name), number(&to.name)), ())).collect()
+    joined.map(|(from, to)| (Peering { from: number(&from.name), to: number(&to.name) }, ())).collect()
 }
 
 /// What endpoints of each network may send from besides their own addresses.
-pub fn allowances<'a>(networks: impl Iterator<Item = &'a Network>) -> BTreeMap<(u32, IpNet), ()> {
-    let of =
-        |network: &'a Network| network.allowed_addresses.iter().map(|net| ((number(&network.name), net.trunc()), ()));
+pub fn allowances<'a>(networks: impl Iterator<Item = &'a Network>) -> BTreeMap<Allowance, ()> {
+    let of = |network: &'a Network| {
+        let number = number(&network.name);
+        network.allowed_addresses.iter().map(move |net| (Allowance { network: number, prefix: net.trunc() }, ()))
+    };
     networks.flat_map(of).collect()
+}
+
+/// The host's own addresses: those on its links, and others that `also` are its own.
+pub fn hosts(snapshot: &Snapshot, also: impl Iterator<Item = IpAddr>) -> BTreeMap<HostAddress, ()> {
+    let on_links = snapshot.addresses.iter().map(|(_, net)| net.addr());
+    on_links.chain(also).map(|address| (HostAddress(address), ())).collect()
 }
 
 /// The refusal in the words of the kernel's other ones.
@@ -99,60 +108,28 @@ impl Target for Admissions<'_> {
     }
 }
 
-/// Addresses that networks allow, on one host.
-pub struct Allowances<'a> {
-    /// The programs' maps.
-    pub dataplane: &'a Dataplane,
-}
+/// What is in one of the programs' sets.
+pub struct Members<'a, T: Member>(pub &'a Set<T>);
 
-impl Target for Allowances<'_> {
-    type Key = (u32, IpNet);
+impl<T: Member> Target for Members<'_, T> {
+    type Key = T;
     type Desired = ();
     type Actual = ();
     type Error = DataplaneError;
 
-    fn read_back(&mut self) -> Result<BTreeMap<(u32, IpNet), ()>, DataplaneError> {
-        Ok(self.dataplane.allowed().into_iter().map(|allowance| (allowance, ())).collect())
+    fn read_back(&mut self) -> Result<BTreeMap<T, ()>, DataplaneError> {
+        Ok(self.0.list().into_iter().map(|member| (member, ())).collect())
     }
 
-    fn is_settled(&self, _: &(u32, IpNet), (): &(), (): &()) -> bool {
+    fn is_settled(&self, _: &T, (): &(), (): &()) -> bool {
         true
     }
 
-    fn update(&mut self, allowance: &(u32, IpNet), (): &()) -> Result<(), DataplaneError> {
-        self.dataplane.allow(*allowance)
+    fn update(&mut self, member: &T, (): &()) -> Result<(), DataplaneError> {
+        self.0.insert(member)
     }
 
-    fn delete(&mut self, allowance: &(u32, IpNet)) -> Result<(), DataplaneError> {
-        self.dataplane.disallow(*allowance)
-    }
-}
-
-/// Joined networks of one host.
-pub struct Peerings<'a> {
-    /// The programs' maps.
-    pub dataplane: &'a Dataplane,
-}
-
-impl Target for Peerings<'_> {
-    type Key = (u32, u32);
-    type Desired = ();
-    type Actual = ();
-    type Error = DataplaneError;
-
-    fn read_back(&mut self) -> Result<BTreeMap<(u32, u32), ()>, DataplaneError> {
-        Ok(self.dataplane.joined().into_iter().map(|pair| (pair, ())).collect())
-    }
-
-    fn is_settled(&self, _: &(u32, u32), (): &(), (): &()) -> bool {
-        true
-    }
-
-    fn update(&mut self, pair: &(u32, u32), (): &()) -> Result<(), DataplaneError> {
-        self.dataplane.join(*pair)
-    }
-
-    fn delete(&mut self, pair: &(u32, u32)) -> Result<(), DataplaneError> {
-        self.dataplane.part(*pair)
+    fn delete(&mut self, member: &T) -> Result<(), DataplaneError> {
+        self.0.remove(member)
     }
 }

@@ -21,7 +21,7 @@ use weft_model::{Endpoint, IfName};
 use weft_netns::Netns;
 use weft_reconcile::{Backoff, Delta, Target, reconcile};
 
-use crate::apply::admissions::{self, Admissions, Allowances, Peerings};
+use crate::apply::admissions::{self, Admissions, Members};
 use crate::apply::bridges::Bridges;
 use crate::apply::endpoints::EndpointError;
 use crate::apply::forward::{self, Accepts};
@@ -193,6 +193,10 @@ impl Round {
         let indexes = self.attacher.indexes();
         findings.round(&mut Bridges { netlink: &mut self.netlink, snapshot, indexes }, &plan.bridges);
         findings.round(&mut Routes { netlink: &mut self.netlink, snapshot }, &plan.routes());
+        let own = plan.host_addresses.iter().copied();
+        let gateways = plan.bridges.values().flat_map(|(bridge, _)| bridge.addresses.iter().map(ipnet::IpNet::addr));
+        let hosts = admissions::hosts(snapshot, own.chain(gateways));
+        findings.round(&mut Members(self.attacher.dataplane().hosts()), &hosts);
         let table = plan.table.map(|table| ((), table)).into_iter().collect();
         findings.round(&mut OwnTable { nft: &mut self.nft }, &table);
         let chains = if networks.is_empty() {
@@ -277,8 +281,8 @@ impl Round {
         let attacher = &self.attacher;
         findings.round(&mut Admissions { netlink: &mut self.netlink, attacher }, &desired.collect());
         let dataplane = attacher.dataplane();
-        findings.round(&mut Allowances { dataplane }, &admissions::allowances(networks.values()));
-        findings.round(&mut Peerings { dataplane }, &admissions::peerings(networks.values()));
+        findings.round(&mut Members(dataplane.allowances()), &admissions::allowances(networks.values()));
+        findings.round(&mut Members(dataplane.peerings()), &admissions::peerings(networks.values()));
     }
 
     /// Routes and neighbours of addresses that nobody holds. The ledger is kept meanwhile, so that nobody comes to hold

@@ -1,6 +1,6 @@
 //! Straight from door to door, past the host's stack.
 
-use weft_dataplane::Admission;
+use weft_dataplane::{Admission, Peering};
 
 use crate::frames::{echo, patched, tcp, udp};
 use crate::world::{FOREIGN, HANDED_OVER, LINK, MAC, OTHER_LINK, OTHER_MAC, OWN, THIRD_LINK, World, admission};
@@ -88,8 +88,8 @@ fn the_short_way_is_not_for_everybody() {
         assert_eq!(world.sends_by(OTHER_LINK, &back(b, (a.0, 1), "S")), HANDED_OVER, "the other way round it never is");
         world.dataplane.admit(OTHER_LINK, &Admission { network: FOREIGN, ..other() }).unwrap();
         assert_eq!(world.sends(&udp(a, (b.0, 444))), "network");
-        for pair in [(OWN, FOREIGN), (FOREIGN, OWN)] {
-            world.dataplane.join(pair).unwrap();
+        for (from, to) in [(OWN, FOREIGN), (FOREIGN, OWN)] {
+            world.dataplane.peerings().insert(&Peering { from, to }).unwrap();
         }
         assert_eq!(world.sends(&udp(a, (b.0, 444))), HANDED_OVER, "among peers");
         world.dataplane.dismiss(OTHER_LINK).unwrap();

@@ -1,5 +1,7 @@
 //! Who may say what of itself.
 
+use weft_dataplane::{Allowance, HostAddress, Peering};
+
 use crate::frames::{arp, extended, icmpv6, neighbour, patched, udp, udp_by};
 use crate::world::{FOREIGN, LINK, MAC, OTHER_MAC, OWN, World, admission};
 
@@ -125,20 +127,21 @@ fn more_is_allowed_where_it_is_said() {
         assert_eq!(world.sends(&udp((more, 1), to)), "passed", "a second address of its own");
     }
     assert_eq!(world.sends(&udp(("10.1.0.3", 1), OUT_V4)), "source_address", "another's");
-    let nets = ["10.1.0.100/32", "fd61:1::/64"].map(|net| (OWN, net.parse().unwrap()));
-    let foreign = (FOREIGN, "10.1.0.101/32".parse().unwrap());
+    let allowance = |network, net: &str| Allowance { network, prefix: net.parse().unwrap() };
+    let nets = ["10.1.0.100/32", "fd61:1::/64"].map(|net| allowance(OWN, net));
+    let foreign = allowance(FOREIGN, "10.1.0.101/32");
     for allowance in [nets[0], nets[1], foreign] {
-        world.dataplane.allow(allowance).unwrap();
+        world.dataplane.allowances().insert(&allowance).unwrap();
     }
     assert_eq!(world.sends(&udp(virtual_v4, OUT_V4)), "passed");
     assert_eq!(world.sends(&udp(virtual_v6, OUT_V6)), "passed");
     assert_eq!(world.sends(&arp(2, (MAC, "10.1.0.100"), "10.1.0.100")), "passed");
     assert_eq!(world.sends(&udp(("10.1.0.101", 1), OUT_V4)), "source_address", "allowed to others");
-    let mut allowed = world.dataplane.allowed();
+    let mut allowed = world.dataplane.allowances().list();
     allowed.sort();
     assert_eq!(allowed, [nets[0], nets[1], foreign], "read back as written");
 
-    world.dataplane.disallow(nets[0]).unwrap();
+    world.dataplane.allowances().remove(&nets[0]).unwrap();
     assert_eq!(world.sends(&udp(virtual_v4, OUT_V4)), "source_address", "not any more");
     assert_eq!(world.sends(&udp(virtual_v6, OUT_V6)), "passed");
     world.dataplane.dismiss(LINK).unwrap();
@@ -150,6 +153,27 @@ fn more_is_allowed_where_it_is_said() {
 }
 
 #[test]
+fn tunnels_to_hosts_are_not_for_endpoints() {
+    let world = World::new();
+    for host in ["192.0.2.1", "2001:db8:1::1"] {
+        world.dataplane.hosts().insert(&HostAddress(crate::world::ip(host))).unwrap();
+    }
+    for (own, host, elsewhere) in [(OWN_V4, "192.0.2.1", "198.51.100.1"), (OWN_V6, "2001:db8:1::1", "2001:db8::1")] {
+        for port in [4789, 8472, 6081] {
+            assert_eq!(world.sends(&udp(own, (host, port))), "tunnel", "{port}");
+            assert_eq!(world.sends(&udp(own, (elsewhere, port))), "passed", "{port} to a router of somebody's");
+        }
+        assert_eq!(world.sends(&udp((own.0, 4789), (host, 53))), "passed");
+    }
+    assert_eq!(world.sends(&udp(OWN_V4, ("239.1.1.1", 4789))), "tunnel", "a host may listen to the group");
+    for protocol in [47, 4, 41] {
+        let framed = |to| patched(udp(OWN_V4, (to, 9)), 23, &[protocol]);
+        assert_eq!(world.sends(&framed("192.0.2.1")), "tunnel", "{protocol}");
+        assert_eq!(world.sends(&framed("198.51.100.1")), "passed", "{protocol}");
+    }
+}
+
+#[test]
 fn networks_are_apart_unless_they_are_peers() {
     let world = World::new();
     world.dataplane.admit(9, &admission(&["10.1.0.3", "fd61::3"], OTHER_MAC, OWN)).unwrap();
@@ -158,12 +182,12 @@ fn networks_are_apart_unless_they_are_peers() {
     assert_eq!(world.sends(&udp(OWN_V6, ("fd61::3", 80))), "passed");
     let (to_v4, to_v6) = (udp(OWN_V4, ("10.2.0.2", 80)), udp(OWN_V6, ("fd62::2", 80)));
     assert_eq!([world.sends(&to_v4), world.sends(&to_v6)], ["network"; 2]);
-    world.dataplane.join((FOREIGN, OWN)).unwrap();
+    world.dataplane.peerings().insert(&Peering { from: FOREIGN, to: OWN }).unwrap();
     assert_eq!([world.sends(&to_v4), world.sends(&to_v6)], ["network"; 2], "the other way only");
-    world.dataplane.join((OWN, FOREIGN)).unwrap();
+    world.dataplane.peerings().insert(&Peering { from: OWN, to: FOREIGN }).unwrap();
     assert_eq!([world.sends(&to_v4), world.sends(&to_v6)], ["passed"; 2]);
-    world.dataplane.part((OWN, FOREIGN)).unwrap();
-    assert_eq!(world.dataplane.joined(), [(FOREIGN, OWN)]);
+    world.dataplane.peerings().remove(&Peering { from: OWN, to: FOREIGN }).unwrap();
+    assert_eq!(world.dataplane.peerings().list(), [Peering { from: FOREIGN, to: OWN }]);
     assert_eq!([world.sends(&to_v4), world.sends(&to_v6)], ["network"; 2]);
     world.dataplane.dismiss(10).unwrap();
     assert_eq!([world.sends(&to_v4), world.sends(&to_v6)], ["passed"; 2], "nobody is there any more");
