@@ -2,7 +2,8 @@
 /* What the programs know of endpoints and networks. Shared with the agent: its Rust side is generated from this file. */
 #pragma once
 
-/* Layout of all maps in this folder. A change of any of them changes it. */
+/* Layout of all maps in this folder. A change of any of them changes it, by the rules of crates/dataplane/src/migrate.rs:
+ * keys stay as they are, new fields of values go to the end, and zero in them means what it meant without them. */
 #define ABI_VERSION 1
 
 /* Endpoints of one host. */

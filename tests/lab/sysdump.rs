@@ -46,7 +46,7 @@ impl<'h> Dump<'h> {
             ("sysctl.txt", "net/ipv4/ip_forward = 1\n"),
             ("sysctl.txt", "net/ipv4/conf/weftb-app/rp_filter = "),
             ("mounts.txt", " - cgroup2 "),
-            ("bpf-pins.txt", "/sys/fs/bpf/weft/v1/weft_programs\n"),
+            ("bpf-pins.txt", "/sys/fs/bpf/weft/weft_programs\n"),
             ("commands/weftd-config.txt", "run-dir = \"/run/weft\""),
             ("commands/ip-link.txt", "weftb-app"),
             ("commands/ip-route.txt", "10.1.0.2 dev weftb-app proto 119"),

@@ -1,13 +1,14 @@
 //! weft's programs in the kernel and their maps: loaded, pinned, adopted, and written to.
 //!
 //! ```text
-//!   BPF_DIR/v1/weft_stub_{out,in}  ◄── filters on every link: they jump to
-//!   BPF_DIR/v1/weft_programs       ──► endpoint_out, endpoint_in, which read
-//!   BPF_DIR/v1/weft_*              ◄── the maps that the agent writes
+//!   BPF_DIR/weft_stub_{out,in}  ◄── filters on every link: they jump to
+//!   BPF_DIR/weft_programs       ──► endpoint_out, endpoint_in, which read
+//!   BPF_DIR/v1/weft_*           ◄── the maps that the agent writes, of this layout
 //! ```
 //!
 //! All of it outlives the agent. The next one finds the pins, loads its own programs over the same maps, and puts them
-//! in place of the old ones by one write per hook, while packets pass.
+//! in place of the old ones by one write per hook, while packets pass. An agent that has another layout makes maps of
+//! its own, fills them with what is in the old ones, and does the same.
 
 #[expect(missing_docs, non_camel_case_types, reason = "names and comments are those of the C headers")]
 #[allow(clippy::all, clippy::pedantic, unused, unreachable_pub, reason = "generated from bpf/abi by build.rs")]
@@ -21,6 +22,7 @@ mod error;
 mod event;
 mod flow;
 mod load;
+mod migrate;
 mod set;
 mod table;
 mod trial;
@@ -63,6 +65,11 @@ impl Dataplane {
     /// The programs for filters at the host's end of a link: of what the container sends, and of what it gets.
     pub fn stubs(&self) -> [BorrowedFd<'_>; 2] {
         [self.stub_out.as_fd(), self.stub_in.as_fd()]
+    }
+
+    /// The kernel's numbers of [`Dataplane::stubs`].
+    pub fn stub_ids(&self) -> [u32; 2] {
+        [self.stub_out.id(), self.stub_in.id()]
     }
 
     /// What endpoints may send from besides their own addresses.

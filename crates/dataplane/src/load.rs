@@ -7,7 +7,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, Progra
 
 use crate::set::Set;
 use crate::table::Table;
-use crate::{Dataplane, DataplaneError, abi};
+use crate::{Dataplane, DataplaneError, abi, migrate};
 
 /// The magic number of the BPF file system (include/uapi/linux/magic.h).
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
@@ -58,14 +58,17 @@ impl Which {
 #[derive(Debug)]
 pub struct Loaded {
     objects: Vec<(u32, Object)>,
+    /// Of the stubs and the program array, which are the same for all layouts.
+    root: PathBuf,
+    /// Of the maps.
     directory: PathBuf,
 }
 
 impl Loaded {
-    /// Loads every program over the maps pinned in `directory`, which must be in a BPF file system, and makes the maps
-    /// that are not there.
-    pub fn load(directory: &Path) -> Result<Self, DataplaneError> {
-        let directory = directory.join(format!("v{}", abi::ABI_VERSION));
+    /// Loads every program over the maps pinned in `root`, which must be in a BPF file system, and makes the maps that
+    /// are not there: filled with what an agent of another layout left.
+    pub fn load(root: &Path) -> Result<Self, DataplaneError> {
+        let directory = root.join(format!("v{}", abi::ABI_VERSION));
         std::fs::create_dir_all(&directory)
             .map_err(|e| DataplaneError::new("make directory", directory.display().to_string(), &e))?;
         let of_bpf = rustix::fs::statfs(&directory).is_ok_and(|found| found.f_type == BPF_FS_MAGIC);
@@ -73,11 +76,13 @@ impl Loaded {
             let remedy = "it is in no BPF file system: `mount -t bpf bpf /sys/fs/bpf`, or choose another --bpf-dir";
             return Err(DataplaneError::new("pin programs in", directory.display().to_string(), &remedy));
         }
-        if !directory.join(STUB_OUT).exists() || !directory.join(STUB_IN).exists() {
-            pin_stubs(&directory)?;
+        if !root.join(STUB_OUT).exists() || !root.join(STUB_IN).exists() {
+            pin_stubs(root)?;
         }
         let objects = Which::ALL.map(|which| Ok((which.hook(), open(which, &directory, abi::knobs::default())?)));
-        Ok(Self { objects: objects.into_iter().collect::<Result<_, _>>()?, directory })
+        let objects = objects.into_iter().collect::<Result<_, _>>()?;
+        migrate::copy(root, &directory)?;
+        Ok(Self { objects, root: root.to_owned(), directory })
     }
 
     /// The programs, each with its place in the program array.
@@ -87,19 +92,22 @@ impl Loaded {
 
     /// Puts the programs in force: from the next packet on, every link's filters jump to them.
     pub fn enforce(self) -> Result<Dataplane, DataplaneError> {
-        let programs = MapHandle::from_pinned_path(self.directory.join(PROGRAMS));
+        let programs = MapHandle::from_pinned_path(self.root.join(PROGRAMS));
         let programs = programs.map_err(|e| DataplaneError::new("open map", PROGRAMS, &e))?;
         for (hook, program) in self.programs() {
             let fd = program.as_fd().as_raw_fd();
             let put = programs.update(&hook.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY);
             put.map_err(|e| DataplaneError::new("put in force", program.name().to_string_lossy(), &e))?;
         }
+        // Connections that began by the old programs since.
+        migrate::copy(&self.root, &self.directory)?;
+        migrate::forget(&self.root, &self.directory)?;
         self.open()
     }
 
     fn open(&self) -> Result<Dataplane, DataplaneError> {
         let stub = |name: &str| {
-            let found = ProgramHandle::from_pinned_path(self.directory.join(name));
+            let found = ProgramHandle::from_pinned_path(self.root.join(name));
             found.map_err(|e| DataplaneError::new("open program", name, &e))
         };
         Ok(Dataplane {

@@ -255,7 +255,7 @@ pub fn repairs(plan: &LinkPlan, programs: Option<&Programs<'_>>, actual: &Snapsh
     let link = actual.links.get(plan.host.as_str())?;
     let index = link.index;
     let whole = link.up
-        && (programs.is_none() || actual.filtered.contains(&index))
+        && programs.is_none_or(|programs| actual.filtered.get(&index) == Some(&programs.ids))
         && link.master == plan.port.map(|port| port.bridge)
         && plan.host_addresses.iter().all(|net| actual.addresses.contains(&(index, *net)))
         && host_neighbours(plan, index).all(|neighbour| actual.neighbours.contains(&neighbour))

@@ -32,6 +32,8 @@ pub struct Programs<'a> {
     pub out: BorrowedFd<'a>,
     /// Sees what the container gets.
     pub into: BorrowedFd<'a>,
+    /// The kernel's numbers of both, in this order.
+    pub ids: [u32; 2],
 }
 
 /// Puts both programs on the link numbered `index`, in place of what an earlier call put there. They see every packet
@@ -40,28 +42,41 @@ pub fn attach(index: u32, name: &str, programs: &Programs<'_>) -> [Request; 3] {
     [clsact(index, name), filter(index, name, INGRESS, programs.out), filter(index, name, EGRESS, programs.into)]
 }
 
-/// Whether both of weft's filters are on the link numbered `index`.
-pub fn is_attached(netlink: &mut Netlink, index: u32) -> Result<bool, KernelError> {
-    for parent in [INGRESS, EGRESS] {
+/// The kernel's numbers of the programs in weft's two filters on the link numbered `index`, as in [`Programs::ids`];
+/// `None` if a filter is missing.
+pub fn attached(netlink: &mut Netlink, index: u32) -> Result<Option<[u32; 2]>, KernelError> {
+    let mut ids = [0; 2];
+    for (parent, id) in [INGRESS, EGRESS].into_iter().zip(&mut ids) {
         let query = message(index, parent);
-        let ours = netlink.dump(RouteNetlinkMessage::GetTrafficFilter(query), |found| match found {
-            RouteNetlinkMessage::NewTrafficFilter(filter) => Some(is_ours(filter)),
+        let found = netlink.dump(RouteNetlinkMessage::GetTrafficFilter(query), |found| match found {
+            RouteNetlinkMessage::NewTrafficFilter(filter) => program_of(filter),
             _ => None,
         });
-        match ours {
-            Ok(ours) if ours.contains(&true) => {}
+        match found.map(|found| found.first().copied()) {
+            Ok(Some(found)) => *id = found,
             // Without the queueing discipline there is nothing to ask.
-            Ok(_) => return Ok(false),
-            Err(error) if error.errno == rustix::io::Errno::INVAL || error.is_absent() => return Ok(false),
+            Ok(None) => return Ok(None),
+            Err(error) if error.errno == rustix::io::Errno::INVAL || error.is_absent() => return Ok(None),
             Err(error) => return Err(error),
         }
     }
-    Ok(true)
+    Ok(Some(ids))
 }
 
-fn is_ours(filter: &TcMessage) -> bool {
+/// The number of the program in the filter, if it is in our place.
+fn program_of(filter: &TcMessage) -> Option<u32> {
     let is_first = filter.header.info >> 16 == u32::from(PREFERENCE) && u32::from(filter.header.handle) == HANDLE;
-    is_first && filter.attributes.contains(&TcAttribute::Kind(TcFilterBpf::KIND.to_owned()))
+    if !is_first || !filter.attributes.contains(&TcAttribute::Kind(TcFilterBpf::KIND.to_owned())) {
+        return None;
+    }
+    let options = filter.attributes.iter().filter_map(|attribute| match attribute {
+        TcAttribute::Options(options) => Some(options),
+        _ => None,
+    });
+    options.flatten().find_map(|option| match option {
+        TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
+        _ => None,
+    })
 }
 
 fn clsact(index: u32, name: &str) -> Request {

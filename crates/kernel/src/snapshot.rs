@@ -26,8 +26,9 @@ pub struct Snapshot {
     pub routes: BTreeSet<Route>,
     /// Permanent neighbours.
     pub neighbours: BTreeSet<Neighbour>,
-    /// weft's endpoint links that have both of its filters, by number; [`Snapshot::read_filters`] fills it.
-    pub filtered: BTreeSet<u32>,
+    /// The kernel's numbers of the programs in weft's two filters, of links that have both, by the link's number;
+    /// [`Snapshot::read_filters`] fills it.
+    pub filtered: BTreeMap<u32, [u32; 2]>,
     /// Static entries of bridges: port, address behind it.
     pub forwarding: BTreeSet<(u32, MacAddr)>,
 }
@@ -52,9 +53,7 @@ impl Snapshot {
     /// asks.
     pub fn read_filters(&mut self, netlink: &mut Netlink) -> Result<(), KernelError> {
         for link in self.links.values().filter(|link| link.kind == "veth" && link.group == GROUP_LIVE) {
-            if filter::is_attached(netlink, link.index)? {
-                self.filtered.insert(link.index);
-            }
+            self.filtered.extend(filter::attached(netlink, link.index)?.map(|ids| (link.index, ids)));
         }
         Ok(())
     }

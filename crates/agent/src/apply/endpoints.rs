@@ -177,7 +177,7 @@ impl Door for Doorway<'_> {
 
 fn programs(dataplane: &Dataplane) -> Programs<'_> {
     let [out, into] = dataplane.stubs();
-    Programs { out, into }
+    Programs { out, into, ids: dataplane.stub_ids() }
 }
 
 fn plan(endpoint: &Endpoint, bridge: Option<u32>) -> Option<LinkPlan> {

@@ -36,8 +36,9 @@ fn is_there(path: &Path) -> bool {
 /// Pins of every layout, in the order of their names.
 pub(super) fn pins(bpf_dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut pins = Vec::new();
-    for directory in list(bpf_dir)?.into_iter().filter(|path| is_layout(path)) {
-        pins.extend(list(&directory)?.into_iter().filter(|path| name(path).starts_with(PIN_PREFIX)));
+    let layouts: Vec<_> = list(bpf_dir)?.into_iter().filter(|path| is_layout(path)).collect();
+    for directory in layouts.iter().map(PathBuf::as_path).chain([bpf_dir]) {
+        pins.extend(list(directory)?.into_iter().filter(|path| name(path).starts_with(PIN_PREFIX)));
     }
     Ok(pins)
 }

@@ -1,10 +1,14 @@
 //! Programs and pins.
 
+use std::path::Path;
+use std::time::Duration;
+
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, libbpf_sys};
 use weft_dataplane::{Loaded, abi};
 use weft_model::MacAddr;
 
 use crate::frames::udp;
-use crate::world::{LINK, OWN, World, admission};
+use crate::world::{LINK, MAC, OWN, World, admission};
 
 /// The kernel runs at most a million instructions of one program; this is what we allow ourselves.
 const INSTRUCTIONS_MAX: usize = 4096;
@@ -18,6 +22,46 @@ fn another_agent_finds_what_the_first_one_wrote() {
     assert_eq!(next.admitted(), [LINK]);
     assert_eq!(next.counted(LINK).unwrap(), world.dataplane.counted(LINK).unwrap());
     assert_eq!(world.sends(&frame), "passed");
+}
+
+#[test]
+fn an_agent_of_another_layout_knows_what_the_one_before_it_knew() {
+    let world = World::new();
+    world.dataplane.set_short_way(true).unwrap();
+    let (out, back) = (udp(("10.1.0.2", 1), ("198.51.100.1", 53)), udp(("198.51.100.1", 53), ("10.1.0.2", 1)));
+    assert_eq!([world.sends(&out), world.gets(&back)], ["passed"; 2]);
+    let (counted, flows) = (world.dataplane.counted(LINK).unwrap(), world.dataplane.flows(Duration::ZERO).unwrap());
+    // As if another version had made them: its values have less at their ends, one map is unknown to us.
+    std::fs::rename(world.directory.join("v1"), world.directory.join("v7")).unwrap();
+    shorten(&world.directory.join("v7/weft_endpoints"), 4);
+    std::fs::rename(world.directory.join("v7/weft_peers"), world.directory.join("v7/weft_else")).unwrap();
+
+    let next = Loaded::load(&world.directory).unwrap().enforce().unwrap();
+    assert_eq!(next.admitted(), [LINK]);
+    assert!(next.has_admitted(LINK, &admission(&["10.1.0.2", "fd61::2"], MAC, OWN)).unwrap());
+    assert_eq!(next.counted(LINK).unwrap(), counted);
+    assert!(next.has_short_way().unwrap());
+    let kept = next.flows(Duration::ZERO).unwrap();
+    assert_eq!((kept.len(), kept[0].state, kept[0].opener), (1, flows[0].state, flows[0].opener));
+    assert!(!world.directory.join("v7").exists(), "nothing is left of the old ones");
+}
+
+/// Puts a map whose values are shorter by so many bytes in the place of this one.
+fn shorten(pin: &Path, bytes: u32) {
+    let map = MapHandle::from_pinned_path(pin).unwrap();
+    let (key, value) = (map.key_size(), map.value_size() - bytes);
+    let options = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as u64,
+        map_flags: libbpf_sys::BPF_F_NO_PREALLOC,
+        ..Default::default()
+    };
+    let mut short = MapHandle::create(MapType::Hash, Some("shorter"), key, value, map.max_entries(), &options).unwrap();
+    for key in map.keys() {
+        let value = map.lookup(&key, MapFlags::ANY).unwrap().unwrap();
+        short.update(&key, &value[..value.len() - bytes as usize], MapFlags::ANY).unwrap();
+    }
+    std::fs::remove_file(pin).unwrap();
+    short.pin(pin).unwrap();
 }
 
 #[test]
