@@ -128,5 +128,6 @@ fn containers_behind_debians_firewall_plugin_go_by_the_stack() {
     assert_eq!(ways(&api, "other", "web"), BTreeSet::from(["stack".to_owned()]));
     podman.remove("other").unwrap();
     podman.remove("web").unwrap();
+    until("every endpoint is gone", || api.endpoints("").is_empty().then_some(()));
     api.assert_clean();
 }

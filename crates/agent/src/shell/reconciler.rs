@@ -216,9 +216,9 @@ impl Round {
 
     /// Opens or closes the way past the host's stack.
     fn make_way(&mut self, findings: &mut Findings) {
-        let say = match self.nft.chain_with_a_say() {
-            Ok(chain) => chain.map(|chain| format!("{chain} has a say about their packets")),
-            Err(error) => Some(format!("the host's rules cannot be read: {error}")),
+        let say = match findings.take("rules that have a say about packets", self.nft.chain_with_a_say()) {
+            Some(chain) => chain.map(|chain| format!("{chain} has a say about their packets")),
+            None => Some("the host's rules cannot be read".to_owned()),
         };
         let unseen = || Some(format!("iptables-legacy has a table {}, which weft cannot read", xtables().first()?));
         let say = say.or_else(unseen);
