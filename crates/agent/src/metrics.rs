@@ -44,6 +44,15 @@ struct OfBuild {
     version: &'static str,
 }
 
+/// What weft takes of the host's memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    /// Of the agent, in bytes.
+    pub resident_bytes: u64,
+    /// Of the kernel for the programs' maps, in bytes.
+    pub map_bytes: u64,
+}
+
 /// What is known of connections.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tracking {
@@ -59,10 +68,10 @@ pub fn text(
     ledger: &Ledger,
     counted: &[(Arc<Endpoint>, Vec<Counted>)],
     tracking: Tracking,
-    resident_bytes: u64,
+    memory: Memory,
 ) -> String {
     let mut registry = Registry::with_prefix("weft");
-    build(&mut registry, resident_bytes);
+    build(&mut registry, memory);
     connections(&mut registry, tracking);
     leases(&mut registry, networks, ledger);
     packets(&mut registry, counted);
@@ -72,13 +81,16 @@ pub fn text(
     text
 }
 
-fn build(registry: &mut Registry, resident_bytes: u64) {
+fn build(registry: &mut Registry, memory_of: Memory) {
     let info = Family::<OfBuild, Gauge>::default();
     info.get_or_create(&OfBuild { version: env!("CARGO_PKG_VERSION") }).set(1);
     registry.register("build_info", "Version of weftd", info);
     let memory: Gauge = Gauge::default();
-    memory.set(bounded(resident_bytes.into()));
+    memory.set(bounded(memory_of.resident_bytes.into()));
     registry.register_with_unit("resident_memory", "Memory of weftd", Unit::Bytes, memory);
+    let maps: Gauge = Gauge::default();
+    maps.set(bounded(memory_of.map_bytes.into()));
+    registry.register_with_unit("map_memory", "Memory of the kernel for the programs' maps", Unit::Bytes, maps);
 }
 
 fn connections(registry: &mut Registry, tracking: Tracking) {

@@ -175,6 +175,7 @@ async fn status(State(node): Shared) -> Json<Status> {
         node: node.name.clone(),
         pid: std::process::id(),
         resident_bytes: shell::resident_bytes(),
+        map_bytes: node.attacher.dataplane().map_bytes(),
         socket: config.socket.display().to_string(),
         run_dir: config.run_dir.display().to_string(),
         state_dir: config.state_dir.display().to_string(),
@@ -339,7 +340,8 @@ async fn metrics(State(node): Shared) -> Result<Response, Refusal> {
     let untold = node.attacher.dataplane().untold();
     let untold = untold.map_err(|e| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
     let tracking = metrics::Tracking { living: node.listener.swept().living, untold };
-    let memory = shell::resident_bytes();
+    let map_bytes = node.attacher.dataplane().map_bytes();
+    let memory = metrics::Memory { resident_bytes: shell::resident_bytes(), map_bytes };
     let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, tracking, memory);
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }

@@ -69,6 +69,9 @@ pub struct Status {
     pub pid: u32,
     /// Resident memory, in bytes.
     pub resident_bytes: u64,
+    /// Kernel memory of the programs' maps, in bytes.
+    #[serde(default)]
+    pub map_bytes: u64,
     /// Where it listens.
     pub socket: String,
     /// Where the ledger is.

@@ -22,6 +22,7 @@ mod error;
 mod event;
 mod flow;
 mod load;
+mod memory;
 mod migrate;
 mod set;
 mod table;
@@ -85,6 +86,11 @@ impl Dataplane {
     /// Addresses of hosts.
     pub fn hosts(&self) -> &Set<HostAddress> {
         &self.hosts
+    }
+
+    /// Kernel memory of all maps, in bytes.
+    pub fn map_bytes(&self) -> u64 {
+        memory::of_maps(&self.directory)
     }
 
     /// What the programs tell goes to `heard` whenever the ring is read.

@@ -20,13 +20,14 @@ impl Args {
 }
 
 fn text(status: &Status) -> String {
-    let Status { version, node, pid, resident_bytes, socket, run_dir, state_dir, .. } = status;
+    let Status { version, node, pid, resident_bytes, map_bytes, socket, run_dir, state_dir, .. } = status;
     let Status { uplink, networks, endpoints, features, settings, accepts, conditions, .. } = status;
     Sheet::default()
         .field("Node", node)
         .field("Version", version)
         .field("Process", pid)
         .field("Memory", format!("{} MiB", resident_bytes.div_ceil(MIB)))
+        .field("Maps", format!("{} MiB of the kernel's memory", map_bytes.div_ceil(MIB)))
         .field("Socket", socket)
         .field("Run directory", run_dir)
         .field("State directory", state_dir)

@@ -146,7 +146,8 @@ pub(crate) fn check(findings: &[(&str, &str)]) -> IpamCheck {
 
 pub(crate) fn status() -> Status {
     typed(json!({
-        "version": "0.1.0", "node": "host-a", "pid": 4711, "residentBytes": 12_345_678, "uplink": "eth0",
+        "version": "0.1.0", "node": "host-a", "pid": 4711, "residentBytes": 12_345_678, "mapBytes": 33_000_000,
+        "uplink": "eth0",
         "socket": "/run/weft/weft.sock", "runDir": "/run/weft", "stateDir": "/var/lib/weft",
         "networks": 2, "endpoints": 2,
         "features": [
