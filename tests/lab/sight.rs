@@ -1,11 +1,15 @@
 //! What people see of packets: flows with names, connections, and what nobody was told of.
 
+use std::net::UdpSocket;
+
 use serde_json::{Value, json};
 use weft_lab::Host;
-use weft_tests::{Call, RawSocket, pings, populate, until};
+use weft_tests::{Call, RawSocket, inside, pings, populate, until};
 
 /// Far more drops than are told of one by one.
 const FLOOD: u64 = 100_000;
+/// More than the ring has room for.
+const OPENED: u16 = 20_000;
 
 #[test]
 fn flows_have_names_verdicts_and_reasons() {
@@ -71,8 +75,15 @@ fn a_flood_of_drops_is_counted_and_hides_nothing_else() {
     // Nobody reads meanwhile, so the ring may fill, too.
     weftd.kill9().unwrap();
     (0..FLOOD).for_each(|_| raw.send(&frame));
+    let socket = inside(&host, "a").within(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
+    // More connections than the ring holds.
+    for port in 1..=OPENED {
+        // Nobody listens, and the kernel says so now and then.
+        let _ = socket.send_to(b"hello", (b4.as_str(), port));
+    }
     assert!(pings(&host, "a", &b4));
     weftd.restart().unwrap();
+    assert!(pings(&host, "a", &b4));
     assert_eq!(api.counted("a", "out", reason), FLOOD, "all of them count");
     until("the honest one is seen", || {
         let seen = api.items("/v1/flows?from=a&to=b&verdict=passed&waitMs=2000");

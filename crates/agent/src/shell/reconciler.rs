@@ -14,6 +14,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use weft_api::{Condition, ForeignRule, Setting};
+use weft_dataplane::has_programs_in_front;
 use weft_kernel::nft::{Nft, xtables};
 use weft_kernel::route::{self, Hop, PROTOCOL};
 use weft_kernel::{KernelError, Netlink, Snapshot, link, neighbour, uplink};
@@ -40,6 +41,9 @@ const GATHER: Duration = Duration::from_millis(200);
 const ROUND_MAX: Duration = Duration::from_secs(60);
 /// Endpoints without a link have nothing that vanishes with their namespace: it is looked for.
 const LOOK: Duration = Duration::from_secs(2);
+/// Of programs that weft cannot answer for.
+const PROGRAMS_IN_FRONT: &str = "somebody's programs (tcx) see its packets first, and what they let pass need not come \
+    by weft's: take them away (`bpftool net` lists them)";
 /// Of rules that weft cannot read.
 const UNSEEN_RULES: &str = "iptables-legacy has a filter table here, which nobody but itself can read: if its FORWARD \
     chain drops, let containers pass with `iptables-legacy -I FORWARD -i weft+ -j ACCEPT` and `-o weft+`, both for \
@@ -237,6 +241,11 @@ impl Round {
         }
         let desired = self.linked_endpoints();
         let known: BTreeSet<IfName> = self.attacher.ledger().entries().map(|e| e.endpoint.key.host_link()).collect();
+        for link in desired.keys().filter_map(|host| snapshot.links.get(host.as_str())) {
+            if has_programs_in_front(link.index) {
+                findings.add(&format_args!("link {}", link.name), &PROGRAMS_IN_FRONT);
+            }
+        }
         let attacher = Arc::clone(&self.attacher);
         self.make_admissions(&snapshot, &desired, findings);
         let mut target = attacher.endpoints_as(&mut self.netlink, &snapshot, None);

@@ -1,14 +1,16 @@
 //! Programs and pins.
 
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::time::Duration;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, libbpf_sys};
-use weft_dataplane::{Loaded, abi};
+use weft_dataplane::{Loaded, abi, has_programs_in_front};
 use weft_model::MacAddr;
 
 use crate::frames::udp;
-use crate::world::{LINK, MAC, OWN, World, admission};
+use crate::world::{LINK, MAC, OTHER_LINK, OWN, World, admission};
 
 /// The kernel runs at most a million instructions of one program; this is what we allow ourselves.
 const INSTRUCTIONS_MAX: usize = 4096;
@@ -44,6 +46,13 @@ fn an_agent_of_another_layout_knows_what_the_one_before_it_knew() {
     let kept = next.flows(Duration::ZERO).unwrap();
     assert_eq!((kept.len(), kept[0].state, kept[0].opener), (1, flows[0].state, flows[0].opener));
     assert!(!world.directory.join("v7").exists(), "nothing is left of the old ones");
+}
+
+/// Says that a test could not run here (CONTRIBUTING.md, "Tests").
+fn skip(test: &str, reason: &str) {
+    let Some(list) = std::env::var_os("WEFT_SKIP_FILE") else { return };
+    let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
+    writeln!(list, "SKIP story::{test}: {reason}").unwrap();
 }
 
 /// Puts a map whose values are shorter by so many bytes in the place of this one.
@@ -85,6 +94,24 @@ fn a_full_map_refuses_by_name_and_lets_in_again_what_left() {
     assert!(error.contains("weft_endpoints: all of its 16384 entries are taken"), "{error}");
     world.dataplane.dismiss(5).unwrap();
     world.dataplane.admit(abi::ENDPOINTS_MAX, &one(0)).unwrap();
+}
+
+#[test]
+fn programs_in_front_of_ours_are_noticed() {
+    let world = World::empty();
+    let loaded = Loaded::load(&world.directory).unwrap();
+    let (_, program) = loaded.programs().next().unwrap();
+    assert!(!has_programs_in_front(OTHER_LINK));
+    let hook = libbpf_sys::BPF_TCX_INGRESS;
+    // SAFETY: numbers only; without options.
+    let attached = unsafe {
+        libbpf_sys::bpf_link_create(program.as_fd().as_raw_fd(), OTHER_LINK.cast_signed(), hook, std::ptr::null())
+    };
+    if attached < 0 {
+        let reason = std::io::Error::last_os_error();
+        return skip("load::programs_in_front_of_ours_are_noticed", &format!("no tcx before Linux 6.6: {reason}"));
+    }
+    assert!(has_programs_in_front(OTHER_LINK));
 }
 
 #[test]
