@@ -9,6 +9,7 @@ use weft_ipam::pick_subnet;
 use weft_model::{Family, InvalidFields, Labels, Network, NetworkName};
 use weft_store::{CommitError, Expectation, Snapshot, Store, StoreError, Txn};
 
+use crate::apply::admissions;
 use crate::attachment::Built;
 
 const KEY_PREFIX: &str = "networks/";
@@ -45,6 +46,14 @@ pub enum NetworksError {
         other: NetworkName,
         /// Its pool.
         other_pool: IpNet,
+    },
+    /// The programs would take two networks for one.
+    #[error("network {name}: metadata.name: its number among the programs is that of network {other}: choose another")]
+    SameNumber {
+        /// The new one.
+        name: NetworkName,
+        /// The one that is there.
+        other: NetworkName,
     },
     /// The pool is in use outside of weft.
     #[error(
@@ -264,6 +273,9 @@ fn admit(
             let (name, other) = (name.clone(), other.network.name.clone());
             return Err(NetworksError::Overlap { name, pool, other, other_pool });
         }
+        if admissions::number(name) == admissions::number(&other.network.name) {
+            return Err(NetworksError::SameNumber { name: name.clone(), other: other.network.name.clone() });
+        }
     }
     if old.is_none() {
         check_routes(&network, around)?;
@@ -294,4 +306,46 @@ fn read(name: &str, value: &[u8]) -> Result<(NetworkObject, Network), String> {
     let name = NetworkName::parse(name).map_err(|e| e.to_string())?;
     let network = object.spec.resolve(&name, &object.metadata.labels, &Built).map_err(|e| e.to_string())?;
     Ok((object, network))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde_json::json;
+    use weft_model::{base32, fnv64};
+    use weft_store::Memory;
+
+    use super::*;
+
+    /// Names whose networks have the same number: among 300,000 there are some.
+    fn twins() -> [String; 2] {
+        let mut seen = HashMap::new();
+        for n in 0..300_000 {
+            let name = format!("n{}", base32(fnv64(&[&n.to_string()]), 12));
+            let number = admissions::number(&NetworkName::parse(name.as_str()).unwrap());
+            if let Some(first) = seen.insert(number, name.clone()) {
+                return [first, name];
+            }
+        }
+        unreachable!("32 bits have room for fewer without two that are equal")
+    }
+
+    #[test]
+    fn two_networks_never_have_one_number() {
+        let networks = Networks::open(Arc::new(Memory::default())).unwrap();
+        let around = Surroundings { routes: Vec::new(), site: "fd00::/48".parse().unwrap() };
+        let object = |name: &str| {
+            let object = json!({
+                "apiVersion": weft_api::API_VERSION, "kind": "Network", "metadata": {"name": name},
+                "spec": {"mode": "bridge"},
+            });
+            vec![serde_json::from_value(object).unwrap()]
+        };
+        let [first, second] = twins();
+        networks.apply(object(&first), Create::New, &around).unwrap();
+        let error = networks.apply(object(&second), Create::New, &around).unwrap_err().to_string();
+        assert!(error.contains(&first) && error.contains(&second), "{error}");
+        networks.apply(object("another"), Create::New, &around).unwrap();
+    }
 }

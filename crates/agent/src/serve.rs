@@ -129,6 +129,7 @@ impl From<NetworksError> for Refusal {
             NetworksError::Kind { .. } | NetworksError::Name(_) | NetworksError::Invalid(_) => StatusCode::BAD_REQUEST,
             NetworksError::Absent(_) => StatusCode::NOT_FOUND,
             NetworksError::Overlap { .. }
+            | NetworksError::SameNumber { .. }
             | NetworksError::Routed { .. }
             | NetworksError::NoSubnet { .. }
             | NetworksError::Exists(_)

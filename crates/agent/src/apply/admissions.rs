@@ -26,7 +26,7 @@ pub fn admission(endpoint: &Endpoint) -> Option<Admission> {
 }
 
 /// The programs' number for a network: the same after a restart, by which entries of an earlier agent stay right.
-fn number(network: &NetworkName) -> u32 {
+pub fn number(network: &NetworkName) -> u32 {
     let [a, b, c, d, ..] = fnv64(&["network", network.as_str()]).to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
 }
