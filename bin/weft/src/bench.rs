@@ -1,67 +1,64 @@
 //! `weft bench`: what weft costs, measured side by side with the bare kernel and with the reference, in one run.
 //!
 //! ```text
-//!   weft bench attach ── orders, outcomes ──► weft bench perform, one in each host of the lab
-//!     case, script, conduct                     contender::weft       shim ──► weftd
-//!     question, record, report                  contender::bare       netlink, exec
-//!                                               contender::reference  bridge, portmap, firewall
+//!   attach   what a container's birth and death cost
+//!      │
+//!      ├── prompter   speaks with the performers inside the hosts of the lab
+//!      ├── network, plugin   weftd, its network, and the shim as a runtime calls it
+//!      └── chance, measure, report   the order of turns; figures and verdicts; text and JSON
 //! ```
 //!
 //! The rule of every bench: contenders take turns in every round of one run; what is compared is paired by round; the
 //! answer is the median with its 95 % interval, and the verdict "met", "missed" or "not resolved at this noise".
 
-mod case;
+mod attach;
 mod chance;
-mod conduct;
-mod contender;
 mod measure;
 mod network;
-mod performer;
-mod question;
-mod record;
+mod plugin;
+mod prompter;
 mod report;
-mod script;
-mod stage;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
-use clap::builder::PossibleValuesParser;
 use weft_cli::{Output, Session, UsageError};
 use weft_model::Attachment;
 
-use case::Case;
-use conduct::Plan;
-use report::{Circumstances, Report};
+use attach::Attach;
+use report::{Answer, Circumstances, Figure, Report};
 
 /// A program's dynamic linker is named within so many bytes (elf(5), `PT_INTERP`, right behind the headers).
 const LINKER_BYTES: usize = 4096;
-/// Rounds of a quick run: every case has as few as it bears.
-const QUICK_ROUNDS: u32 = 1;
 
 /// What can be measured.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Bench {
     /// What attaching a container costs, beside bare netlink and Debian's CNI plugins (as root, on an idle machine)
     Attach(Attach),
-    /// Do as a runtime does, inside a host of the lab
+    /// Do as a bench says, inside a host of the lab
     #[command(hide = true)]
-    Perform,
+    Perform {
+        /// Which bench
+        bench: Stage,
+    },
 }
 
-/// Arguments of `weft bench attach`.
+/// Where one performs.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Stage {
+    /// As a container runtime
+    Attach,
+}
+
+/// Options of every bench.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Attach {
+struct Options {
     /// How containers are attached
     #[arg(long, value_name = "MODE", default_value = "all")]
     mode: Mode,
-    /// Rounds; each case has its share of them
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// Only this case; may be repeated
-    #[arg(long, value_name = "CASE", value_parser = PossibleValuesParser::new(case::CASES.map(|case| case.name)))]
-    case: Vec<String>,
     /// A minute in all: few rounds, and without what is slowest
     #[arg(long, conflicts_with = "rounds")]
     quick: bool,
@@ -96,31 +93,33 @@ impl Bench {
     pub(crate) fn run(self, session: &mut Session<'_>) -> Result<ExitCode> {
         match self {
             Bench::Attach(attach) => attach.run(session),
-            Bench::Perform => performer::perform(),
+            Bench::Perform { bench: Stage::Attach } => attach::perform(),
         }
     }
 }
 
-impl Attach {
-    fn cases(&self) -> Vec<&'static Case> {
-        let is_wanted = |case: &&Case| match self.case.as_slice() {
-            [] => !(self.quick && case.slow),
-            named => named.iter().any(|name| name == case.name),
-        };
-        case::CASES.into_iter().filter(is_wanted).collect()
-    }
+/// What a bench has found out.
+struct Findings<F> {
+    answers: Vec<Answer>,
+    figures: Vec<F>,
+}
 
-    fn run(&self, session: &mut Session<'_>) -> Result<ExitCode> {
-        let render: fn(&Report) -> Result<String> = match session.output {
+impl Options {
+    /// Measures, which may tell how far it is, and shows what came of it.
+    fn publish<F: Figure>(
+        &self,
+        session: &mut Session<'_>,
+        rounds: u32,
+        measure: impl FnOnce(&mut dyn Write) -> Result<Findings<F>>,
+    ) -> Result<ExitCode> {
+        let render: fn(&Report<F>) -> Result<String> = match session.output {
             Output::Table => |report| Ok(report.text()),
             Output::Json => Report::json,
             Output::Yaml | Output::Name => return Err(UsageError("use -o table or json".to_owned()).into()),
         };
-        let rounds = if self.quick { QUICK_ROUNDS } else { self.rounds };
-        let plan = Plan { attachments: self.mode.attachments(), cases: self.cases(), rounds };
         let circumstances = circumstances(rounds)?;
-        let record = conduct::conduct(&plan, session.err)?;
-        let shown = render(&Report::new(circumstances, &record))?;
+        let Findings { answers, figures } = measure(session.err)?;
+        let shown = render(&Report { circumstances, answers, figures })?;
         if let Some(path) = &self.out {
             std::fs::write(path, &shown).with_context(|| format!("cannot write {}", path.display()))?;
         }

@@ -67,6 +67,14 @@ impl Estimate {
         Some(Self { median, interval })
     }
 
+    /// Of the ratio of two contenders, one figure of each per round; a round in which either has none does not count.
+    pub(super) fn of_ratio(
+        above: impl Iterator<Item = Option<f64>>,
+        below: impl Iterator<Item = Option<f64>>,
+    ) -> Option<Self> {
+        Self::of(&above.zip(below).filter_map(|(above, below)| Some(above? / below?)).collect::<Vec<_>>())
+    }
+
     /// Of what is counted, not sampled.
     pub(super) fn exact(value: f64) -> Self {
         Self { median: value, interval: Some((value, value)) }

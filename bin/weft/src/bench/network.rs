@@ -1,13 +1,21 @@
-//! The network that containers are attached to.
+//! The network that weft attaches containers to, and the agent that serves it.
 
-use weft_api::{API_VERSION, Metadata, NetworkObject};
+use anyhow::Result;
+use weft_api::{API_VERSION, Client, Metadata, NetworkObject, Version};
+use weft_lab::{Daemon, Host};
 use weft_model::{Attachment, NetworkSpec};
 
 /// Its name.
 pub(super) const NAME: &str = "bench";
 /// Bytes: those of a host's uplink in the lab.
 pub(super) const MTU: u32 = 1500;
+/// The shim.
+pub(super) const PLUGIN: &str = "weft-cni";
+/// What it is called with. The host's agent is at its usual socket.
+pub(super) const CONFIG: &[u8] = br#"{"cniVersion":"1.0.0","name":"bench","type":"weft-cni"}"#;
 
+/// weftd's socket, inside.
+const SOCKET: &str = "/run/weft/weft.sock";
 /// Large enough for every population; not of the reference's ranges.
 const POOLS: [&str; 2] = ["10.80.0.0/16", "fd80::/64"];
 
@@ -17,8 +25,17 @@ pub(super) fn spec(attachment: Attachment) -> NetworkSpec {
     NetworkSpec { attachment: Some(attachment), pools, ..NetworkSpec::default() }
 }
 
-/// As weft's API takes it.
-pub(super) fn object(attachment: Attachment) -> NetworkObject {
+/// Starts the host's agent, and has it make the network.
+pub(super) fn serve(host: &Host, attachment: Attachment) -> Result<Daemon> {
+    let weftd = host.spawn("weftd", &["weftd"])?;
+    let client = Client::new(host.path(SOCKET));
+    weftd.wait_ready(|| client.get::<Version>("/v1/version").is_ok())?;
+    client.post::<NetworkObject>("/v1/networks", &object(attachment))?;
+    Ok(weftd)
+}
+
+/// The network, as weft's API takes it.
+fn object(attachment: Attachment) -> NetworkObject {
     NetworkObject {
         api_version: API_VERSION.to_owned(),
         kind: "Network".to_owned(),

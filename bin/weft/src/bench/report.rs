@@ -7,13 +7,12 @@ use serde::Serialize;
 use weft_api::Row;
 use weft_model::Attachment;
 
-use super::case::CASES;
-use super::measure::{Bound, Point};
-use super::question::{QUESTIONS, Question};
-use super::record::{Key, Record, Series};
+use super::measure::{Bound, Estimate};
 
 /// Spaces between columns.
 const GAP: &str = "  ";
+/// Where there is nothing to say.
+const NOTHING: &str = "-";
 
 /// Where and when it was measured.
 #[derive(Debug, Serialize)]
@@ -33,8 +32,8 @@ pub(super) struct Circumstances {
 
 /// The answer to one question.
 #[derive(Debug, Serialize)]
-struct Answer {
-    question: &'static str,
+pub(super) struct Answer {
+    question: String,
     network: Attachment,
     median: f64,
     /// Where the median lies with 95 % confidence.
@@ -44,46 +43,47 @@ struct Answer {
     verdict: &'static str,
 }
 
-/// What one contender did at one load.
-#[derive(Debug, Serialize)]
-struct Figure {
-    case: &'static str,
-    contender: &'static str,
-    network: Attachment,
-    present: u32,
-    at_once: u32,
-    /// Whether ADD and DEL came together.
-    mixed: bool,
-    call: &'static str,
-    succeeded: usize,
-    failed: usize,
-    p50_ms: Option<f64>,
-    p99_ms: Option<f64>,
-    per_second: f64,
-    /// What the first failure said.
-    complaint: Option<String>,
+impl Answer {
+    /// Judged by `target`, where there is one to reach.
+    pub(super) fn new(
+        question: String,
+        network: Attachment,
+        estimate: &Estimate,
+        unit: &'static str,
+        target: Option<Bound>,
+    ) -> Self {
+        let words = match target {
+            Some(Bound::AtMost(most)) => format!("<= {most}"),
+            Some(Bound::AtLeast(least)) => format!(">= {least}"),
+            None => NOTHING.to_owned(),
+        };
+        Self {
+            question,
+            network,
+            median: estimate.median,
+            interval: estimate.interval,
+            unit,
+            target: words,
+            verdict: target.map_or(NOTHING, |target| target.judge(estimate).words()),
+        }
+    }
+}
+
+/// What one contender did in one case.
+pub(super) trait Figure: Row + Serialize {
+    /// Which one it is, and what its first failure said.
+    fn failure(&self) -> Option<String>;
 }
 
 /// All of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
-    circumstances: Circumstances,
-    answers: Vec<Answer>,
-    figures: Vec<Figure>,
+pub(super) struct Report<F> {
+    pub(super) circumstances: Circumstances,
+    pub(super) answers: Vec<Answer>,
+    pub(super) figures: Vec<F>,
 }
 
-impl Report {
-    pub(super) fn new(circumstances: Circumstances, record: &Record) -> Self {
-        let mut figures: Vec<Figure> = record.series.iter().map(|(key, series)| figure(key, series)).collect();
-        figures.sort_by_key(|figure| CASES.iter().position(|case| case.name == figure.case));
-        let asked = QUESTIONS.iter().flat_map(|question| question.attachments.iter().map(move |on| (question, *on)));
-        Self {
-            circumstances,
-            answers: asked.filter_map(|(question, on)| answer(question, on, record)).collect(),
-            figures,
-        }
-    }
-
+impl<F: Figure> Report<F> {
     /// For people.
     pub(super) fn text(&self) -> String {
         let Circumstances { weft, shim, kernel, cpu, cores, date, rounds } = &self.circumstances;
@@ -92,11 +92,8 @@ impl Report {
         text += &table(&self.answers);
         text.push('\n');
         text += &table(&self.figures);
-        for figure in &self.figures {
-            if let Some(complaint) = &figure.complaint {
-                let Figure { case, contender, network, call, .. } = figure;
-                let _ = writeln!(text, "\nfailed: {case}, {contender}, {network}, {call}: {complaint}");
-            }
+        for failure in self.figures.iter().filter_map(Figure::failure) {
+            let _ = writeln!(text, "\nfailed: {failure}");
         }
         text
     }
@@ -107,95 +104,33 @@ impl Report {
     }
 }
 
-fn answer(question: &Question, network: Attachment, record: &Record) -> Option<Answer> {
-    let estimate = record.answer(question, network)?;
-    let target = match question.target {
-        Bound::AtMost(most) => format!("<= {most}"),
-        Bound::AtLeast(least) => format!(">= {least}"),
-    };
-    Some(Answer {
-        question: question.text,
-        network,
-        median: estimate.median,
-        interval: estimate.interval,
-        unit: question.asked.unit(),
-        target,
-        verdict: question.target.judge(&estimate).words(),
-    })
-}
-
-fn figure(key: &Key, series: &Series) -> Figure {
-    let all = series.all();
-    Figure {
-        case: key.case,
-        contender: key.lane.who.title(),
-        network: key.lane.attachment,
-        present: key.lane.present,
-        at_once: key.turn.at_once,
-        mixed: key.turn.mixed,
-        call: key.operation.word(),
-        succeeded: all.len(),
-        failed: series.failures,
-        p50_ms: Point::Median.of(&all),
-        p99_ms: Point::P99.of(&all),
-        per_second: all.len() as f64 / (series.wall_ms / 1e3).max(f64::MIN_POSITIVE),
-        complaint: series.complaint.clone(),
-    }
-}
-
 impl Row for Answer {
     const HEADER: &'static [&'static str] = &["QUESTION", "NETWORK", "MEDIAN", "95 % INTERVAL", "TARGET", "VERDICT"];
 
     fn cells(&self) -> Vec<String> {
-        let interval = self.interval.map(|(low, high)| format!("{} to {}", figures(low), figures(high)));
         vec![
-            self.question.to_owned(),
+            self.question.clone(),
             self.network.to_string(),
             format!("{} {}", figures(self.median), self.unit),
-            interval.unwrap_or_else(|| "-".to_owned()),
+            range(self.interval),
             self.target.clone(),
             self.verdict.to_owned(),
         ]
     }
 }
 
-impl Row for Figure {
-    const HEADER: &'static [&'static str] = &[
-        "CASE",
-        "CONTENDER",
-        "NETWORK",
-        "PRESENT",
-        "AT-ONCE",
-        "LOAD",
-        "CALL",
-        "CALLS",
-        "FAILED",
-        "P50-MS",
-        "P99-MS",
-        "PER-S",
-    ];
+/// What may be unknown, in three figures.
+pub(super) fn figures_or_dash(value: Option<f64>) -> String {
+    value.map_or_else(|| NOTHING.to_owned(), figures)
+}
 
-    fn cells(&self) -> Vec<String> {
-        let milliseconds = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), figures);
-        vec![
-            self.case.to_owned(),
-            self.contender.to_owned(),
-            self.network.to_string(),
-            self.present.to_string(),
-            self.at_once.to_string(),
-            if self.mixed { "mixed" } else { "-" }.to_owned(),
-            self.call.to_owned(),
-            (self.succeeded + self.failed).to_string(),
-            self.failed.to_string(),
-            milliseconds(self.p50_ms),
-            milliseconds(self.p99_ms),
-            figures(self.per_second),
-        ]
-    }
+/// From one to the other, where that is known.
+pub(super) fn range(interval: Option<(f64, f64)>) -> String {
+    interval.map_or_else(|| NOTHING.to_owned(), |(low, high)| format!("{} to {}", figures(low), figures(high)))
 }
 
 /// Three figures that count; more would be noise.
-fn figures(value: f64) -> String {
+pub(super) fn figures(value: f64) -> String {
     let decimals = match value.abs() {
         v if v < 1e-9 => 0,
         v if v < 10.0 => 2,
@@ -221,29 +156,46 @@ fn table<T: Row>(rows: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::case::{CASES, Lane, Who};
-    use crate::bench::performer::{Outcome, Sample};
-    use crate::bench::script::Operation;
 
-    fn report() -> Report {
-        let (case, mut record) = (CASES[0], Record::default());
-        for (who, ms) in [(Who::Weft, 1.5), (Who::Bare, 1.25), (Who::Bridge, 18.0)] {
-            let lane = Lane::new(who, Attachment::Routed, 1);
-            let add = || Sample { operation: Operation::Add, ms, end: Ok(vec![]) };
-            let samples = vec![add(), add(), Sample { end: Err("no room".to_owned()), ..add() }];
-            let outcome = Outcome { ms: 4.0, samples, leftovers: vec![] };
-            (0..8).for_each(|_| record.take(case.name, lane, case.turns[0], &outcome));
+    #[derive(Serialize)]
+    struct Sprint(f64, Option<&'static str>);
+
+    impl Row for Sprint {
+        const HEADER: &'static [&'static str] = &["RUNNER", "S"];
+
+        fn cells(&self) -> Vec<String> {
+            vec!["weft".to_owned(), figures(self.0)]
         }
-        let circumstances = Circumstances {
-            weft: "0.1.0".to_owned(),
-            shim: "static",
-            kernel: "6.18".to_owned(),
-            cpu: "EPYC".to_owned(),
-            cores: 2,
-            date: "2026-11-21".to_owned(),
-            rounds: 8,
+    }
+
+    impl Figure for Sprint {
+        fn failure(&self) -> Option<String> {
+            self.1.map(|complaint| format!("weft: {complaint}"))
+        }
+    }
+
+    fn report() -> Report<Sprint> {
+        let answer = |question: &str, estimate, target| {
+            Answer::new(question.to_owned(), Attachment::Routed, &estimate, "x", target)
         };
-        Report::new(circumstances, &record)
+        let unsure = Estimate { median: 1.2, interval: None };
+        Report {
+            circumstances: Circumstances {
+                weft: "0.1.0".to_owned(),
+                shim: "static",
+                kernel: "6.18".to_owned(),
+                cpu: "EPYC".to_owned(),
+                cores: 2,
+                date: "2026-11-21".to_owned(),
+                rounds: 8,
+            },
+            answers: vec![
+                answer("is it fast", Estimate::exact(1.2), Some(Bound::AtMost(1.5))),
+                answer("is it faster", unsure, Some(Bound::AtLeast(1.0))),
+                answer("how fast is it", unsure, None),
+            ],
+            figures: vec![Sprint(9.58, None), Sprint(12.0, Some("false start"))],
+        }
     }
 
     #[test]
@@ -253,10 +205,13 @@ mod tests {
             text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         for line in [
             "weft 0.1.0, static shim, Linux 6.18, 2 cores of EPYC, 2026-11-21, 8 rounds",
-            "ADD: weft / bare netlink + exec routed 1.20 x 1.20 to 1.20 <= 1.5 met",
-            "mean ADD: bridge+host-local / weft routed 12.0 x 12.0 to 12.0 >= 10 met",
-            "alone weft routed 1 1 - ADD 24 8 1.50 1.50 500",
-            "failed: alone, weft, routed, ADD: no room",
+            "QUESTION NETWORK MEDIAN 95 % INTERVAL TARGET VERDICT",
+            "is it fast routed 1.20 x 1.20 to 1.20 <= 1.5 met",
+            "is it faster routed 1.20 x - >= 1 not resolved at this noise",
+            "how fast is it routed 1.20 x - - -",
+            "RUNNER S",
+            "weft 9.58",
+            "failed: weft: false start",
         ] {
             assert!(lines.iter().any(|shown| shown == line), "{line} is not in:\n{text}");
         }
@@ -266,9 +221,8 @@ mod tests {
     fn json_says_the_same() {
         let json: serde_json::Value = serde_json::from_str(&report().json().unwrap()).unwrap();
         assert_eq!(json["answers"][0]["verdict"], "met");
-        assert_eq!(json["answers"].as_array().unwrap().len(), 2, "what was not measured is not answered");
-        assert_eq!(json["figures"][0]["per_second"], 500.0);
-        assert_eq!(json["figures"][0]["failed"], 8);
+        assert_eq!(json["answers"][2]["target"], "-");
+        assert_eq!(json["figures"][1][1], "false start");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use weft_model::Attachment;
 use super::case::{
     ALONE, CHAIN, CROWD, Case, FEW, MANY, MANY_BY_8, MANY_MIXED, MANY_MIXED_BY_8, MIXED, ONE, Turn, Who,
 };
-use super::measure::{Bound, Point};
-use super::script::Operation;
+use crate::bench::measure::{Bound, Point};
+use crate::bench::plugin::Operation;
 
 /// One figure per round: milliseconds of one contender.
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +141,7 @@ pub(super) static QUESTIONS: [Question; 12] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::case::{CASES, Lane, RESOLVED};
+    use crate::bench::attach::case::{CASES, Lane, RESOLVED};
 
     #[test]
     fn every_question_is_about_something_that_is_measured() {

@@ -7,9 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::plugin;
 use super::{Contender, Slot};
-use crate::bench::script::Operation;
+use crate::bench::plugin::{Operation, Plugin};
 
 /// The first port of the host that leads to a container.
 const HOST_PORT_FIRST: u32 = 20_000;
@@ -83,5 +82,5 @@ fn call(plugin: &Value, operation: Operation, slot: &Slot, previous: Option<Valu
         config["prevResult"] = previous;
     }
     let kind = plugin["type"].as_str().context("a plugin without a type")?;
-    plugin::call(kind, operation, slot, &serde_json::to_vec(&config)?)
+    Plugin::here(kind).call(operation, &slot.container, &serde_json::to_vec(&config)?)
 }

@@ -9,11 +9,11 @@ use anyhow::{Context as _, Result};
 use weft_model::Attachment;
 
 use super::case::{BURST, Case, FILL, Lane, Turn, Who};
-use super::chance::Chance;
 use super::question::Fact;
 use super::record::Record;
 use super::script::Plot;
 use super::stage::Stage;
+use crate::bench::chance::Chance;
 
 /// The same order in every run, so that two runs differ by noise alone.
 const SEED: u64 = 20_261_121;

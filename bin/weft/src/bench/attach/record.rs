@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use weft_model::Attachment;
 
 use super::case::{Lane, Turn};
-use super::measure::Estimate;
 use super::performer::{Outcome, Sample};
 use super::question::{Asked, Fact, Question, Term};
-use super::script::Operation;
+use crate::bench::measure::Estimate;
+use crate::bench::plugin::Operation;
 
 /// What tells one series of figures from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,8 +112,7 @@ impl Record {
             Asked::Fact(fact) => self.facts.get(&(fact, attachment)).copied().map(Estimate::exact),
             Asked::Milliseconds(term) => Estimate::of(&self.points(term, attachment).flatten().collect::<Vec<_>>()),
             Asked::Ratio(above, below) => {
-                let pairs = self.points(above, attachment).zip(self.points(below, attachment));
-                Estimate::of(&pairs.filter_map(|(above, below)| Some(above? / below?)).collect::<Vec<_>>())
+                Estimate::of_ratio(self.points(above, attachment), self.points(below, attachment))
             }
         }
     }
@@ -130,8 +129,8 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::case::{CASES, Who};
-    use crate::bench::question::QUESTIONS;
+    use crate::bench::attach::case::{CASES, Who};
+    use crate::bench::attach::question::QUESTIONS;
 
     fn outcome(samples: &[(Operation, f64, Result<&str, &str>)]) -> Outcome {
         let sample = |(operation, ms, end): &(Operation, f64, Result<&str, &str>)| Sample {

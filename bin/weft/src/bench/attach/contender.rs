@@ -1,26 +1,20 @@
 //! Whoever can join a container to its host, and part it again. One file each.
 
 mod bare;
-mod plugin;
 mod reference;
 mod weft;
-
-use std::path::PathBuf;
 
 use anyhow::Result;
 
 use super::case::{Lane, Who};
+use crate::bench::plugin::Container;
 
-/// A container, as far as its network goes: a namespace made before anything is measured.
+/// Room for a container: a namespace made before anything is measured.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) number: u32,
-    pub(super) container: String,
-    pub(super) netns: PathBuf,
+    pub(super) container: Container,
 }
-
-/// The interface inside.
-pub(super) const IFNAME: &str = "eth0";
 
 /// What is measured is the time that these calls take.
 pub(super) trait Contender: Sync {

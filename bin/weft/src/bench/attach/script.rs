@@ -1,25 +1,8 @@
 //! What a performer is told to do: one script per thread, a step of a script being one ADD or DEL of one slot. Pure.
 
-use serde::{Deserialize, Serialize};
-
 use super::case::Turn;
-use super::chance::Chance;
-
-/// What is done to a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) enum Operation {
-    Add,
-    Del,
-}
-
-impl Operation {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Operation::Add => "ADD",
-            Operation::Del => "DEL",
-        }
-    }
-}
+use crate::bench::chance::Chance;
+use crate::bench::plugin::Operation;
 
 /// One step: what, and to which slot.
 pub(super) type Step = (Operation, u32);

@@ -15,8 +15,9 @@ use weft_model::{Attachment, Dns, Endpoint, EndpointKey, Labels, Network, Networ
 use weft_model::{Name, NetnsRecord};
 use weft_netns::Netns;
 
-use super::{Contender, IFNAME, Slot, plugin};
+use super::{Contender, Slot};
 use crate::bench::network::{MTU, NAME, spec};
+use crate::bench::plugin::{self, IFNAME};
 
 /// Does nothing, and needs no dynamic linker for it (package busybox-static).
 const STATIC_TRUE: [&str; 2] = ["/bin/busybox", "true"];
@@ -65,13 +66,13 @@ impl Bare {
 
 impl Contender for Bare {
     fn add(&self, slot: &Slot) -> Result<Vec<u8>> {
-        let (plan, netns) = (self.plan(slot)?, Netns::open(&slot.netns)?);
+        let (plan, netns) = (self.plan(slot)?, Netns::open(&slot.container.netns)?);
         self.with_netlink(|netlink| Ok(endpoint::create(netlink, &netns, &plan, &mut || self.indexes.next())?))?;
         exec_static()
     }
 
     fn del(&self, slot: &Slot) -> Result<()> {
-        let (plan, netns) = (self.plan(slot)?, Netns::open(&slot.netns)?);
+        let (plan, netns) = (self.plan(slot)?, Netns::open(&slot.container.netns)?);
         let neighbour = |index| {
             plan.addresses.iter().map(move |net| Neighbour { index, ip: net.addr(), mac: plan.inside_mac }).collect()
         };
@@ -105,15 +106,15 @@ fn address(pool: &Pool, number: u32) -> IpAddr {
 /// What the agent knows of a container before its network endows it.
 fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
     Ok(Endpoint {
-        key: EndpointKey { container: slot.container.parse()?, ifname: IFNAME.parse()? },
+        key: EndpointKey { container: slot.container.id.parse()?, ifname: IFNAME.parse()? },
         network: network.name.clone(),
         namespace: Name::parse("default")?,
-        name: Name::parse(slot.container.as_str())?,
+        name: Name::parse(slot.container.id.as_str())?,
         labels: Labels::new(),
         aliases: Vec::new(),
         cni_name: None,
         cgroup_path: None,
-        netns: NetnsRecord { path: slot.netns.display().to_string(), device: 0, inode: 0 },
+        netns: NetnsRecord { path: slot.container.netns.display().to_string(), device: 0, inode: 0 },
         attachment: network.attachment,
         mac: None,
         addresses: Vec::new(),

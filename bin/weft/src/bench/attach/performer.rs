@@ -9,10 +9,8 @@ use std::process::ExitCode;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
-use ipnet::IpNet;
+use anyhow::{Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use weft_kernel::link::{Change, LOOPBACK};
 use weft_kernel::{Netlink, link};
 use weft_lab::wire::{receive, send};
@@ -20,7 +18,9 @@ use weft_netns::Netns;
 
 use super::case::Lane;
 use super::contender::{self, Contender, Slot};
-use super::script::{Operation, Order, Script, Step};
+use super::script::{Order, Script, Step};
+use crate::bench::plugin::{Container, Operation, addresses};
+use crate::bench::prompter::Ready;
 
 /// Where a runtime pins namespaces, inside a host.
 const NETNS_DIRECTORY: &str = "/run/netns";
@@ -36,10 +36,6 @@ pub(super) struct Part {
     /// Containers to make, without a network.
     pub(super) slots: u32,
 }
-
-/// The performer is ready for orders.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Ready;
 
 /// How one step went.
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,7 +58,7 @@ pub(super) struct Outcome {
 }
 
 /// Performs until nobody has orders any more.
-pub(super) fn perform() -> Result<ExitCode> {
+pub(in crate::bench) fn perform() -> Result<ExitCode> {
     let mut orders = BufReader::new(stdin());
     let part: Part = receive(&mut orders)?;
     let contender = contender::of(part.lane)?;
@@ -79,7 +75,7 @@ fn make(number: u32) -> Result<Slot> {
     let netns = Path::new(NETNS_DIRECTORY).join(format!("bench-{number}"));
     Netns::create()?.pin(&netns)?;
     // As long as the ids of runtimes.
-    Ok(Slot { number, container: format!("{number:064x}"), netns })
+    Ok(Slot { number, container: Container { id: format!("{number:064x}"), netns } })
 }
 
 fn carry_out(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result<Outcome> {
@@ -120,18 +116,6 @@ fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }
 
-/// The addresses of a result (CNI SPEC.md, section 5); none of an empty one.
-fn addresses(result: &[u8]) -> Result<Vec<IpAddr>> {
-    if result.is_empty() {
-        return Ok(Vec::new());
-    }
-    let result: Value = serde_json::from_slice(result).context("a result that is not JSON")?;
-    let ips = result["ips"].as_array().context("a result without ips")?;
-    let address =
-        |ip: &Value| Ok(ip["address"].as_str().context("an address that is not text")?.parse::<IpNet>()?.addr());
-    ips.iter().map(address).collect()
-}
-
 /// Waits until nothing is left of the links that went, so that nobody measures the work that another caused, and makes
 /// their containers as new. Says where something was left.
 fn settle(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result<Vec<String>> {
@@ -147,12 +131,12 @@ fn settle(contender: &dyn Contender, slots: &[Slot], order: &Order) -> Result<Ve
 }
 
 fn renew(slot: &Slot, deadline: Instant) -> Result<Option<String>> {
-    let mut netlink = Netns::open(&slot.netns)?.within(Netlink::open)??;
+    let mut netlink = Netns::open(&slot.container.netns)?.within(Netlink::open)??;
     while link::list(&mut netlink)?.len() > 1 {
         if Instant::now() > deadline {
-            Netns::unpin(&slot.netns)?;
+            Netns::unpin(&slot.container.netns)?;
             make(slot.number)?;
-            return Ok(Some(format!("{} had a link {SETTLE_MAX:?} after DEL", slot.netns.display())));
+            return Ok(Some(format!("{} had a link {SETTLE_MAX:?} after DEL", slot.container.netns.display())));
         }
         std::thread::sleep(SETTLE_LOOK);
     }

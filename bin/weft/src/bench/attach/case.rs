@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use weft_model::Attachment;
 
-use super::measure::ROUNDS_MIN;
+use crate::bench::measure::ROUNDS_MIN;
 
 /// Who attaches containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
