@@ -3,42 +3,23 @@
 use std::env;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// Compilers that are tried where `CLANG` names none.
-const COMPILERS: [&str; 2] = ["clang", "clang-14"];
-/// The oldest instruction set with 32-bit jumps; Linux 5.1 and newer have it.
-const FLAGS: [&str; 7] = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror"];
+#[path = "build/compile.rs"]
+mod compile;
+
+use compile::compile;
+
 const ABI: [&str; 6] = ["verdict.h", "endpoint.h", "flow.h", "event.h", "knob.h", "hook.h"];
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bpf");
     println!("cargo:rerun-if-changed={}", source.display());
-    println!("cargo:rerun-if-env-changed=CLANG");
     for name in ["endpoint_in", "endpoint_out", "endpoint_stub"] {
         compile(&source.join(format!("{name}.bpf.c")), &out.join(format!("{name}.bpf.o")));
     }
     bind(&source, &out.join("abi.rs"));
     std::fs::write(out.join("reasons.rs"), reasons(&source.join("abi/verdict.h"))).expect("OUT_DIR can be written");
-}
-
-fn compile(source: &Path, object: &Path) {
-    let chosen = env::var("CLANG").ok();
-    let compilers = chosen.as_deref().map_or_else(|| COMPILERS.to_vec(), |one| vec![one]);
-    for compiler in &compilers {
-        // The kernel's <asm/types.h> is where Debian keeps it.
-        let triplet = format!("-I/usr/include/{}-linux-gnu", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
-        let mut command = Command::new(compiler);
-        command.args(FLAGS).arg(triplet).arg("-c").arg(source).arg("-o").arg(object);
-        match command.status() {
-            Ok(status) if status.success() => return,
-            Ok(status) => panic!("{compiler} cannot compile {}: {status}", source.display()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => panic!("cannot run {compiler}: {error}"),
-        }
-    }
-    panic!("no C compiler for eBPF among {compilers:?}: run scripts/packages build, or set CLANG");
 }
 
 fn bind(source: &Path, to: &Path) {
