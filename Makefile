@@ -40,10 +40,11 @@ soak: need-root need-cargo ## run for a long time under load and faults (root)
 	$(CARGO) build --locked --workspace --bins
 	WEFT_SOAK_S=$(SOAK_S) $(CARGO) xtask test lab
 
-bench: need-root need-cargo ## measure what attaching a container costs (root)
+bench: need-root need-cargo ## measure what attaching a container and its packets cost (root)
 	scripts/packages test
 	$(MAKE) build
 	$(RELEASE)/weft bench attach --out bench/results/attach.txt
+	$(RELEASE)/weft bench path --out bench/results/path.txt
 
 install: build ## install below DESTDIR and PREFIX
 	install -D -m 0755 $(RELEASE)/weftd $(DESTDIR)$(PREFIX)/sbin/weftd

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails there says enough")]
 
 mod attach;
+mod bench;
 mod containers;
 mod door;
 mod lifecycle;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   attach   what a container's birth and death cost
+//!   path     what the way of a packet between containers of one host costs
 //!      │
 //!      ├── prompter   speaks with the performers inside the hosts of the lab
 //!      ├── network, plugin   weftd, its network, and the shim as a runtime calls it
@@ -15,6 +16,7 @@ mod attach;
 mod chance;
 mod measure;
 mod network;
+mod path;
 mod plugin;
 mod prompter;
 mod report;
@@ -28,6 +30,7 @@ use weft_cli::{Output, Session, UsageError};
 use weft_model::Attachment;
 
 use attach::Attach;
+use path::Path;
 use report::{Answer, Circumstances, Figure, Report};
 
 /// A program's dynamic linker is named within so many bytes (elf(5), `PT_INTERP`, right behind the headers).
@@ -38,6 +41,9 @@ const LINKER_BYTES: usize = 4096;
 pub(crate) enum Bench {
     /// What attaching a container costs, beside bare netlink and Debian's CNI plugins (as root, on an idle machine)
     Attach(Attach),
+    /// What the path between two containers of this host costs, beside a plain bridge and loopback (as root, on an idle
+    /// machine)
+    Path(Path),
     /// Do as a bench says, inside a host of the lab
     #[command(hide = true)]
     Perform {
@@ -51,6 +57,8 @@ pub(crate) enum Bench {
 pub(crate) enum Stage {
     /// As a container runtime
     Attach,
+    /// As a container
+    Path,
 }
 
 /// Options of every bench.
@@ -59,7 +67,7 @@ struct Options {
     /// How containers are attached
     #[arg(long, value_name = "MODE", default_value = "all")]
     mode: Mode,
-    /// A minute in all: few rounds, and without what is slowest
+    /// A minute in all: few rounds, and nothing that is slow
     #[arg(long, conflicts_with = "rounds")]
     quick: bool,
     /// Also write the result to this file
@@ -93,7 +101,9 @@ impl Bench {
     pub(crate) fn run(self, session: &mut Session<'_>) -> Result<ExitCode> {
         match self {
             Bench::Attach(attach) => attach.run(session),
+            Bench::Path(path) => path.run(session),
             Bench::Perform { bench: Stage::Attach } => attach::perform(),
+            Bench::Perform { bench: Stage::Path } => path::perform(),
         }
     }
 }

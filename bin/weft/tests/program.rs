@@ -16,7 +16,7 @@ fn run(line: &str) -> (Option<i32>, String, String) {
 
 #[test]
 fn the_command_line_is_sound() {
-    for verb in ["--help", "get --help", "network create --help", "--version"] {
+    for verb in ["--help", "get --help", "network create --help", "bench path --help", "--version"] {
         let (code, out, err) = run(verb);
         assert_eq!((code, err.as_str()), (Some(0), ""), "{verb}");
         assert!(!out.is_empty(), "{verb}");

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use weft_lab::Host;
 
 /// The interface inside.
 pub(super) const IFNAME: &str = "eth0";
@@ -51,6 +52,11 @@ impl Plugin {
     /// The one of the host that the calling process is in.
     pub(super) fn here(kind: &str) -> Self {
         Self { kind: kind.to_owned(), command: Command::new(program(kind)) }
+    }
+
+    /// The one of a host of the lab.
+    pub(super) fn inside(host: &Host, kind: &str) -> Self {
+        Self { kind: kind.to_owned(), command: host.command(program(kind)) }
     }
 
     /// Calls it; its result. The error is what it says.

@@ -1,0 +1,54 @@
+//! The run itself: a stage for every contender, and their turns, in an order that chance gives anew for every case of
+//! every round.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use weft_model::Attachment;
+
+use super::case::Case;
+use super::contender::Contender;
+use super::cpus::Machine;
+use super::record::Record;
+use super::stage::Stage;
+use crate::bench::chance::Chance;
+
+/// The same order in every run, so that two runs differ by noise alone.
+const SEED: u64 = 20_261_122;
+/// So many times it is told how far the run is.
+const NOTES: u32 = 10;
+
+/// What is to be measured.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    pub(super) attachments: &'a [Attachment],
+    pub(super) cases: Vec<&'static Case>,
+    pub(super) rounds: u32,
+    /// Of one turn.
+    pub(super) duration: Duration,
+}
+
+/// Measures all of it; tells on `progress` how far it is.
+pub(super) fn conduct(plan: &Plan<'_>, progress: &mut dyn Write) -> Result<Record> {
+    let (machine, mut record, mut chance) = (Machine::here()?, Record::default(), Chance::seeded(SEED));
+    let set =
+        |contender| Stage::set(contender, machine).with_context(|| format!("cannot set the stage for {contender:?}"));
+    let mut stages = Contender::all(plan.attachments).into_iter().map(set).collect::<Result<Vec<_>>>()?;
+    let (cases, contenders, rounds) = (plan.cases.len(), stages.len(), plan.rounds);
+    writeln!(progress, "{cases} cases, {contenders} contenders, {rounds} rounds")?;
+    let start = Instant::now();
+    for round in 1..=rounds {
+        for case in &plan.cases {
+            chance.shuffle(&mut stages);
+            for stage in &mut stages {
+                let rate = stage.take_turn(case, machine, plan.duration)?;
+                record.take(case, stage.contender, rate);
+            }
+        }
+        if round % rounds.div_ceil(NOTES) == 0 || round == rounds {
+            writeln!(progress, "round {round} of {rounds}: {:.0} s", start.elapsed().as_secs_f64())?;
+        }
+    }
+    Ok(record)
+}

@@ -1,0 +1,99 @@
+//! Whoever can join two ends on one host. One file each.
+//!
+//! ```text
+//!   weft       client eth0 ══ wefte… ── programs, bridge or routes ── wefte… ══ eth0 server
+//!   empty      client eth0 ══ door-client ──── redirect to peer ── door-server ══ eth0 server
+//!   bridge     client eth0 ══ door-client ─────────── bench0 ───── door-server ══ eth0 server
+//!   loopback   client ───────────────────────── lo ─────────────────────────────── server
+//! ```
+
+mod bridge;
+mod empty;
+mod loopback;
+mod pair;
+mod weft;
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result};
+use weft_lab::{Daemon, Host};
+use weft_model::{Attachment, Family};
+
+use super::BENCH;
+use crate::bench::prompter::Prompter;
+
+/// Who carries packets from one end to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Contender {
+    /// Containers of a network of weft's.
+    Weft(Attachment),
+    /// Two veth pairs, with programs that pass packets from one to the other and do nothing else.
+    Empty,
+    /// Two veth pairs and a Linux bridge, without any program.
+    Bridge,
+    /// One namespace.
+    Loopback,
+}
+
+impl Contender {
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Contender::Weft(_) => "weft",
+            Contender::Empty => "empty programs",
+            Contender::Bridge => "plain bridge",
+            Contender::Loopback => "loopback",
+        }
+    }
+
+    /// How weft attaches the ends, if it does.
+    pub(super) fn network(self) -> Option<Attachment> {
+        match self {
+            Contender::Weft(attachment) => Some(attachment),
+            Contender::Empty | Contender::Bridge | Contender::Loopback => None,
+        }
+    }
+
+    /// All of them, with weft once for each attachment.
+    pub(super) fn all(attachments: &[Attachment]) -> Vec<Self> {
+        let weft = attachments.iter().copied().map(Contender::Weft);
+        weft.chain([Contender::Empty, Contender::Bridge, Contender::Loopback]).collect()
+    }
+
+    /// Joins two ends on `host`, which is fresh.
+    pub(super) fn join(self, host: &Host) -> Result<Joined> {
+        match self {
+            Contender::Weft(attachment) => weft::join(host, attachment),
+            Contender::Empty => empty::join(host),
+            Contender::Bridge => bridge::join(host),
+            Contender::Loopback => loopback::join(host),
+        }
+    }
+}
+
+/// Two ends that reach each other.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) client: End,
+    pub(super) server: End,
+    /// Whom weft's ends owe their network to.
+    _weftd: Option<Daemon>,
+}
+
+/// A process of its own, in the namespace of its own container.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) performer: Prompter,
+    addresses: Vec<IpAddr>,
+}
+
+impl End {
+    fn new(netns: &weft_lab::Netns<'_>, addresses: Vec<IpAddr>) -> Result<Self> {
+        Ok(Self { performer: Prompter::start(netns.command("weft"), BENCH)?, addresses })
+    }
+
+    /// Its own address.
+    pub(super) fn address(&self, family: Family) -> Result<IpAddr> {
+        let mut addresses = self.addresses.iter().copied();
+        addresses.find(|address| Family::of(*address) == family).with_context(|| format!("an end without {family:?}"))
+    }
+}

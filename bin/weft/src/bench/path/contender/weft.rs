@@ -1,0 +1,22 @@
+//! weft: two containers, attached by the shim and a real agent.
+
+use anyhow::{Context as _, Result};
+use weft_lab::Host;
+use weft_model::Attachment;
+
+use super::{End, Joined};
+use crate::bench::network;
+use crate::bench::plugin::{Container, Operation, Plugin, addresses};
+
+pub(super) fn join(host: &Host, attachment: Attachment) -> Result<Joined> {
+    let weftd = network::serve(host, attachment)?;
+    let (client, server) = (attach(host, "client")?, attach(host, "server")?);
+    Ok(Joined { client, server, _weftd: Some(weftd) })
+}
+
+fn attach(host: &Host, name: &str) -> Result<End> {
+    let netns = host.netns(name)?;
+    let container = Container { id: name.to_owned(), netns: netns.path() };
+    let result = Plugin::inside(host, network::PLUGIN).call(Operation::Add, &container, network::CONFIG)?;
+    End::new(&netns, addresses(&result).with_context(|| format!("the addresses of {name}"))?)
+}

@@ -1,0 +1,26 @@
+//! The benches work. What they find out is no matter of tests.
+
+use std::process::Command;
+
+use serde_json::Value;
+use weft_lab::{programs, stdout_of};
+
+/// Of those that every machine can run: two CPUs are not asked for.
+const CASES: [&str; 4] = ["exchange", "exchange-ipv6", "streams", "connect"];
+const CONTENDERS: usize = 5;
+
+#[test]
+fn packets_take_every_path_that_is_compared_and_all_of_them_arrive() {
+    let mut weft = Command::new(programs::find("weft").unwrap());
+    weft.args(["bench", "path", "--rounds", "1", "-o", "json"]);
+    weft.args(CASES.iter().flat_map(|case| ["--case", case]));
+    let report: Value = serde_json::from_str(&stdout_of(&mut weft).unwrap()).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    assert_eq!(figures.len(), CASES.len() * CONTENDERS, "{report:#}");
+    for figure in figures {
+        assert_eq!((&figure["turns"], &figure["failed"]), (&1.into(), &0.into()), "{figure:#}");
+        assert!(figure["median"].as_f64().unwrap() > 0.0, "{figure:#}");
+    }
+    // Each exchange has three rivals, the others have one; weft is there on two networks.
+    assert_eq!(report["answers"].as_array().unwrap().len(), (3 + 3 + 1 + 1) * 2, "{report:#}");
+}
