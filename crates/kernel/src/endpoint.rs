@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use weft_model::{IfName, MacAddr};
 use weft_netns::{Netns, NetnsError};
 
-use crate::filter::{self, Programs};
+use crate::filter::{self, ProgramIds, Programs};
 use crate::link::bridge::PORTS_MAX;
 use crate::link::{self, Change, GROUP_DEAD, LOOPBACK, veth};
 use crate::neighbour::{self, Neighbour};
@@ -251,11 +251,15 @@ pub fn create_loopback(netns: &Netns) -> Result<(), BirthError> {
 
 /// The requests that mend the host's side where `actual` falls short of `plan`; none if all is well, `None` if the link
 /// itself is gone, which nobody can mend without the container's namespace.
-pub fn repairs(plan: &LinkPlan, programs: Option<&Programs<'_>>, actual: &Snapshot) -> Option<Vec<Request>> {
+pub fn repairs(
+    plan: &LinkPlan,
+    programs: Option<(&Programs<'_>, ProgramIds)>,
+    actual: &Snapshot,
+) -> Option<Vec<Request>> {
     let link = actual.links.get(plan.host.as_str())?;
     let index = link.index;
     let whole = link.up
-        && programs.is_none_or(|programs| actual.filtered.get(&index) == Some(&programs.ids))
+        && programs.is_none_or(|(_, ids)| actual.filtered.get(&index) == Some(&ids))
         && link.master == plan.port.map(|port| port.bridge)
         && plan.host_addresses.iter().all(|net| actual.addresses.contains(&(index, *net)))
         && host_neighbours(plan, index).all(|neighbour| actual.neighbours.contains(&neighbour))
@@ -266,7 +270,7 @@ pub fn repairs(plan: &LinkPlan, programs: Option<&Programs<'_>>, actual: &Snapsh
     }
     let mut requests: Vec<_> =
         plan.port.map(|port| veth::enslave(index, plan.host.as_str(), port.bridge)).into_iter().collect();
-    requests.extend(host_requests(plan, index, programs));
+    requests.extend(host_requests(plan, index, programs.map(|(programs, _)| programs)));
     Some(requests)
 }
 

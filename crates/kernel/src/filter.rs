@@ -32,9 +32,10 @@ pub struct Programs<'a> {
     pub out: BorrowedFd<'a>,
     /// Sees what the container gets.
     pub into: BorrowedFd<'a>,
-    /// The kernel's numbers of both, in this order.
-    pub ids: [u32; 2],
 }
+
+/// The kernel's numbers of both [`Programs`], in the same order: by these they are found again on a link.
+pub type ProgramIds = [u32; 2];
 
 /// Puts both programs on the link numbered `index`, in place of what an earlier call put there. They see every packet
 /// from then on.
@@ -42,9 +43,8 @@ pub fn attach(index: u32, name: &str, programs: &Programs<'_>) -> [Request; 3] {
     [clsact(index, name), filter(index, name, INGRESS, programs.out), filter(index, name, EGRESS, programs.into)]
 }
 
-/// The kernel's numbers of the programs in weft's two filters on the link numbered `index`, as in [`Programs::ids`];
-/// `None` if a filter is missing.
-pub fn attached(netlink: &mut Netlink, index: u32) -> Result<Option<[u32; 2]>, KernelError> {
+/// The programs in weft's two filters on the link numbered `index`; `None` if a filter is missing.
+pub fn attached(netlink: &mut Netlink, index: u32) -> Result<Option<ProgramIds>, KernelError> {
     let mut ids = [0; 2];
     for (parent, id) in [INGRESS, EGRESS].into_iter().zip(&mut ids) {
         let query = message(index, parent);

@@ -7,7 +7,7 @@ use weft_model::MacAddr;
 
 use crate::address;
 use crate::endpoint::LinkPlan;
-use crate::filter;
+use crate::filter::{self, ProgramIds};
 use crate::link::{self, GROUP_LIVE, Link};
 use crate::neighbour::{self, Neighbour};
 use crate::netlink::{KernelError, Netlink};
@@ -26,9 +26,9 @@ pub struct Snapshot {
     pub routes: BTreeSet<Route>,
     /// Permanent neighbours.
     pub neighbours: BTreeSet<Neighbour>,
-    /// The kernel's numbers of the programs in weft's two filters, of links that have both, by the link's number;
-    /// [`Snapshot::read_filters`] fills it.
-    pub filtered: BTreeMap<u32, [u32; 2]>,
+    /// The programs in weft's two filters, of links that have both, by the link's number; [`Snapshot::read_filters`]
+    /// fills it.
+    pub filtered: BTreeMap<u32, ProgramIds>,
     /// Static entries of bridges: port, address behind it.
     pub forwarding: BTreeSet<(u32, MacAddr)>,
 }

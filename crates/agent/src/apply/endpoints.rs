@@ -131,7 +131,8 @@ impl Endpoints<'_> {
         let Some(plan) = plan(endpoint, bridge.map(|link| link.index)) else {
             return Some(Drift { repairs: Vec::new() });
         };
-        endpoint::repairs(&plan, Some(&programs(self.dataplane)), self.snapshot).map(|repairs| Drift { repairs })
+        endpoint::repairs(&plan, Some((&programs(self.dataplane), self.dataplane.stub_ids())), self.snapshot)
+            .map(|repairs| Drift { repairs })
     }
 
     fn bridge(&mut self, endpoint: &Endpoint) -> Result<Option<u32>, KernelError> {
@@ -177,7 +178,7 @@ impl Door for Doorway<'_> {
 
 fn programs(dataplane: &Dataplane) -> Programs<'_> {
     let [out, into] = dataplane.stubs();
-    Programs { out, into, ids: dataplane.stub_ids() }
+    Programs { out, into }
 }
 
 fn plan(endpoint: &Endpoint, bridge: Option<u32>) -> Option<LinkPlan> {
