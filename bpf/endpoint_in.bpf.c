@@ -17,6 +17,8 @@ int endpoint_in(struct __sk_buff *skb)
 	if (verdict == VERDICT_CONTINUE)
 		verdict = connection_find(skb, &p, &c, DIRECTION_IN);
 	if (verdict == VERDICT_CONTINUE)
+		verdict = connection_check(&p, &c);
+	if (verdict == VERDICT_CONTINUE)
 		connection_make(skb, &p, &c, DIRECTION_IN);
 	return verdict_finish(skb, &p, DIRECTION_IN, verdict);
 }

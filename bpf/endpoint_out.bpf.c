@@ -2,9 +2,9 @@
 /* Packets a container sends, seen at the host's end of its link. Walk: ARCHITECTURE.md, "A packet walks". */
 #include "core/program.h"
 #include "stage/source.h"
-#include "stage/network.h"
 #include "stage/tunnel.h"
 #include "stage/connection.h"
+#include "stage/network.h"
 #include "stage/route.h"
 
 SEC("tc")
@@ -21,11 +21,15 @@ int endpoint_out(struct __sk_buff *skb)
 	if (verdict == VERDICT_CONTINUE)
 		verdict = source_check(skb, &p, endpoint);
 	if (verdict == VERDICT_CONTINUE)
-		verdict = network_check(&p, endpoint, skb->ifindex);
-	if (verdict == VERDICT_CONTINUE)
 		verdict = tunnel_check(&p);
 	if (verdict == VERDICT_CONTINUE)
 		verdict = connection_find(skb, &p, &c, DIRECTION_OUT);
+	if (verdict == VERDICT_CONTINUE) {
+		receiver_find(&p, &c);
+		verdict = network_check(&p, endpoint, skb->ifindex);
+	}
+	if (verdict == VERDICT_CONTINUE)
+		verdict = connection_check(&p, &c);
 	if (verdict == VERDICT_CONTINUE) {
 		if (!c.flow)
 			p.is_short = route_may_be_short(&p, endpoint);

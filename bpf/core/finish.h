@@ -13,8 +13,8 @@ static __always_inline int verdict_finish(struct __sk_buff *skb, const struct pa
 	counter_add(skb->ifindex, direction, verdict == VERDICT_DROP ? p->reason : REASON_PASSED, skb->len);
 	if (verdict == VERDICT_REDIRECT) {
 		/* It passes two doors at once. */
-		counter_add(p->link, DIRECTION_IN, REASON_PASSED, skb->len);
-		return bpf_redirect_peer(p->link, 0);
+		counter_add(p->receiver_link, DIRECTION_IN, REASON_PASSED, skb->len);
+		return bpf_redirect_peer(p->receiver_link, 0);
 	}
 	if (verdict == VERDICT_DROP)
 		event_tell(skb, p, direction, EVENT_DROPPED);

@@ -5,9 +5,7 @@
 /* Extension headers of one packet: more than RFC 8200 has kinds of. */
 #define EXTENSIONS_MAX 8
 /* Lengths of headers, in bytes. */
-#define ARP_BYTES 28
 #define ICMP_BYTES 8
-#define UDP_BYTES 8
 /* Types of ICMP (RFC 792) and ICMPv6 (RFC 4443). */
 #define ICMP_ECHO_REPLY 0
 #define ICMP_ECHO_REQUEST 8
@@ -46,12 +44,14 @@ struct packet {
 	__u16 destination_port;
 	__u8 source_mac[6];
 	__u8 destination_mac[6];
-	/* Which endpoint of this host has the destination, if one has. Set by `network_check`. */
-	const struct holder *holder;
+	/* The endpoint of this host that has the destination: number of its link and of its network; 0 if there is none.
+	 * Set by `receiver_find`. */
+	__u32 receiver_link;
+	__u32 receiver_network;
+	/* That endpoint, where the short way was thought of. */
+	const struct endpoint *receiver;
 	/* Set by whoever drops it. */
 	enum reason reason;
-	/* Number of the link into whose container it goes, past the host's stack. Set by `route_choose`. */
-	__u32 link;
 };
 
 /* The one way in which a stage ends the walk. */

@@ -12,6 +12,6 @@ enum verdict {
 	VERDICT_PASS = 1,
 	/* Gone, for the packet's `reason`. */
 	VERDICT_DROP = 2,
-	/* Into the container behind the packet's `link`, past the stack. */
+	/* Into the container behind the packet's `receiver_link`, past the stack. */
 	VERDICT_REDIRECT = 3,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Connections: what a packet belongs to, and whether it may begin one.
  *
- *   find ── none ──► may it open one? ── no ──► dropped
+ *   find ── none ──► check: may it open one? ── no ──► dropped
  *    │                    │
  *    └── one ──────────► make: opened, or let through at this door, too, and brought to its next state
  *
@@ -36,6 +36,8 @@ struct connection {
 	struct flow_key key;
 	/* NULL: to none that is known. */
 	struct flow *flow;
+	/* In ticks. */
+	__u32 now;
 	/* Which end sent the packet, and which one this door belongs to: 0 the low one, 1 the high one. */
 	__u8 from;
 	__u8 own;
@@ -78,23 +80,28 @@ static __always_inline bool connection_may_open(const struct packet *p)
 	}
 }
 
-static __always_inline bool flow_is_over(const struct flow *flow)
+static __always_inline bool flow_is_over(const struct flow *flow, __u32 now)
 {
-	return (__s32)(flow->expires - flow_now()) <= 0;
+	return (__s32)(flow->expires - now) <= 0;
 }
 
-/* Whether what is remembered is another connection than the packet's: an older one that is over, or one of endpoints
- * that had these addresses before. */
+/* Whether what is remembered is another connection than the packet's: an older one that is over, or one of the endpoint
+ * that had this door's address before. */
 static __always_inline bool connection_is_past(const struct packet *p, const struct connection *c,
 					       const struct flow *flow, __u32 link)
 {
-	__u32 own = flow_link(flow, c->own), other = flow_link(flow, !c->own);
+	__u32 own = flow_link(flow, c->own);
 
-	if (flow_is_over(flow) || (own && own != link))
-		return true;
-	if (p->holder && other && other != p->holder->link)
+	if (flow_is_over(flow, c->now) || (own && own != link))
 		return true;
 	return flow->state >= FLOW_FINISHED && connection_may_open(p) && p->protocol == IPPROTO_TCP;
+}
+
+/* The packet does not belong to what was found. */
+static __always_inline void connection_forget(struct packet *p, struct connection *c)
+{
+	c->flow = NULL;
+	p->is_short = false;
 }
 
 /* An error is let through if it is about a packet of a connection that this door has let through, and sent to who sent
@@ -115,20 +122,19 @@ static __always_inline enum verdict connection_relate(struct __sk_buff *skb, str
 		return packet_drop(p, REASON_UNRELATED);
 	from = flow_key_of(&about, &key);
 	flow = flow_find(&key);
-	if (!flow || flow_is_over(flow) || flow_link(flow, direction == DIRECTION_OUT ? !from : from) != skb->ifindex)
+	if (!flow || flow_is_over(flow, flow_now()) || flow_link(flow, direction == DIRECTION_OUT ? !from : from) != skb->ifindex)
 		return packet_drop(p, REASON_UNRELATED);
 	return VERDICT_PASS;
 }
 
-/* Finds what a packet belongs to. Drops what belongs to nothing and may begin nothing; lets pass what needs no
- * connection. */
+/* Finds what a packet belongs to, if that is known. Lets pass what needs no connection, and drops what can have none. */
 static __always_inline enum verdict connection_find(struct __sk_buff *skb, struct packet *p, struct connection *c,
 						    enum direction direction)
 {
 	struct flow *flow;
 
 	if (!connection_has(p))
-		return VERDICT_PASS;
+		return VERDICT_CONTINUE;
 	if (connection_is_error(p))
 		return connection_relate(skb, p, direction);
 	if (p->fragment == FRAGMENT_LATER) {
@@ -138,15 +144,23 @@ static __always_inline enum verdict connection_find(struct __sk_buff *skb, struc
 		if (bpf_skb_load_bytes(skb, p->transport_at + TCP_FLAGS_AT, &p->tcp_flags, sizeof(p->tcp_flags)))
 			return packet_drop(p, REASON_MALFORMED);
 	}
+	c->now = flow_now();
 	c->from = flow_key_of(p, &c->key);
 	c->own = direction == DIRECTION_OUT ? c->from : !c->from;
 	flow = flow_find(&c->key);
 	if (flow && !connection_is_past(p, c, flow, skb->ifindex)) {
 		c->flow = flow;
 		p->is_short = flow->flags & FLOW_IS_SHORT;
-		return VERDICT_CONTINUE;
 	}
-	return connection_may_open(p) ? VERDICT_CONTINUE : packet_drop(p, REASON_NO_CONNECTION);
+	return VERDICT_CONTINUE;
+}
+
+/* Drops what belongs to nothing and may begin nothing. */
+static __always_inline enum verdict connection_check(struct packet *p, const struct connection *c)
+{
+	if (c->flow || !connection_has(p) || connection_may_open(p))
+		return VERDICT_CONTINUE;
+	return packet_drop(p, REASON_NO_CONNECTION);
 }
 
 /* The state after a packet. */
@@ -181,27 +195,27 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 	__u8 state, before;
 	__u32 expires;
 
-	if (knobs.trial)
+	if (knobs.trial || !connection_has(p))
 		return;
 	if (p->fragment == FRAGMENT_FIRST)
 		fragment_note(p);
 	if (!flow) {
 		struct flow first = {
-			.expires = flow_now() + flow_lifetime(p->protocol, FLOW_OPENING),
+			.expires = c->now + flow_lifetime(p->protocol, FLOW_OPENING),
 			.opener = c->from,
 			.flags = p->is_short ? FLOW_IS_SHORT : 0,
 		};
 
 		flow_let_through(&first, c->own, link);
-		if (p->is_short && p->holder)
-			flow_let_through(&first, !c->own, p->holder->link);
+		if (p->is_short)
+			flow_let_through(&first, !c->own, p->receiver_link);
 		flow_open(&c->key, &first);
 		event_tell(skb, p, direction, EVENT_OPENED);
 		return;
 	}
 	before = flow->state;
 	state = connection_next(p, c, flow);
-	expires = flow_now() + flow_lifetime(p->protocol, state);
+	expires = c->now + flow_lifetime(p->protocol, state);
 	/* Written only when they change: both ends' CPUs read them. */
 	if (flow_link(flow, c->own) != link)
 		flow_let_through(flow, c->own, link);

@@ -8,29 +8,26 @@
 #pragma once
 
 /* Whether a connection that `endpoint` opens may go straight to where its first packet goes. */
-static __always_inline bool route_may_be_short(const struct packet *p, const struct endpoint *endpoint)
+static __always_inline bool route_may_be_short(struct packet *p, const struct endpoint *endpoint)
 {
-	const struct endpoint *receiver;
-
-	if (!p->holder || !settings_has(SETTING_SHORT_WAY))
+	if (!p->receiver_link || !connection_has(p) || !settings_has(SETTING_SHORT_WAY))
 		return false;
-	receiver = endpoint_find(p->holder->link);
+	p->receiver = endpoint_find(p->receiver_link);
 	/* Only the stack tells a sender that its packets are too large for who gets them. */
-	return receiver && receiver != endpoint && !((endpoint->flags | receiver->flags) & ENDPOINT_BY_STACK) &&
-	       receiver->mtu >= endpoint->mtu;
+	return p->receiver && p->receiver != endpoint && p->receiver->mtu >= endpoint->mtu;
 }
 
 /* Sends a packet of a connection on the short way into the other container, whose door it does not pass: what that
  * door says of such a packet, this stage has to say. */
-static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct packet *p, const struct endpoint *endpoint)
+static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct packet *p,
+						 const struct endpoint *endpoint)
 {
-	const struct endpoint *receiver;
+	const struct endpoint *receiver = p->receiver;
 	__u8 macs[12];
 
-	if (!p->is_short || !p->holder || !settings_has(SETTING_SHORT_WAY))
+	if (!p->is_short || !receiver || !settings_has(SETTING_SHORT_WAY))
 		return VERDICT_PASS;
-	receiver = endpoint_find(p->holder->link);
-	if (!receiver || (endpoint->flags | receiver->flags) & ENDPOINT_BY_STACK)
+	if ((endpoint->flags | receiver->flags) & ENDPOINT_BY_STACK)
 		return VERDICT_PASS;
 	if (!mac_equal(p->destination_mac, receiver->mac)) {
 		/* It was sent to the gateway, which would now send it. */
@@ -42,6 +39,5 @@ static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct p
 	/* Nobody looks at its addresses again to find out for whom it is. */
 	if (skb->pkt_type != PACKET_HOST)
 		bpf_skb_change_type(skb, PACKET_HOST);
-	p->link = p->holder->link;
 	return VERDICT_REDIRECT;
 }
