@@ -57,6 +57,8 @@ struct settings {
 
 /* Nothing in the host's stack has a say about packets among endpoints: they may go past it. */
 #define SETTING_SHORT_WAY 1
+/* Somebody captures packets. */
+#define SETTING_CAPTURE 2
 
 /* A prefix that endpoints of a network may send from besides their own addresses. `length` counts the bits behind it. */
 struct allowed_key {

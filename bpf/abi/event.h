@@ -21,6 +21,8 @@ enum event_kind {
 	EVENT_ENDED = 2,
 	/* A packet was dropped. */
 	EVENT_DROPPED = 3,
+	/* A packet passed: told to who captures alone. */
+	EVENT_PASSED = 4,
 };
 
 struct event {

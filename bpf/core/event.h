@@ -30,6 +30,28 @@ static __always_inline bool telling_has_room(struct telling *telling)
 	return ++telling->told <= DROPS_TOLD_MAX;
 }
 
+/* Says what there is to say of a packet. */
+static __always_inline void event_fill(struct event *event, struct __sk_buff *skb, const struct packet *p,
+				       enum direction direction, enum event_kind kind)
+{
+	event->time = bpf_ktime_get_ns();
+	event->source = p->source;
+	event->destination = p->destination;
+	event->source_port = p->source_port;
+	event->destination_port = p->destination_port;
+	event->ethertype = p->ethertype;
+	event->reason = kind == EVENT_DROPPED ? p->reason : REASON_PASSED;
+	event->link = skb->ifindex;
+	event->bytes = skb->len;
+	event->kind = kind;
+	event->direction = direction;
+	event->protocol = p->protocol;
+	event->tcp_flags = p->tcp_flags;
+	event->icmp_type = p->icmp_type;
+	event->is_short = p->is_short;
+	event->pad[0] = event->pad[1] = 0;
+}
+
 /* Tells of a packet, without waking anybody for it alone. */
 static __always_inline void event_tell(struct __sk_buff *skb, const struct packet *p, enum direction direction,
 				       enum event_kind kind)
@@ -49,22 +71,7 @@ static __always_inline void event_tell(struct __sk_buff *skb, const struct packe
 		telling->untold += 1;
 		return;
 	}
-	event->time = bpf_ktime_get_ns();
-	event->source = p->source;
-	event->destination = p->destination;
-	event->source_port = p->source_port;
-	event->destination_port = p->destination_port;
-	event->ethertype = p->ethertype;
-	event->reason = kind == EVENT_DROPPED ? p->reason : REASON_PASSED;
-	event->link = skb->ifindex;
-	event->bytes = skb->len;
-	event->kind = kind;
-	event->direction = direction;
-	event->protocol = p->protocol;
-	event->tcp_flags = p->tcp_flags;
-	event->icmp_type = p->icmp_type;
-	event->is_short = p->is_short;
-	event->pad[0] = event->pad[1] = 0;
+	event_fill(event, skb, p, direction, kind);
 	wake = bpf_ringbuf_query(&weft_events, BPF_RB_AVAIL_DATA) > EVENTS_WAKE_BYTES;
 	bpf_ringbuf_submit(event, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }

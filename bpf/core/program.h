@@ -23,6 +23,7 @@
 #include "packet.h"
 #include "flow.h"
 #include "event.h"
+#include "capture.h"
 #include "finish.h"
 
 /* The kernel's helpers ask for a licence that GPL programs may link with. */

@@ -100,7 +100,7 @@ fn everything_of_wefts_goes_and_nothing_of_others_does() {
     let before = sh(&host, SHOWN);
     let shown = uninstall(&host, &["--dry-run"]).unwrap();
     for expected in
-        ["app, back", "weftb-app", "10.2.0.1/32", "table inet weft", "chain ip filter FORWARD", "weft_peers"]
+        ["app, back", "weftb-app", "10.2.0.1/32", "table inet weft", "chain ip filter FORWARD", "weft_captures"]
     {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }

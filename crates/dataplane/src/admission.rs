@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::PoisonError;
 
 use weft_model::MacAddr;
 
@@ -96,12 +97,20 @@ impl Dataplane {
 
     /// Whether packets among endpoints go past the host's stack.
     pub fn has_short_way(&self) -> Result<bool, DataplaneError> {
-        Ok(self.settings.get(&0)?.is_some_and(|settings| settings.flags & abi::SETTING_SHORT_WAY != 0))
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).get(&0)?;
+        Ok(settings.is_some_and(|settings| settings.flags & abi::SETTING_SHORT_WAY != 0))
     }
 
     /// Lets packets among endpoints go past the host's stack, or not any more: those of living connections, too.
     pub fn set_short_way(&self, is_open: bool) -> Result<(), DataplaneError> {
-        self.settings.put(&0, &abi::settings { flags: flag(is_open, abi::SETTING_SHORT_WAY) })
+        self.set(abi::SETTING_SHORT_WAY, is_open)
+    }
+
+    /// Turns one of SETTING_* on or off, and leaves the others as they are.
+    pub(crate) fn set(&self, setting: u32, is_on: bool) -> Result<(), DataplaneError> {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = settings.get(&0)?.unwrap_or_default().flags & !setting;
+        settings.put(&0, &abi::settings { flags: others | flag(is_on, setting) })
     }
 
     /// What was counted on a link: packets and bytes by direction and reason, all CPUs together.

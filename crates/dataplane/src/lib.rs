@@ -18,6 +18,7 @@ pub mod abi {
 }
 mod address;
 mod admission;
+mod capture;
 mod error;
 mod event;
 mod flow;
@@ -31,12 +32,14 @@ mod trial;
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 
 use libbpf_rs::{MapHandle, ProgramHandle};
 
 pub use self::address::address_of;
 pub use self::admission::Admission;
+pub use self::capture::{Captured, Packet};
 pub use self::error::DataplaneError;
 pub use self::event::Events;
 pub use self::flow::{FLOWS_MAX, Flow, Swept};
@@ -59,8 +62,11 @@ pub struct Dataplane {
     counters: Table<abi::counter_key, abi::counter>,
     flows: Table<abi::flow_key, abi::flow>,
     openings: Table<abi::flow_key, abi::flow>,
-    settings: Table<u32, abi::settings>,
+    /// Several write flags of the one word.
+    settings: Mutex<Table<u32, abi::settings>>,
     telling: Table<u32, abi::telling>,
+    /// A slot and the flag that tells of it are written together.
+    captures: Mutex<Table<u32, abi::capture>>,
     directory: PathBuf,
 }
 

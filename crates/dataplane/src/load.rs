@@ -121,8 +121,9 @@ impl Loaded {
             counters: Table::open(&self.directory, "weft_counters")?,
             flows: Table::open(&self.directory, "weft_flows")?,
             openings: Table::open(&self.directory, "weft_openings")?,
-            settings: Table::open(&self.directory, "weft_settings")?,
+            settings: Table::open(&self.directory, "weft_settings")?.into(),
             telling: Table::open(&self.directory, "weft_telling")?,
+            captures: Table::open(&self.directory, "weft_captures")?.into(),
             directory: self.directory.clone(),
         })
     }
