@@ -19,6 +19,7 @@ use crate::config::{Config, Flags};
 use crate::ledger::Ledger;
 use crate::networks::Networks;
 use crate::node::Node;
+use crate::shell::catcher::Catcher;
 use crate::shell::listener::Listener;
 use crate::shell::reaper::Reaper;
 use crate::shell::reconciler::Round;
@@ -58,11 +59,14 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     round.adopt();
     let reconciler = round.start()?;
     let listener = Listener::start(&attacher)?;
+    let catcher = Catcher::start(&attacher)?;
     watch::start(Arc::clone(&attacher), reconciler.clone())?;
     let socket = server::bind(&config.socket)?;
     let exporter = config.metrics()?.map(exporter::bind).transpose()?;
     let name = shell::host_name();
-    let node = Arc::new(Node { config, name, networks, attacher, reconciler, listener, workers: Workers::open()? });
+    let workers = Workers::open()?;
+    let captures = Arc::clone(&catcher);
+    let node = Arc::new(Node { config, name, networks, attacher, reconciler, listener, catcher, workers });
 
     let runtime = workers::runtime()?;
     tracing::info!(socket = %node.config.socket.display(), pid = std::process::id(), "serving");
@@ -78,6 +82,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         // Spawned, because this thread is none of the runtime's: what it accepted it would have to hand over.
         tokio::spawn(server::serve(socket, serve::router(node), stopped)).await?
     })?;
+    captures.clear()?;
     tracing::info!("stopped; containers keep their network");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The model as the API shows it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weft_api::{
     API_VERSION, Condition, Counter, EndpointObject, EndpointSpec, EndpointStatus, Lease, Metadata, NetworkObject,
@@ -154,6 +155,15 @@ impl<'a> Reference<'a> {
     /// Whether `endpoint` is meant.
     pub fn matches(&self, endpoint: &Endpoint) -> bool {
         self.ifname.is_none_or(|ifname| endpoint.key.ifname.as_str() == ifname) && self.names(endpoint)
+    }
+
+    /// The one endpoint that is meant; else what all are called that may be.
+    pub fn one(&self, ledger: &Ledger) -> Result<Arc<Endpoint>, Vec<String>> {
+        let found: Vec<_> = ledger.live().filter(|endpoint| self.matches(endpoint)).collect();
+        match found.as_slice() {
+            [endpoint] => Ok(Arc::clone(endpoint)),
+            others => Err(others.iter().map(|e| format!("{}@{}", e.title(), e.key.ifname)).collect()),
+        }
     }
 
     fn names(&self, endpoint: &Endpoint) -> bool {

@@ -74,33 +74,72 @@ impl History {
 impl Seen {
     fn flow(&self) -> Flow {
         let event = &self.event;
+        let told = Told::of(event, self.from.as_ref(), self.to.as_ref());
+        Flow {
+            sequence: self.sequence,
+            time_ms: self.time_ms,
+            event: kind(event.kind).to_owned(),
+            verdict: told.verdict,
+            reason: told.reason,
+            meaning: told.meaning,
+            door: self.door.as_ref().map(|door| door.title()),
+            direction: told.direction,
+            from: told.from,
+            to: told.to,
+            protocol: told.protocol,
+            flags: told.flags,
+            way: told.way,
+            bytes: event.bytes,
+        }
+    }
+}
+
+/// What a packet is, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// `passed` or `dropped`.
+    pub verdict: String,
+    /// Why it was dropped: a word; empty if it passed.
+    pub reason: String,
+    /// What the reason means.
+    pub meaning: String,
+    /// `out` or `in`.
+    pub direction: String,
+    /// Who sent it.
+    pub from: FlowEnd,
+    /// Whom it was sent to.
+    pub to: FlowEnd,
+    /// By name, if it has one.
+    pub protocol: String,
+    /// TCP's flags, as letters.
+    pub flags: String,
+    /// `stack` or `short`.
+    pub way: String,
+}
+
+impl Told {
+    /// What the programs told; `sender` and `receiver` have its addresses.
+    pub fn of(event: &abi::event, sender: Option<&Arc<Endpoint>>, receiver: Option<&Arc<Endpoint>>) -> Self {
         let protocol = Protocol(event.protocol);
         let dropped = u32::from(event.kind) == abi::EVENT_DROPPED;
         let known = abi::REASONS.get(usize::from(event.reason)).filter(|_| dropped);
         let (reason, meaning) = known.copied().unwrap_or_default();
-        let (from, to) = (event.from(), event.to());
         let has_addresses = event.source.bytes != [0; 16] || event.protocol != 0;
         let word = match event.ethertype {
             ARP => "ARP".to_owned(),
             _ if !has_addresses => format!("0x{:04x}", event.ethertype),
             _ => protocol.to_string(),
         };
-        let end = |at: SocketAddr, endpoint: Option<&Arc<Endpoint>>| end(at, protocol, endpoint, has_addresses);
-        Flow {
-            sequence: self.sequence,
-            time_ms: self.time_ms,
-            event: kind(event.kind).to_owned(),
+        Self {
             verdict: if dropped { "dropped" } else { "passed" }.to_owned(),
             reason: reason.to_owned(),
             meaning: meaning.to_owned(),
-            door: self.door.as_ref().map(|door| door.title()),
             direction: if u32::from(event.direction) == abi::DIRECTION_OUT { "out" } else { "in" }.to_owned(),
-            from: end(from, self.from.as_ref()),
-            to: end(to, self.to.as_ref()),
+            from: end(event.from(), protocol, sender, has_addresses),
+            to: end(event.to(), protocol, receiver, has_addresses),
             protocol: word,
             flags: FLAGS.iter().filter(|(flag, _)| event.tcp_flags & flag != 0).map(|(_, letter)| letter).collect(),
             way: way(event.is_short != 0),
-            bytes: event.bytes,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod app;
 pub mod apply;
 pub mod attach;
 pub mod attachment;
+pub mod captures;
 pub mod check;
 pub mod config;
 pub mod describe;

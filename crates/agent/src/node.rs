@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::attach::Attacher;
 use crate::config::Config;
 use crate::networks::Networks;
+use crate::shell::catcher::Catcher;
 use crate::shell::listener::Listener;
 use crate::shell::reconciler::Reconciler;
 use crate::shell::workers::Workers;
@@ -23,6 +24,8 @@ pub struct Node {
     pub reconciler: Reconciler,
     /// What happened at endpoints' doors.
     pub listener: Arc<Listener>,
+    /// Packets that people capture.
+    pub catcher: Arc<Catcher>,
     /// Threads for what blocks.
     pub workers: Workers,
 }

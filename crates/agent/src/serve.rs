@@ -1,5 +1,6 @@
 //! The routes of the API, each a few lines over the parts of the [`Node`].
 
+mod capture;
 mod sight;
 
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/flows", get(sight::flows))
         .route("/v1/connections", get(sight::connections))
         .route("/v1/why", get(sight::why))
+        .route("/v1/captures", post(capture::begin))
+        .route("/v1/captures/{id}", get(capture::fetch).delete(capture::end))
         .route("/metrics", get(metrics))
         .route("/v1/nodes", get(nodes))
         .route("/v1/ipam/leases", get(leases))

@@ -1,5 +1,6 @@
 //! Threads, sockets and clocks: everything that waits.
 
+pub mod catcher;
 pub mod connection;
 pub mod exporter;
 pub mod listener;

@@ -3,6 +3,7 @@
 //! [`ROUTES`] is the one table of the API: the agent serves it, [`openapi`] describes it, the tests hold every answer
 //! against that description. HTTP/1.1 with JSON on a unix socket; nothing else is needed to speak it.
 
+mod capture;
 mod client;
 mod cni;
 mod flow;
@@ -13,6 +14,7 @@ mod report;
 mod route;
 mod row;
 
+pub use capture::{Capture, CaptureWish, Packet, Packets};
 pub use client::{CallError, Client, DEFAULT_SOCKET, REQUEST_BYTES_MAX, SOCKET_VARIABLE};
 pub use cni::{CniError, CniRequest};
 pub use flow::{Connection, Flow, FlowEnd};

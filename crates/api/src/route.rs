@@ -2,6 +2,7 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::capture::{Capture, CaptureWish, Packets};
 use crate::cni::{CniError, CniRequest};
 use crate::flow::{Connection, Flow};
 use crate::judgement::Judgement;
@@ -220,6 +221,30 @@ pub const ROUTES: &[Route] = &[
         ],
         request: None,
         replies: &[ok(schema::<List<Judgement>>), BAD_REQUEST, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/captures",
+        summary: "Begins to capture whole packets at an endpoint's door; four may be under way at once",
+        query: &[],
+        request: Some(schema::<CaptureWish>),
+        replies: &[ok(schema::<Capture>), BAD_REQUEST, NOT_FOUND, CONFLICT, TOO_LARGE, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/captures/{id}",
+        summary: "What was captured since it was asked for last",
+        query: &[("waitMs", "where there is nothing, wait for something for so many milliseconds, up to 2000")],
+        request: None,
+        replies: &[ok(schema::<Packets>), BAD_REQUEST, NOT_FOUND, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/captures/{id}",
+        summary: "Ends a capture, and gives what was not asked for yet",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<Packets>), NOT_FOUND, FAILED, BUSY],
     },
     Route {
         method: Method::Get,

@@ -1,5 +1,6 @@
 //! One line of a table per object: the same columns on every screen.
 
+use crate::capture::Packet;
 use crate::flow::{Connection, Flow, FlowEnd};
 use crate::object::{Condition, EndpointObject, NetworkObject, NodeObject, PoolStatus};
 use crate::report::{Applied, Availability, Counter, Finding, ForeignRule, Lease, Setting};
@@ -111,13 +112,17 @@ impl FlowEnd {
     }
 }
 
+/// Of seconds since 1970, in UTC.
+fn time_of_day(second: u64) -> String {
+    format!("{:02}:{:02}:{:02}", second / 3600 % 24, second / 60 % 60, second % 60)
+}
+
 impl Row for Flow {
     const HEADER: &'static [&'static str] =
         &["TIME", "EVENT", "FROM", "TO", "PROTOCOL", "FLAGS", "DOOR", "WAY", "REASON"];
 
     fn cells(&self) -> Vec<String> {
-        let (second, milli) = (self.time_ms / 1000, self.time_ms % 1000);
-        let time = format!("{:02}:{:02}:{:02}.{milli:03}", second / 3600 % 24, second / 60 % 60, second % 60);
+        let time = format!("{}.{:03}", time_of_day(self.time_ms / 1000), self.time_ms % 1000);
         let door = self.door.as_ref().map(|door| format!("{door} {}", self.direction));
         vec![
             time,
@@ -129,6 +134,26 @@ impl Row for Flow {
             or_dash(door.as_deref()),
             self.way.clone(),
             or_dash(Some(&self.reason)),
+        ]
+    }
+}
+
+impl Row for Packet {
+    const HEADER: &'static [&'static str] =
+        &["TIME", "DIRECTION", "FROM", "TO", "PROTOCOL", "FLAGS", "BYTES", "VERDICT"];
+
+    fn cells(&self) -> Vec<String> {
+        let time = format!("{}.{:06}", time_of_day(self.time_us / 1_000_000), self.time_us % 1_000_000);
+        let why = if self.reason.is_empty() { &self.way } else { &self.reason };
+        vec![
+            time,
+            self.direction.clone(),
+            self.from.shown(),
+            self.to.shown(),
+            self.protocol.clone(),
+            or_dash(Some(&self.flags)),
+            self.bytes.to_string(),
+            format!("{}: {why}", self.verdict),
         ]
     }
 }

@@ -145,18 +145,15 @@ fn sides(node: &Node, field: &str, text: &str) -> Result<Vec<Side>, Refusal> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(vec![Side { address, endpoint: ledger.at(address).cloned() }]);
     }
-    let reference = Reference::parse(text);
-    let found: Vec<_> = ledger.live().filter(|endpoint| reference.matches(endpoint)).collect();
-    let [endpoint] = found.as_slice() else {
-        let titles: Vec<_> = found.iter().map(|e| format!("{}@{}", e.title(), e.key.ifname)).collect();
-        return Err(refused(match titles.as_slice() {
+    let endpoint = Reference::parse(text).one(&ledger).map_err(|found| {
+        refused(match found.as_slice() {
             [] => format!("{field}: there is no endpoint {text:?} and it is no address: see `weft get endpoints`"),
             several => format!("{field}: {text:?} may be any of {}", several.join(", ")),
-        }));
-    };
+        })
+    })?;
     let first = |v4: bool| endpoint.addresses.iter().map(|net| net.addr()).find(|ip| ip.is_ipv4() == v4);
     let addresses = [first(true), first(false)].into_iter().flatten();
-    Ok(addresses.map(|address| Side { address, endpoint: Some(Arc::clone(endpoint)) }).collect())
+    Ok(addresses.map(|address| Side { address, endpoint: Some(Arc::clone(&endpoint)) }).collect())
 }
 
 fn tracked(node: &Arc<Node>, found: &[weft_dataplane::Flow], wanted: &Wanted) -> Vec<Connection> {

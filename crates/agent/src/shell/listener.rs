@@ -88,7 +88,7 @@ impl Listening {
             if let Err(error) = events.read(PAUSE) {
                 return tracing::error!(%error, "flows are no longer seen");
             }
-            let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(uptime());
+            let started = host_started();
             let mut heard = self.hearing.try_iter().peekable();
             if heard.peek().is_none() {
                 continue;
@@ -107,6 +107,11 @@ impl Listening {
         let ledger = self.attacher.ledger();
         self.listener.history().note(event, time_ms, door, |ip| ledger.at(ip).cloned());
     }
+}
+
+/// When the host was started, since 1970: what the programs' times are to be added to.
+pub fn host_started() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(uptime())
 }
 
 /// Time since the host was started (CLOCK_MONOTONIC), as the programs count it.
