@@ -8,6 +8,7 @@ mod containers;
 mod door;
 mod lifecycle;
 mod networks;
+mod pcap;
 mod population;
 mod scarcity;
 mod sight;

@@ -9,6 +9,7 @@ mod date;
 mod fetch;
 mod manifest;
 mod output;
+mod pcapng;
 mod resource;
 mod session;
 mod sheet;

@@ -1,7 +1,7 @@
 //! What every verb works with, and how its end becomes the program's.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,6 +49,8 @@ pub struct Session<'a> {
     pub command: clap::Command,
     /// Standard output.
     pub out: &'a mut dyn Write,
+    /// It is a terminal, which cannot show what is no text.
+    pub out_is_terminal: bool,
     /// Standard error.
     pub err: &'a mut dyn Write,
 }
@@ -56,7 +58,7 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// A session with these options; `command` is the root's whole command line.
     pub fn new(global: &Global, command: clap::Command, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        Self { client: Client::new(&global.socket), output: global.output, command, out, err }
+        Self { client: Client::new(&global.socket), output: global.output, command, out, out_is_terminal: false, err }
     }
 
     /// Says something that does not stop the verb.
@@ -73,7 +75,9 @@ pub fn run(
     work: impl FnOnce(&mut Session<'_>) -> Result<ExitCode>,
 ) -> ExitCode {
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());
-    let result = work(&mut Session::new(global, command, &mut out, &mut err));
+    let mut session = Session::new(global, command, &mut out, &mut err);
+    session.out_is_terminal = io::stdout().is_terminal();
+    let result = work(&mut session);
     match result.and_then(|code| Ok(out.flush().map(|()| code)?)) {
         Ok(code) => code,
         Err(error) => report(&error, &mut err),

@@ -11,6 +11,7 @@ mod ipam;
 mod man;
 mod network;
 mod observe;
+mod pcap;
 mod status;
 mod sysdump;
 mod uninstall;
@@ -43,6 +44,8 @@ pub enum Verb {
     Observe(observe::Args),
     /// Show the connections that are tracked
     Connections(observe::Connections),
+    /// Capture the packets at an endpoint's door, dropped ones included, as text or for tcpdump and Wireshark
+    Pcap(pcap::Args),
     /// Say whether one may open a connection to another, and who decides
     Why(why::Args),
     /// Show and check held addresses
@@ -73,6 +76,7 @@ impl Verb {
             Verb::Endpoint(args) => args.run(session),
             Verb::Observe(args) => args.run(session),
             Verb::Connections(args) => args.run(session),
+            Verb::Pcap(args) => args.run(session),
             Verb::Why(args) => return args.run(session),
             Verb::Ipam(args) => return args.run(session),
             Verb::Status(args) => args.run(session),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use weft_api::{
-    Connection, EndpointObject, Flow, IpamCheck, Judgement, Lease, List, NetworkObject, NodeObject, Status,
+    Connection, EndpointObject, Flow, IpamCheck, Judgement, Lease, List, NetworkObject, NodeObject, Packets, Status,
 };
 
 fn typed<T: serde::de::DeserializeOwned>(value: Value) -> T {
@@ -114,6 +114,26 @@ pub(crate) fn flows() -> List<Flow> {
             })),
         ],
     }
+}
+
+/// Two: one that passed, and one that was dropped.
+pub(crate) fn packets() -> Packets {
+    let web = json!({ "address": "10.64.1.0", "port": 40000, "endpoint": "shop/web-1", "network": "app" });
+    let outside = json!({ "address": "2001:db8::1", "port": 443 });
+    typed(json!({
+        "items": [
+            {
+                "timeUs": 1_795_234_477_000_005_u64, "direction": "out", "verdict": "passed", "way": "short",
+                "from": web, "to": outside, "protocol": "TCP", "flags": "S", "bytes": 74, "data": "AAECAwQ=",
+            },
+            {
+                "timeUs": 1_795_234_478_999_999_u64, "direction": "in", "verdict": "dropped", "reason": "network",
+                "meaning": "An endpoint of another network that is no peer of this one.", "way": "stack",
+                "from": { "address": "" }, "to": { "address": "" }, "protocol": "ARP", "bytes": 42, "data": "/w==",
+            },
+        ],
+        "missed": 7,
+    }))
 }
 
 pub(crate) fn connections() -> List<Connection> {

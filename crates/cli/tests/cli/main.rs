@@ -9,5 +9,6 @@ mod fixture;
 mod golden;
 mod help;
 mod install;
+mod pcap;
 mod show;
 mod weft;

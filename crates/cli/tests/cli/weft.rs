@@ -61,11 +61,25 @@ impl Outcome {
 
 /// Runs `line`, whose words are parted by blanks, against the agent at `socket`.
 pub(crate) fn weft(socket: &Path, line: &str) -> Outcome {
+    weft_into(Into::File, socket, line)
+}
+
+/// What standard output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Into {
+    File,
+    Terminal,
+}
+
+/// The same, of which standard output is this.
+pub(crate) fn weft_into(into: Into, socket: &Path, line: &str) -> Outcome {
     let words = ["weft", "--socket"].into_iter().map(str::to_owned).chain([socket.display().to_string()]);
     let words = words.chain(line.split_whitespace().map(str::to_owned));
     let Weft { global, verb } = Weft::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let result = verb.run(&mut Session::new(&global, Weft::command(), &mut out, &mut err));
+    let mut session = Session::new(&global, Weft::command(), &mut out, &mut err);
+    session.out_is_terminal = into == Into::Terminal;
+    let result = verb.run(&mut session);
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     Outcome { result: result.map_err(|error| format!("{error:#}")), out: text(out), err: text(err) }
 }
