@@ -109,7 +109,7 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         let pins = pins(&root).unwrap();
-        assert_eq!(pins, ["v1/weft_programs", "v12/weft_peers"].map(|pin| root.join(pin)));
+        assert_eq!(pins, ["v1/weft_programs", "v12/weft_peers", "weft_b"].map(|pin| root.join(pin)));
         let flags = Flags { bpf_dir: Some(root.clone()), ..Flags::default() };
         let config = Config::load(&flags).unwrap();
         remove_pins(&pins, &config).unwrap();
