@@ -6,6 +6,7 @@
 mod digest;
 mod endpoint;
 mod invalid;
+mod limit;
 mod mac;
 mod name;
 mod network;
@@ -16,6 +17,7 @@ mod spec;
 pub use digest::{base32, fnv64};
 pub use endpoint::{Dns, Endpoint, EndpointKey, NetnsRecord, Route};
 pub use invalid::{Invalid, InvalidFields};
+pub use limit::{Limit, LimitFields, LimitSpec, Limits, QuantityError, Rate, Size};
 pub use mac::MacAddr;
 pub use name::{ContainerId, IfName, Labels, Name, NameError, NetworkName};
 pub use network::{Attachment, Availability, MODES, Masquerade, Mode, Network, Transport};
