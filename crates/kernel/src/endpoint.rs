@@ -29,7 +29,7 @@ use crate::snapshot::Snapshot;
 use crate::{address, sysctl};
 
 /// How many link numbers are tried when one is taken.
-const INDEX_ROUNDS_MAX: u32 = 64;
+pub(crate) const INDEX_ROUNDS_MAX: u32 = 64;
 
 /// Everything that an endpoint's link needs, on both sides. Says what must be, not how it comes about.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! with `weft`, device groups, the routing protocol number.
 
 pub mod address;
+pub mod bucket;
 pub mod endpoint;
 pub mod filter;
 pub mod link;
@@ -15,6 +16,7 @@ pub mod nft;
 pub mod route;
 mod snapshot;
 pub mod sysctl;
+pub mod throttle;
 pub mod uplink;
 
 pub use netlink::{KernelError, Netlink, Request, Subject};

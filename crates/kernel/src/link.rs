@@ -1,6 +1,7 @@
 //! Links: the requests that make, change, read and delete them. One file per kind.
 
 pub mod bridge;
+pub mod ifb;
 pub mod veth;
 
 use std::os::fd::{AsRawFd, BorrowedFd};

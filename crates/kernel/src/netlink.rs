@@ -6,7 +6,8 @@
 use std::fmt;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_ECHO, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -164,7 +165,9 @@ impl Netlink {
     pub fn get(&mut self, request: RouteNetlinkMessage) -> Result<Option<RouteNetlinkMessage>, KernelError> {
         let subject = Subject { action: "read", object: "object".to_owned() };
         let first = self.sequence.wrapping_add(1);
-        self.send(&[Request { message: request, flags: 0, subject: subject.clone(), may_be_absent: true }])?;
+        // Queueing disciplines are told to a multicast group, and to who asked only if asked to (`qdisc_get_notify`).
+        let flags = NLM_F_ECHO;
+        self.send(&[Request { message: request, flags, subject: subject.clone(), may_be_absent: true }])?;
         let mut found = None;
         loop {
             let bytes = self.receive()?;
@@ -308,7 +311,8 @@ fn parse_error(header: &NetlinkHeader, payload: &[u8]) -> Option<(Errno, String)
     Some((Errno::from_raw_os_error(code.saturating_neg()), detail.unwrap_or_default()))
 }
 
-fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+/// The value of the attribute `wanted` among several.
+pub(crate) fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     while let Some((head, _)) = bytes.split_first_chunk::<4>() {
         let length = usize::from(u16::from_ne_bytes([head[0], head[1]]));
         let value = bytes.get(4..length)?;
