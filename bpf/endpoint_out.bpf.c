@@ -36,5 +36,6 @@ int endpoint_out(struct __sk_buff *skb)
 		connection_make(skb, &p, &c, DIRECTION_OUT);
 		verdict = route_choose(skb, &p, endpoint);
 	}
+	verdict = route_throttle(&p, endpoint, verdict);
 	return verdict_finish(skb, &p, DIRECTION_OUT, verdict);
 }

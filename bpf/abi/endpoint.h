@@ -39,7 +39,8 @@ struct endpoint {
 	__u32 flags;
 	/* Bytes, behind the Ethernet header. */
 	__u32 mtu;
-	__u32 pad_end;
+	/* Number of the link by which what it sends goes first and is held back; 0 if there is none. */
+	__u32 throttle;
 };
 
 /* It has more addresses than two. */

@@ -19,6 +19,9 @@ static __always_inline int verdict_finish(struct __sk_buff *skb, const struct pa
 		counter_add(p->receiver_link, DIRECTION_IN, REASON_PASSED, skb->len);
 		return bpf_redirect_peer(p->receiver_link, 0);
 	}
+	/* It comes back by the link that it came by, and passes no filter again. */
+	if (verdict == VERDICT_THROTTLE)
+		return bpf_redirect(p->link, 0);
 	if (verdict == VERDICT_DROP)
 		event_tell(skb, p, direction, EVENT_DROPPED);
 	return verdict == VERDICT_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;

@@ -41,3 +41,13 @@ static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct p
 		bpf_skb_change_type(skb, PACKET_HOST);
 	return VERDICT_REDIRECT;
 }
+
+/* Whatever goes by the stack is held back first, where the endpoint's rate is limited. */
+static __always_inline enum verdict route_throttle(struct packet *p, const struct endpoint *endpoint,
+						   enum verdict verdict)
+{
+	if (!endpoint->throttle || verdict == VERDICT_DROP || verdict == VERDICT_REDIRECT)
+		return verdict;
+	p->link = endpoint->throttle;
+	return VERDICT_THROTTLE;
+}

@@ -7,6 +7,7 @@ mod bench;
 mod containers;
 mod door;
 mod lifecycle;
+mod limit;
 mod networks;
 mod pcap;
 mod population;

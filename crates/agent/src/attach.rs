@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use weft_dataplane::Dataplane;
 use weft_ipam::Request;
 use weft_kernel::{KernelError, Netlink, Snapshot};
-use weft_model::{ContainerId, Dns, Endpoint, EndpointKey, IfName, Labels, MacAddr, Name, NetnsRecord, Network};
+use weft_model::{
+    ContainerId, Dns, Endpoint, EndpointKey, IfName, Labels, Limits, MacAddr, Name, NetnsRecord, Network,
+};
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
 
-use crate::apply::endpoints::{EndpointError, Endpoints};
+use crate::apply::endpoints::{self, EndpointError, Endpoints};
 use crate::apply::{Indexes, admissions};
 use crate::attachment::{self, Ground};
 use crate::ledger::{Entry, JournalError, Ledger, LedgerError, Phase};
@@ -57,6 +59,8 @@ pub struct Attachment {
     pub dns: Option<Dns>,
     /// Bytes.
     pub mtu: u32,
+    /// How fast it may be sent to, and may send.
+    pub limits: Limits,
     /// Seconds since 1970.
     pub born_s: u64,
 }
@@ -78,6 +82,17 @@ pub enum AttachError {
         /// Why not.
         reason: String,
     },
+    /// There is no such endpoint, or not any more.
+    #[error("endpoint {0} is gone")]
+    Gone(EndpointKey),
+    /// It has no link that could be limited.
+    #[error("endpoint {key}: attachment {attachment} has no link whose rate could be limited: use {}", linked())]
+    Unlimited {
+        /// Container and interface.
+        key: EndpointKey,
+        /// How it joins.
+        attachment: weft_model::Attachment,
+    },
     /// The link could not be made.
     #[error("endpoint {key}: {source}")]
     Endpoint {
@@ -89,6 +104,12 @@ pub enum AttachError {
     /// Another operation on the endpoint takes too long.
     #[error("endpoint {0} is busy with another request: try again")]
     Busy(EndpointKey),
+}
+
+/// Attachments whose endpoints can be limited.
+fn linked() -> String {
+    let has_link = |kind: &&&dyn attachment::Kind| kind.attachment().has_link();
+    attachment::KINDS.iter().filter(has_link).map(|kind| kind.attachment().word()).collect::<Vec<_>>().join(" or ")
 }
 
 impl AttachError {
@@ -140,8 +161,8 @@ impl Attacher {
     }
 
     /// Whether the programs know of the endpoint behind the link with this number what they must.
-    pub fn is_admitted(&self, endpoint: &Endpoint, link: u32) -> bool {
-        let admission = admissions::admission(endpoint);
+    pub fn is_admitted(&self, endpoint: &Endpoint, link: u32, throttle: Option<u32>) -> bool {
+        let admission = admissions::admission(endpoint, throttle);
         admission.is_none_or(|admission| self.dataplane.has_admitted(link, &admission).unwrap_or(false))
     }
 
@@ -151,6 +172,7 @@ impl Attacher {
         let not_admitted = |reason| AttachError::NotAdmitted { network: network.name.to_string(), reason };
         let kind = attachment::kind(network.attachment).ok_or_else(|| not_admitted("is not built".to_owned()))?;
         kind.admit(&Ground { host: self.host, container: wish.netns.id() }).map_err(not_admitted)?;
+        admit_limits(&wish.key, network.attachment, wish.limits)?;
         let _lock = self.locks.lock(&wish.key)?;
         self.bury_stale(netlink, wish)?;
         let request = Request { addresses: wish.addresses.clone() };
@@ -191,6 +213,34 @@ impl Attacher {
         }
         self.bury(netlink, &entry, None)?;
         Ok(true)
+    }
+
+    /// Limits an endpoint otherwise, at once and while its packets pass. If the kernel refuses, the record is what it
+    /// was, and the reconciler brings back what belongs to it.
+    pub fn limit(
+        &self,
+        netlink: &mut Netlink,
+        key: &EndpointKey,
+        change: impl FnOnce(Limits) -> Limits,
+    ) -> Result<Arc<Endpoint>, AttachError> {
+        let _lock = self.locks.lock(key)?;
+        let found = self.ledger().get(key).filter(|entry| entry.phase == Phase::Live).cloned();
+        let before = found.ok_or_else(|| AttachError::Gone(key.clone()))?.endpoint;
+        let limits = change(before.limits);
+        admit_limits(key, before.attachment, limits)?;
+        let written = self.ledger().set_limits(key, limits)?;
+        let endpoint = written.ok_or_else(|| AttachError::Gone(key.clone()))?;
+        if let Err(error) = self.mend(netlink, &endpoint) {
+            self.ledger().set_limits(key, before.limits)?;
+            return Err(AttachError::of(key)(error));
+        }
+        Ok(endpoint)
+    }
+
+    /// Makes the host's side of a living endpoint what its record says.
+    fn mend(&self, netlink: &mut Netlink, endpoint: &Arc<Endpoint>) -> Result<(), EndpointError> {
+        let snapshot = endpoints::read(netlink, endpoint)?;
+        self.endpoints_as(netlink, &snapshot, None).update(&endpoint.key.host_link(), endpoint)
     }
 
     /// Runs `work` while nothing else happens to the endpoint.
@@ -258,6 +308,13 @@ impl Attacher {
     }
 }
 
+fn admit_limits(key: &EndpointKey, attachment: weft_model::Attachment, limits: Limits) -> Result<(), AttachError> {
+    if limits.is_empty() || attachment.has_link() {
+        return Ok(());
+    }
+    Err(AttachError::Unlimited { key: key.clone(), attachment })
+}
+
 /// Whether the record is of this namespace.
 pub fn is_same(record: &NetnsRecord, netns: NetnsId) -> bool {
     (record.device, record.inode) == (netns.device, netns.inode)
@@ -282,6 +339,7 @@ fn record(wish: &Attachment) -> Endpoint {
         routes: Vec::new(),
         mtu: wish.mtu,
         isolated: false,
+        limits: wish.limits,
         dns: wish.dns.clone().unwrap_or_else(|| wish.network.dns.clone()),
         born_s: wish.born_s,
     }

@@ -52,7 +52,8 @@ pub trait Kind: Sync {
     }
 }
 
-const KINDS: &[&dyn Kind] = &[&bridge::Bridge, &routed::Routed, &host::Host, &none::None];
+/// Every kind.
+pub const KINDS: &[&dyn Kind] = &[&bridge::Bridge, &routed::Routed, &host::Host, &none::None];
 const TRANSPORTS: &[Transport] = &[Transport::Local, Transport::None];
 
 /// The row of `attachment`, if it is built.

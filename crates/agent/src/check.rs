@@ -1,6 +1,6 @@
 //! Whether ledger, kernel and namespaces agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use weft_model::{Endpoint, EndpointKey, IfName};
 use weft_netns::Netns;
 use weft_reconcile::Target as _;
 
-use crate::apply::endpoints;
+use crate::apply::{admissions, endpoints};
 use crate::attach::{Attacher, is_same};
 
 /// What is wrong with one endpoint; nothing if all is well.
@@ -91,9 +91,11 @@ fn host_side(attacher: &Attacher, netlink: &mut Netlink, endpoint: &Arc<Endpoint
     };
     let mut problems = Vec::new();
     if !attacher.endpoints_as(netlink, snapshot, None).is_settled(&host, endpoint, &link.index) {
-        problems.push(format!("the host's side of {host} lacks an address, route, neighbour, filter or port setting"));
+        problems.push(format!(
+            "the host's side of {host} lacks an address, route, neighbour, filter, limit or port setting"
+        ));
     }
-    if !attacher.is_admitted(endpoint, link.index) {
+    if !attacher.is_admitted(endpoint, link.index, admissions::throttle(endpoint, snapshot)) {
         problems.push(format!("the programs at {host} do not know it as it is"));
     }
     problems
@@ -130,10 +132,12 @@ fn inside(endpoint: &Endpoint, netns: &Netns) -> Result<Vec<String>, KernelError
 /// Links with weft's mark that no record names, and leases whose holder has no record.
 fn leftovers(attacher: &Attacher, netlink: &mut Netlink, seen: &Snapshot) -> Result<Vec<Finding>, KernelError> {
     let mut findings = Vec::new();
-    let endpoints = seen.links.values().filter(|link| link.name.starts_with("wefte"));
+    let endpoints = seen.links.values().filter(|link| endpoints::is_endpoints(&link.name));
+    let throttles: BTreeSet<IfName> =
+        attacher.ledger().entries().map(|entry| entry.endpoint.key.throttle_link()).collect();
     for link in endpoints.filter(|link| !link.name.starts_with(DEAD_PREFIX)) {
         let Ok(name) = IfName::parse(link.name.as_str()) else { continue };
-        let known = attacher.ledger().by_host_link(&name).is_some();
+        let known = throttles.contains(&name) || attacher.ledger().by_host_link(&name).is_some();
         if !known && weft_kernel::link::find(netlink, &link.name)?.is_some_and(|now| now.index == link.index) {
             let problem = "no endpoint has it: it is a leftover, and will be deleted".to_owned();
             findings.push(Finding { object: format!("link {}", link.name), problem });

@@ -77,6 +77,7 @@ pub fn endpoint(endpoint: &Endpoint) -> EndpointObject {
             gateways: endpoint.gateways.iter().map(ToString::to_string).collect(),
             mac: endpoint.mac.map(|mac| mac.to_string()),
             mtu: endpoint.mtu,
+            limits: endpoint.limits,
             host_link: endpoint.attachment.has_link().then(|| endpoint.key.host_link().to_string()),
             netns: endpoint.netns.path.clone(),
             born: endpoint.born_s,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use weft_ipam::{Held, Leases, Refusal, Request};
-use weft_model::{Endpoint, EndpointKey, IfName, Network, Pool};
+use weft_model::{Endpoint, EndpointKey, IfName, Limits, Network, Pool};
 
 pub use journal::JournalError;
 use journal::{Event, Journal};
@@ -76,6 +76,9 @@ pub fn read_endpoints(run_dir: &Path) -> Result<Vec<Endpoint>, JournalError> {
     for event in Journal::read(&run_dir.join(FILE))? {
         match event {
             Event::Birth { endpoint } => drop(endpoints.insert(endpoint.key.clone(), *endpoint)),
+            Event::Limits { key, limits } => {
+                endpoints.entry(key).and_modify(|endpoint| endpoint.limits = limits);
+            }
             Event::Gone { key } => drop(endpoints.remove(&key)),
             Event::Open { .. }
             | Event::Close { .. }
@@ -123,6 +126,7 @@ impl Ledger {
                 }
             }
             Event::Live { key } => self.set_phase(&key, Phase::Live),
+            Event::Limits { key, limits } => drop(self.write_limits(&key, limits)),
             Event::Death { key } => self.set_phase(&key, Phase::Death),
             Event::Gone { key } => self.forget(&key),
         }
@@ -160,6 +164,14 @@ impl Ledger {
         self.journal.append(&Event::Live { key: key.clone() })?;
         self.set_phase(key, Phase::Live);
         Ok(())
+    }
+
+    /// The endpoint is limited otherwise from now on: gives back the new record, if there is one.
+    pub fn set_limits(&mut self, key: &EndpointKey, limits: Limits) -> Result<Option<Arc<Endpoint>>, JournalError> {
+        self.journal.append_reserving(&Event::Limits { key: key.clone(), limits }, self.entries.len())?;
+        let written = self.write_limits(key, limits);
+        self.compact_if_long();
+        Ok(written)
     }
 
     /// The endpoint will be taken down. A journal that fails does not keep it alive: an agent that starts later
@@ -242,6 +254,12 @@ impl Ledger {
         }
     }
 
+    fn write_limits(&mut self, key: &EndpointKey, limits: Limits) -> Option<Arc<Endpoint>> {
+        let entry = self.entries.get_mut(key)?;
+        entry.endpoint = Arc::new(Endpoint { limits, ..(*entry.endpoint).clone() });
+        Some(Arc::clone(&entry.endpoint))
+    }
+
     fn forget(&mut self, key: &EndpointKey) {
         let Some(entry) = self.entries.remove(key) else { return };
         self.by_host_link.remove(&key.host_link());
@@ -292,7 +310,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_model::{Attachment, Availability, Labels, Mode, NetworkName, NetworkSpec, Transport};
+    use weft_model::{Attachment, Availability, Labels, Limit, Mode, NetworkName, NetworkSpec, Transport};
 
     struct Everything;
 
@@ -422,6 +440,29 @@ mod tests {
         let ledger = open(&path, &network);
         assert_eq!(ledger.get(&key(1)).map(|entry| entry.phase), Some(Phase::Birth));
         assert_eq!(ledger.get(&key(2)).map(|entry| entry.phase), Some(Phase::Death));
+    }
+
+    #[test]
+    fn limits_are_remembered_as_they_were_set_last() {
+        let (path, network) = (directory("limits"), network());
+        let mut ledger = open(&path, &network);
+        birth(&mut ledger, &network, 1).unwrap();
+        birth(&mut ledger, &network, 2).unwrap();
+        let limits = |rate| Limits { egress: Some(Limit { rate, burst: 131_072 }), ..Limits::default() };
+        for n in 0..20_000 {
+            ledger.set_limits(&key(1), limits(n)).unwrap();
+        }
+        ledger.set_limits(&key(2), limits(7)).unwrap();
+        ledger.set_limits(&key(2), Limits::default()).unwrap();
+        assert_eq!(ledger.set_limits(&key(3), limits(7)).unwrap(), None, "nobody");
+        let size = std::fs::metadata(path.join("ledger")).unwrap().len();
+        assert!(size < 2 << 20, "{size} bytes for two endpoints");
+        drop(ledger);
+        let ledger = open(&path, &network);
+        assert_eq!(
+            ledger.live().map(|endpoint| endpoint.limits).collect::<Vec<_>>(),
+            [limits(19_999), Limits::default()]
+        );
     }
 
     #[test]

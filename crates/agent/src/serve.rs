@@ -1,6 +1,7 @@
 //! The routes of the API, each a few lines over the parts of the [`Node`].
 
 mod capture;
+mod limits;
 mod sight;
 
 use std::sync::Arc;
@@ -51,6 +52,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/networks/{name}", get(network).delete(delete_network))
         .route("/v1/apply", post(apply))
         .route("/v1/endpoints", get(endpoints))
+        .route("/v1/endpoints/limits", post(limits::limit))
         .route("/v1/counters", get(counters))
         .route("/v1/flows", get(sight::flows))
         .route("/v1/connections", get(sight::connections))

@@ -37,7 +37,7 @@ pub struct Estate {
     pub networks: Vec<String>,
     /// Endpoints whose link is there: their containers lose it.
     pub endpoints: Vec<String>,
-    /// Links: host ends of endpoints, bridges, and what waits for the reaper.
+    /// Links: host ends of endpoints and their throttles, bridges, and what waits for the reaper.
     pub links: Vec<Link>,
     /// Routes of weft's protocol number.
     pub routes: Vec<Route>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weft_model::NetworkSpec;
+use weft_model::{LimitSpec, Limits, NetworkSpec};
 
 /// Group and version of weft's own kinds.
 pub const API_VERSION: &str = "weft.dev/v1alpha1";
@@ -147,6 +147,9 @@ pub struct EndpointStatus {
     pub mac: Option<String>,
     /// Bytes.
     pub mtu: u32,
+    /// How fast it may be sent to (`ingress`), and may send (`egress`).
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
     /// The host's end of its link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_link: Option<String>,
@@ -154,6 +157,20 @@ pub struct EndpointStatus {
     pub netns: String,
     /// Seconds since 1970 at birth.
     pub born: u64,
+}
+
+/// How an endpoint is to be limited from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LimitRequest {
+    /// `[NAMESPACE/]NAME`, a container id or 4 and more of its first characters, or an address; `@INTERFACE`.
+    pub endpoint: String,
+    /// What is sent to the container; as it is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<LimitSpec>,
+    /// What the container sends; as it is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<LimitSpec>,
 }
 
 /// A host of the cluster.

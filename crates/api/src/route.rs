@@ -6,7 +6,7 @@ use crate::capture::{Capture, CaptureWish, Packets};
 use crate::cni::{CniError, CniRequest};
 use crate::flow::{Connection, Flow};
 use crate::judgement::Judgement;
-use crate::object::{EndpointObject, List, NetworkObject, NodeObject};
+use crate::object::{EndpointObject, LimitRequest, List, NetworkObject, NodeObject};
 use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
 
 /// HTTP method.
@@ -166,6 +166,14 @@ pub const ROUTES: &[Route] = &[
         ],
         request: None,
         replies: &[ok(schema::<List<EndpointObject>>), BAD_REQUEST],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/endpoints/limits",
+        summary: "Limits how fast an endpoint may be sent to, and may send, while its packets pass",
+        query: &[],
+        request: Some(schema::<LimitRequest>),
+        replies: &[ok(schema::<EndpointObject>), BAD_REQUEST, NOT_FOUND, CONFLICT, TOO_LARGE, FAILED, BUSY],
     },
     Route {
         method: Method::Get,

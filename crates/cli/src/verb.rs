@@ -38,7 +38,7 @@ pub enum Verb {
     Delete(delete::Args),
     /// Create, list and delete networks
     Network(network::Args),
-    /// Show what happens to the packets of endpoints
+    /// Show what happens to the packets of endpoints, and limit their rate
     Endpoint(endpoint::Args),
     /// Show connections that begin and end and packets that are dropped, with names
     Observe(observe::Args),

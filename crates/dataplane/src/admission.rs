@@ -22,6 +22,10 @@ pub struct Admission {
     pub mtu: u32,
     /// It does not reach others of its network.
     pub isolated: bool,
+    /// Its packets go by the host's stack, where something waits for them.
+    pub by_stack: bool,
+    /// Number of the link that holds back what it sends.
+    pub throttle: Option<u32>,
 }
 
 impl Admission {
@@ -35,8 +39,11 @@ impl Admission {
             link_local: address_of(IpAddr::V6(self.mac.link_local())),
             mac: self.mac.0,
             network: self.network,
-            flags: flag(has_more, abi::ENDPOINT_HAS_MORE) | flag(self.isolated, abi::ENDPOINT_ISOLATED),
+            flags: flag(has_more, abi::ENDPOINT_HAS_MORE)
+                | flag(self.isolated, abi::ENDPOINT_ISOLATED)
+                | flag(self.by_stack, abi::ENDPOINT_BY_STACK),
             mtu: self.mtu,
+            throttle: self.throttle.unwrap_or(0),
             ..abi::endpoint::default()
         }
     }

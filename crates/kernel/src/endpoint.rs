@@ -4,7 +4,7 @@
 //!   host namespace                                   container namespace
 //!   routes, neighbours ── host end ══ veth ══ inside ── addresses, neighbours, routes
 //!                            │
-//!                         (bridge)
+//!                    (bridge, throttle)
 //! ```
 //!
 //! Birth makes both ends down, then one batch per namespace. The end that is raised last works at once, the other only
@@ -16,7 +16,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
-use weft_model::{IfName, MacAddr};
+use weft_model::{IfName, Limits, MacAddr};
 use weft_netns::{Netns, NetnsError};
 
 use crate::filter::{self, ProgramIds, Programs};
@@ -26,7 +26,8 @@ use crate::neighbour::{self, Neighbour};
 use crate::netlink::{KernelError, Netlink, Request};
 use crate::route::{self, Hop};
 use crate::snapshot::Snapshot;
-use crate::{address, sysctl};
+use crate::throttle::{self, Throttle};
+use crate::{address, bucket, sysctl};
 
 /// How many link numbers are tried when one is taken.
 pub(crate) const INDEX_ROUNDS_MAX: u32 = 64;
@@ -56,6 +57,10 @@ pub struct LinkPlan {
     pub routes: Vec<(IpNet, IpAddr)>,
     /// Bytes.
     pub mtu: u32,
+    /// How fast the container may be sent to, and may send.
+    pub limits: Limits,
+    /// The link that holds back what it sends, where that is limited.
+    pub throttle: IfName,
 }
 
 /// A port of a bridge.
@@ -92,8 +97,9 @@ pub trait Door {
     /// The programs that see every packet at the host's end, if any do.
     fn programs(&self) -> Option<Programs<'_>>;
 
-    /// The link has this number, and nothing can pass it yet: time to tell the programs of it.
-    fn admit(&mut self, index: u32) -> Result<(), KernelError>;
+    /// The link has this number, and its throttle that one if it has one; nothing can pass yet: time to tell the
+    /// programs of it.
+    fn admit(&mut self, index: u32, throttle: Option<u32>) -> Result<(), KernelError>;
 }
 
 /// Numbers alone: no program is at the door.
@@ -106,7 +112,7 @@ impl<F: FnMut() -> u32> Door for F {
         None
     }
 
-    fn admit(&mut self, _: u32) -> Result<(), KernelError> {
+    fn admit(&mut self, _: u32, _: Option<u32>) -> Result<(), KernelError> {
         Ok(())
     }
 }
@@ -114,7 +120,11 @@ impl<F: FnMut() -> u32> Door for F {
 /// Makes the link and everything on it. On failure something may be left: [`delete`] takes it away.
 pub fn create(host: &mut Netlink, netns: &Netns, plan: &LinkPlan, door: &mut dyn Door) -> Result<(), BirthError> {
     let index = create_pair(host, netns, plan, door)?;
-    door.admit(index)?;
+    let throttle = match plan.throttle() {
+        Some(throttle) => Some(throttle::make(host, &throttle, || door.next_index())?),
+        None => None,
+    };
+    door.admit(index, throttle)?;
     let mut inside = netns.within(|| prepare_inside(plan))??;
     match inside.run(&inside_requests(plan, index)) {
         // IPv6 is switched off in this namespace (Docker does that); the network says otherwise.
@@ -155,6 +165,11 @@ impl LinkPlan {
 
     fn hop(&self, index: u32) -> Hop {
         Hop::Link(self.reached_by(index))
+    }
+
+    /// The throttle that the limits ask for.
+    pub fn throttle(&self) -> Option<Throttle<'_>> {
+        Some(Throttle { link: &self.throttle, mtu: self.mtu, limit: self.limits.egress? })
     }
 
     fn has_ipv6(&self) -> bool {
@@ -201,6 +216,7 @@ fn create_pair(host: &mut Netlink, netns: &Netns, plan: &LinkPlan, door: &mut dy
 fn host_requests(plan: &LinkPlan, index: u32, programs: Option<&Programs<'_>>) -> Vec<Request> {
     let attach = programs.map(|programs| filter::attach(index, plan.host.as_str(), programs));
     let mut requests: Vec<Request> = attach.into_iter().flatten().collect();
+    requests.extend(plan.limits.ingress.map(|limit| bucket::set(index, plan.host.as_str(), limit)));
     requests.extend(veth::raise(index, plan.host.as_str(), plan.port.map(|port| port.isolated)));
     requests.extend(plan.host_addresses.iter().map(|net| address::add(index, *net)));
     if plan.has_ipv6() {
@@ -265,13 +281,32 @@ pub fn repairs(
         && host_neighbours(plan, index).all(|neighbour| actual.neighbours.contains(&neighbour))
         && (plan.port.is_none() || actual.forwarding.contains(&(index, plan.inside_mac)))
         && plan.host_routes.iter().all(|net| actual.has_route(net, plan.hop(index)));
-    if whole {
-        return Some(Vec::new());
+    let mut requests: Vec<_> = hold_to(plan, index, actual).into_iter().collect();
+    if !whole {
+        requests.extend(plan.port.map(|port| veth::enslave(index, plan.host.as_str(), port.bridge)));
+        requests.extend(host_requests(plan, index, programs.map(|(programs, _)| programs)));
     }
-    let mut requests: Vec<_> =
-        plan.port.map(|port| veth::enslave(index, plan.host.as_str(), port.bridge)).into_iter().collect();
-    requests.extend(host_requests(plan, index, programs.map(|(programs, _)| programs)));
     Some(requests)
+}
+
+/// Has the host's end hold to the limit of `plan`, if it does not.
+fn hold_to(plan: &LinkPlan, index: u32, actual: &Snapshot) -> Option<Request> {
+    let found = actual.buckets.get(&index).copied();
+    match plan.limits.ingress {
+        Some(limit) if found != Some(limit.into()) => Some(bucket::set(index, plan.host.as_str(), limit)),
+        None if found.is_some() => Some(bucket::delete(index, plan.host.as_str())),
+        _ => None,
+    }
+}
+
+/// Whether `actual` has the throttle that `plan` asks for, and none that it does not.
+pub fn is_throttled(plan: &LinkPlan, actual: &Snapshot) -> bool {
+    let found = actual.links.get(plan.throttle.as_str());
+    match (plan.limits.egress, found) {
+        (None, None) => true,
+        (Some(limit), Some(link)) => link.up && actual.buckets.get(&link.index) == Some(&limit.into()),
+        _ => false,
+    }
 }
 
 /// How a link is found again when it must go.
@@ -281,6 +316,8 @@ pub struct Remains<'a> {
     pub host: &'a IfName,
     /// On a bridge: its number, and the container as its neighbour. What hangs on the host's end goes with it.
     pub on_bridge: Vec<Neighbour>,
+    /// The link that holds back what the container sends, if one may be there.
+    pub throttle: Option<&'a IfName>,
 }
 
 /// Takes an endpoint's link away, whatever is left of it: when it returns, nothing works and no name is taken any more.
@@ -301,6 +338,11 @@ pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: &Remains<'_>) 
             }
             None => requests.push(link::delete(found.index, &found.name)),
         }
+    }
+    if let Some(name) = remains.throttle
+        && let Some(throttle) = link::find(host, name.as_str())?.filter(throttle::is_throttle)
+    {
+        requests.extend(link::bury(throttle.index, &throttle.name));
     }
     host.run(&requests)?;
     Ok(found.map(|found| found.index))

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use weft_model::MacAddr;
 
 use crate::address;
+use crate::bucket::{self, Bucket};
 use crate::endpoint::LinkPlan;
 use crate::filter::{self, ProgramIds};
 use crate::link::{self, GROUP_LIVE, Link};
@@ -29,6 +30,8 @@ pub struct Snapshot {
     /// The programs in weft's two filters, of links that have both, by the link's number; [`Snapshot::read_filters`]
     /// fills it.
     pub filtered: BTreeMap<u32, ProgramIds>,
+    /// What links hold to, by their number; [`Snapshot::read_filters`] fills it.
+    pub buckets: BTreeMap<u32, Bucket>,
     /// Static entries of bridges: port, address behind it.
     pub forwarding: BTreeSet<(u32, MacAddr)>,
 }
@@ -49,9 +52,14 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Reads which of weft's endpoint links have its filters: two requests for each, so only who compares endpoints
-    /// asks.
+    /// Reads which of weft's endpoint links have its filters, two requests for each, and what links hold to: so only
+    /// who compares endpoints asks.
     pub fn read_filters(&mut self, netlink: &mut Netlink) -> Result<(), KernelError> {
+        self.buckets = bucket::list(netlink)?.into_iter().collect();
+        self.read_filtered(netlink)
+    }
+
+    fn read_filtered(&mut self, netlink: &mut Netlink) -> Result<(), KernelError> {
         for link in self.links.values().filter(|link| link.kind == "veth" && link.group == GROUP_LIVE) {
             self.filtered.extend(filter::attached(netlink, link.index)?.map(|ids| (link.index, ids)));
         }
@@ -73,8 +81,12 @@ impl Snapshot {
         if plan.port.is_some() && neighbour::has_forwarding(netlink, link.index, plan.inside_mac)? {
             snapshot.forwarding.insert((link.index, plan.inside_mac));
         }
-        snapshot.add(link);
-        snapshot.read_filters(netlink)?;
+        let throttle = link::find(netlink, plan.throttle.as_str())?;
+        for link in throttle.into_iter().chain([link]) {
+            snapshot.buckets.extend(bucket::find(netlink, link.index)?.map(|bucket| (link.index, bucket)));
+            snapshot.add(link);
+        }
+        snapshot.read_filtered(netlink)?;
         Ok(snapshot)
     }
 

@@ -10,7 +10,7 @@ use weft_kernel::endpoint::{self, BirthError, LinkPlan, Port, Remains};
 use weft_kernel::link::{self, Change, GROUP_DEAD, bridge};
 use weft_kernel::neighbour::{self, Neighbour};
 use weft_kernel::{Netlink, Snapshot, address, sysctl};
-use weft_model::{IfName, MacAddr};
+use weft_model::{IfName, Limits, MacAddr};
 use weft_netns::Netns;
 
 /// Long enough for any delivery on one machine.
@@ -84,6 +84,8 @@ fn routed(n: u8) -> LinkPlan {
         routes: vec![(net("0.0.0.0/0"), ip("169.254.1.1")), (net("::/0"), ip("fe80::1"))],
         addresses,
         mtu: 1450,
+        limits: Limits::default(),
+        throttle: name(&format!("weftitest{n}")),
     }
 }
 
@@ -216,7 +218,7 @@ fn death_gives_the_names_free_at_once_and_the_reaper_deletes() {
     let mut world = World::new();
     let a = Netns::create().unwrap();
     let plan = routed(11);
-    let remains = Remains { host: &plan.host, on_bridge: Vec::new() };
+    let remains = Remains { host: &plan.host, on_bridge: Vec::new(), throttle: None };
     for _ in 0..3 {
         world.create(&a, &plan).unwrap();
         // Kernels before 6.2 rename no link that is up.
@@ -243,7 +245,7 @@ fn a_foreign_interface_of_that_name_survives_a_deletion() {
     let add = |args: &[&str]| std::process::Command::new("ip").args(args).status().unwrap().success();
     assert!(a.run(|| add(&["link", "add", "eth0", "type", "bridge"])).unwrap());
     let host = name("wefteabsent");
-    let remains = Remains { host: &host, on_bridge: Vec::new() };
+    let remains = Remains { host: &host, on_bridge: Vec::new(), throttle: None };
     endpoint::delete(&mut world.netlink, Some(&a), &remains).unwrap();
     let mut netlink = a.run(Netlink::open).unwrap().unwrap();
     assert!(link::find(&mut netlink, "eth0").unwrap().is_some());

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{base32, fnv64};
+use crate::limit::Limits;
 use crate::mac::MacAddr;
 use crate::name::{ContainerId, IfName, Labels, Name, NetworkName};
 use crate::network::Attachment;
@@ -25,8 +26,17 @@ impl EndpointKey {
     /// Name of the host's end of the endpoint's link: follows from the key, so it is known before and after the link.
     /// 50 bits of hash; the ledger refuses the birth of a second endpoint of the same name.
     pub fn host_link(&self) -> IfName {
+        self.link_name("wefte")
+    }
+
+    /// Name of the link on the host that holds back what the endpoint sends, where its rate is limited.
+    pub fn throttle_link(&self) -> IfName {
+        self.link_name("wefti")
+    }
+
+    fn link_name(&self, prefix: &str) -> IfName {
         let hash = fnv64(&[self.container.as_str(), self.ifname.as_str()]);
-        IfName::parse(format!("wefte{}", base32(hash, 10))).expect("15 lower-case letters and digits")
+        IfName::parse(format!("{prefix}{}", base32(hash, 10))).expect("15 lower-case letters and digits")
     }
 }
 
@@ -124,6 +134,9 @@ pub struct Endpoint {
     /// Parted from the other endpoints of its network.
     #[serde(default)]
     pub isolated: bool,
+    /// How fast it may be sent to, and may send.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
     /// What its runtime is told about name servers.
     #[serde(default, skip_serializing_if = "Dns::is_empty")]
     pub dns: Dns,

@@ -14,15 +14,23 @@ use weft_reconcile::Target;
 use crate::attach::Attacher;
 use crate::ledger::Entry;
 
-/// What `endpoint` may do.
-pub fn admission(endpoint: &Endpoint) -> Option<Admission> {
+/// What `endpoint` may do; `throttle` is the number of the link that holds back what it sends, if it is there.
+pub fn admission(endpoint: &Endpoint, throttle: Option<u32>) -> Option<Admission> {
     Some(Admission {
         addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
         mac: endpoint.mac?,
         network: number(&endpoint.network),
         mtu: endpoint.mtu,
         isolated: endpoint.isolated,
+        by_stack: !endpoint.limits.is_empty(),
+        throttle,
     })
+}
+
+/// The number of the link that holds back what `endpoint` sends, as far as `snapshot` has it.
+pub fn throttle(endpoint: &Endpoint, snapshot: &Snapshot) -> Option<u32> {
+    endpoint.limits.egress?;
+    snapshot.links.get(endpoint.key.throttle_link().as_str()).map(|link| link.index)
 }
 
 /// The programs' number for a network: the same after a restart, by which entries of an earlier agent stay right.

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weft_dataplane::{Admission, Dataplane};
+use weft_dataplane::Dataplane;
 use weft_kernel::endpoint::{self, BirthError, Door, LinkPlan, Remains};
 use weft_kernel::filter::Programs;
 use weft_kernel::link::{self, GROUP_LIVE};
 use weft_kernel::neighbour::Neighbour;
-use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot};
+use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot, throttle};
 use weft_model::{Endpoint, EndpointKey, IfName};
 use weft_netns::Netns;
 use weft_reconcile::Target;
@@ -19,14 +19,16 @@ use weft_reconcile::Target;
 use super::{Indexes, admissions};
 use crate::attachment;
 
-/// What the names of endpoints' links begin with on the host.
-const NAME_PREFIX: &str = "wefte";
+/// What the names of endpoints' links begin with on the host, and those of their throttles.
+const NAME_PREFIXES: [&str; 2] = ["wefte", "wefti"];
 
 /// How an endpoint's link differs from its record.
 #[derive(Debug, Clone)]
 pub struct Drift {
-    /// The requests that mend it.
+    /// The requests that mend its host side.
     repairs: Vec<Request>,
+    /// Its throttle is what it must be.
+    is_throttled: bool,
 }
 
 /// Endpoints of one host.
@@ -63,15 +65,16 @@ impl Target for Endpoints<'_> {
     type Actual = u32;
     type Error = EndpointError;
 
-    /// Host ends with weft's mark: name and number.
+    /// Host ends and throttles with weft's mark: name and number. The throttle of an endpoint is compared with it, so
+    /// that one is no object of its own.
     fn read_back(&mut self) -> Result<BTreeMap<IfName, u32>, EndpointError> {
-        let is_ours = |link: &&link::Link| link.group == GROUP_LIVE && link.name.starts_with(NAME_PREFIX);
+        let is_ours = |link: &&link::Link| link.group == GROUP_LIVE && is_endpoints(&link.name);
         let ours = self.snapshot.links.values().filter(is_ours);
         Ok(ours.filter_map(|link| Some((IfName::parse(link.name.as_str()).ok()?, link.index))).collect())
     }
 
     fn is_settled(&self, _: &IfName, endpoint: &Arc<Endpoint>, _: &u32) -> bool {
-        self.drift(endpoint).is_some_and(|drift| drift.repairs.is_empty())
+        self.drift(endpoint).is_some_and(|drift| drift.repairs.is_empty() && drift.is_throttled)
     }
 
     /// Makes the link of a newborn; mends the host's side of an older one.
@@ -80,10 +83,9 @@ impl Target for Endpoints<'_> {
             Some(netns) => self.create(endpoint, netns),
             None => {
                 let drift = self.drift(endpoint).ok_or_else(|| EndpointError::LinkGone(endpoint.key.clone()))?;
-                match self.seen(host)? {
-                    Some(_) => Ok(self.netlink.run(&drift.repairs)?),
-                    None => Ok(()),
-                }
+                let Some(index) = self.seen(host)? else { return Ok(()) };
+                self.netlink.run(&drift.repairs)?;
+                Ok(self.hold_back(endpoint, index)?)
             }
         }
     }
@@ -108,9 +110,25 @@ impl Endpoints<'_> {
     fn create(&mut self, endpoint: &Endpoint, netns: &Netns) -> Result<(), EndpointError> {
         let bridge = self.bridge(endpoint)?;
         let Some(plan) = plan(endpoint, bridge) else { return Ok(endpoint::create_loopback(netns)?) };
-        let admission = admissions::admission(endpoint);
-        let mut door = Doorway { indexes: self.indexes, dataplane: self.dataplane, admission };
+        let mut door = Doorway { indexes: self.indexes, dataplane: self.dataplane, endpoint };
         Ok(endpoint::create(self.netlink, netns, &plan, &mut door)?)
+    }
+
+    /// Makes the throttle that the endpoint's limits ask for, or takes away one that they do not, and tells the
+    /// programs in between: packets are sent to one that is there.
+    fn hold_back(&mut self, endpoint: &Endpoint, index: u32) -> Result<(), KernelError> {
+        let Some(plan) = self.planned(endpoint) else { return Ok(()) };
+        let throttle = match plan.throttle() {
+            Some(throttle) => Some(throttle::make(self.netlink, &throttle, || self.indexes.next())?),
+            None => None,
+        };
+        if let Some(admission) = admissions::admission(endpoint, throttle) {
+            self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))?;
+        }
+        match link::find(self.netlink, plan.throttle.as_str())?.filter(throttle::is_throttle) {
+            Some(found) if throttle.is_none() => self.netlink.run(&[link::delete(found.index, &found.name)]),
+            _ => Ok(()),
+        }
     }
 
     /// Takes an endpoint down, whatever is left of it. `netns` must be the one it was born in.
@@ -121,18 +139,26 @@ impl Endpoints<'_> {
             None => None,
         };
         let on_bridge = bridge.map_or_else(Vec::new, |index| neighbours(endpoint, index));
-        let link = endpoint::delete(self.netlink, self.netns, &Remains { host: &host, on_bridge })?;
+        let throttle = endpoint.limits.egress.map(|_| endpoint.key.throttle_link());
+        let remains = Remains { host: &host, on_bridge, throttle: throttle.as_ref() };
+        let link = endpoint::delete(self.netlink, self.netns, &remains)?;
         link.map_or(Ok(()), |link| self.dataplane.dismiss(link).map_err(|e| admissions::refused(link, &e)))
     }
 
     /// What is wrong with an endpoint's host side; `None` if its link is gone.
     fn drift(&self, endpoint: &Endpoint) -> Option<Drift> {
-        let bridge = attachment::bridge_name(endpoint).and_then(|name| self.snapshot.links.get(name.as_str()));
-        let Some(plan) = plan(endpoint, bridge.map(|link| link.index)) else {
-            return Some(Drift { repairs: Vec::new() });
+        let Some(plan) = self.planned(endpoint) else {
+            return Some(Drift { repairs: Vec::new(), is_throttled: true });
         };
-        endpoint::repairs(&plan, Some((&programs(self.dataplane), self.dataplane.stub_ids())), self.snapshot)
-            .map(|repairs| Drift { repairs })
+        let programs = programs(self.dataplane);
+        let repairs = endpoint::repairs(&plan, Some((&programs, self.dataplane.stub_ids())), self.snapshot)?;
+        Some(Drift { repairs, is_throttled: endpoint::is_throttled(&plan, self.snapshot) })
+    }
+
+    /// The plan of an endpoint on a bridge that the snapshot has.
+    fn planned(&self, endpoint: &Endpoint) -> Option<LinkPlan> {
+        let bridge = attachment::bridge_name(endpoint).and_then(|name| self.snapshot.links.get(name.as_str()));
+        plan(endpoint, bridge.map(|link| link.index))
     }
 
     fn bridge(&mut self, endpoint: &Endpoint) -> Result<Option<u32>, KernelError> {
@@ -158,7 +184,7 @@ pub fn read(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Snapshot, Kern
 struct Doorway<'a> {
     indexes: &'a Indexes,
     dataplane: &'a Dataplane,
-    admission: Option<Admission>,
+    endpoint: &'a Endpoint,
 }
 
 impl Door for Doorway<'_> {
@@ -170,10 +196,15 @@ impl Door for Doorway<'_> {
         Some(programs(self.dataplane))
     }
 
-    fn admit(&mut self, index: u32) -> Result<(), KernelError> {
-        let Some(admission) = &self.admission else { return Ok(()) };
-        self.dataplane.admit(index, admission).map_err(|e| admissions::refused(index, &e))
+    fn admit(&mut self, index: u32, throttle: Option<u32>) -> Result<(), KernelError> {
+        let Some(admission) = admissions::admission(self.endpoint, throttle) else { return Ok(()) };
+        self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))
     }
+}
+
+/// Whether a link of this name belongs to an endpoint.
+pub fn is_endpoints(name: &str) -> bool {
+    NAME_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn programs(dataplane: &Dataplane) -> Programs<'_> {

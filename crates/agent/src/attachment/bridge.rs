@@ -56,6 +56,8 @@ impl Kind for Bridge {
             gateways: endpoint.gateways.iter().map(|gateway| (*gateway, bridge_mac)).collect(),
             routes: hops(endpoint),
             mtu: endpoint.mtu,
+            limits: endpoint.limits,
+            throttle: endpoint.key.throttle_link(),
         })
     }
 

@@ -51,6 +51,8 @@ impl Kind for Routed {
             gateways: endpoint.gateways.iter().map(|gateway| (*gateway, MacAddr::GATEWAY)).collect(),
             routes: hops(endpoint),
             mtu: endpoint.mtu,
+            limits: endpoint.limits,
+            throttle: endpoint.key.throttle_link(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! CNI (containernetworking/cni SPEC.md 1.1.0): one call of the shim, from its environment and configuration to what it
 //! prints.
 
+mod chain;
 mod config;
 mod error;
 mod result;
@@ -68,8 +69,14 @@ impl Call<'_> {
         let (Some(namespace), Some(name)) = (wishes.namespace.or_else(default_namespace), name) else {
             return Err(Failure::new(Code::Environment, format!("container {:?}: cannot be named", key.container)));
         };
+        let mtu = facts.mtu_of(&network);
+        let limits = wishes.bandwidth.limits(mtu)?;
+        if !limits.is_empty() {
+            chain::refuse_rivals(&self.config.name)?;
+        }
         let wish = Attachment {
-            mtu: facts.mtu_of(&network),
+            mtu,
+            limits,
             key,
             network,
             netns,
@@ -136,7 +143,8 @@ impl Call<'_> {
     }
 
     fn status(&self) -> Result<(), Failure> {
-        self.network().map(drop).map_err(|failure| Failure { code: Code::Unavailable, ..failure })
+        self.network().map_err(|failure| Failure { code: Code::Unavailable, ..failure })?;
+        chain::refuse_rivals(&self.config.name)
     }
 
     fn key(&self) -> Result<EndpointKey, Failure> {

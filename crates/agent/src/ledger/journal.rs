@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
-use weft_model::{Endpoint, EndpointKey};
+use weft_model::{Endpoint, EndpointKey, Limits};
 
 /// Bytes that the lines behind one birth take at most: that it is live, dies and is gone, each with an id of 255 and a
 /// name of 15 bytes.
@@ -34,6 +34,7 @@ pub(super) enum Event {
     Released { address: IpAddr },
     Birth { endpoint: Box<Endpoint> },
     Live { key: EndpointKey },
+    Limits { key: EndpointKey, limits: Limits },
     Death { key: EndpointKey },
     Gone { key: EndpointKey },
 }

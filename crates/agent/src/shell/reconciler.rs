@@ -240,7 +240,7 @@ impl Round {
             return;
         }
         let desired = self.linked_endpoints();
-        let known: BTreeSet<IfName> = self.attacher.ledger().entries().map(|e| e.endpoint.key.host_link()).collect();
+        let known = self.known_links();
         for link in desired.keys().filter_map(|host| snapshot.links.get(host.as_str())) {
             if has_programs_in_front(link.index) {
                 findings.add(&format_args!("link {}", link.name), &PROGRAMS_IN_FRONT);
@@ -284,7 +284,7 @@ impl Round {
         let networks = self.networks.all();
         let desired = endpoints.iter().filter_map(|(host, endpoint)| {
             let link = snapshot.links.get(host.as_str())?;
-            let admission = admissions::admission(endpoint)?;
+            let admission = admissions::admission(endpoint, admissions::throttle(endpoint, snapshot))?;
             Some((link.index, (Arc::clone(endpoint), admission)))
         });
         let attacher = &self.attacher;
@@ -312,6 +312,13 @@ impl Round {
             }
         }
         self.netlink.run(&requests)
+    }
+
+    /// Names of links that a record names: of the host's ends, and of throttles that there may be.
+    fn known_links(&self) -> BTreeSet<IfName> {
+        let ledger = self.attacher.ledger();
+        let keys = ledger.entries().map(|entry| &entry.endpoint.key);
+        keys.flat_map(|key| [key.host_link(), key.throttle_link()]).collect()
     }
 
     fn linked_endpoints(&self) -> BTreeMap<IfName, Arc<Endpoint>> {

@@ -14,7 +14,8 @@ const PREFIX: &str = "05-weft-";
 const SUFFIX: &str = ".conflist";
 
 /// What weft-cni serves (CNI CONVENTIONS.md): runtimes send nothing else.
-const CAPABILITIES: &[&str] = &["aliases", "cgroupPath", "dns", "io.kubernetes.cri.pod-annotations", "ips", "mac"];
+const CAPABILITIES: &[&str] =
+    &["aliases", "bandwidth", "cgroupPath", "dns", "io.kubernetes.cri.pod-annotations", "ips", "mac"];
 
 /// A list of plugins. Runtimes with libcni before 1.2 send `cniVersion` and take no newer result; later ones choose the
 /// newest of `cniVersions`.
@@ -60,6 +61,16 @@ impl<'a> Conflist<'a> {
 /// Name of the file of the list called `name`.
 pub(crate) fn file_name(name: &str) -> String {
     format!("{PREFIX}{name}{SUFFIX}")
+}
+
+/// The plugin that limits rates by queueing disciplines of its own, for which weft's filters leave no room.
+pub(crate) const RIVAL: &str = "bandwidth";
+
+/// Whether a file has a chain with [`RIVAL`] behind weft.
+pub(crate) fn has_rival(path: &Path) -> bool {
+    let list: Value = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let kinds = list["plugins"].as_array().into_iter().flatten().filter_map(|plugin| plugin["type"].as_str());
+    kinds.skip_while(|kind| *kind != SHIM).any(|kind| kind == RIVAL)
 }
 
 /// Whether a file is one of those that `weft install cni` writes.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use weft_api::{
     EndpointObject, EndpointSpec, EndpointStatus, Metadata, NetworkObject, NetworkStatus, NodeObject, NodeStatus,
 };
-use weft_model::{Dns, MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};
+use weft_model::{Dns, Limits, MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};
 
 use crate::resource::Resource;
 use crate::session::Session;
@@ -85,7 +85,8 @@ fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
 fn endpoint(object: &EndpointObject) -> String {
     let EndpointObject { api_version: _, kind: _, metadata, spec, status } = object;
     let EndpointSpec { network, container_id, interface, aliases, cni_name } = spec;
-    let EndpointStatus { attachment, addresses, gateways, mac, mtu, host_link, netns, born } = status;
+    let EndpointStatus { attachment, addresses, gateways, mac, mtu, limits, host_link, netns, born } = status;
+    let Limits { ingress, egress } = limits;
     self::metadata(metadata)
         .field("Network", network)
         .field("Container", container_id)
@@ -97,6 +98,8 @@ fn endpoint(object: &EndpointObject) -> String {
         .list("Gateways", gateways)
         .optional("MAC", mac.as_ref())
         .field("MTU", mtu)
+        .optional("Ingress limit", ingress.as_ref())
+        .optional("Egress limit", egress.as_ref())
         .optional("Host link", host_link.as_ref())
         .field("Namespace file", netns)
         .field("Born", date::utc(*born))

@@ -95,6 +95,19 @@ impl Cni {
             let change = file::place(&path, text.as_bytes(), CONFIG_MODE)?;
             writeln!(session.out, "{change} {}", path.display())?;
         }
+        self.look_for_rivals(session)
+    }
+
+    /// Chains that somebody else wrote, and that fail at the first container whose rate is limited.
+    fn look_for_rivals(&self, session: &mut Session<'_>) -> Result<()> {
+        for path in file::list(&self.directories.conf)?.into_iter().filter(|path| conflist::has_rival(path)) {
+            let rival = conflist::RIVAL;
+            session.warn(format!(
+                "{}: plugin {rival} cannot stand behind {SHIM}, which limits rates itself: take it out, and put \
+                 \"{rival}\": true among the capabilities of {SHIM}",
+                path.display()
+            ))?;
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use crate::agent::Agent;
 use crate::directory::Directory;
 use crate::fixture;
 use crate::golden::golden;
-use crate::weft::weft;
+use crate::weft::{refusal, weft};
 
 const APP: &str = "apiVersion: weft.dev/v1alpha1\nkind: Network\nmetadata: { name: app }\nspec: { mode: bridge }\n";
 
@@ -123,4 +123,34 @@ fn only_networks_can_be_deleted() {
     let agent = Agent::new().start();
     assert_eq!(weft(&agent.socket, "delete ep x").error(), "endpoints go when their containers do");
     assert_eq!(weft(&agent.socket, "delete node x").error(), "a node is there while its weftd is");
+}
+
+#[test]
+fn limits_are_sent_as_they_are_written_and_shown_as_they_are() {
+    let object = fixture::endpoint("eth0", "10.64.1.0/16");
+    let agent = Agent::new()
+        .ok("POST /v1/endpoints/limits", &object)
+        .ok("GET /v1/endpoints?match=web", &List { items: vec![object] })
+        .start();
+    golden("change/endpoint-limit.txt", &weft(&agent.socket, "endpoint limit web").out());
+    let sent = |line: &str| -> Value {
+        let told = weft(&agent.socket, &format!("endpoint limit web {line}")).out();
+        golden("change/endpoint-limit.txt", &told);
+        agent.questions().pop().expect("a question").1
+    };
+    let both = sent("--ingress 1.5Gbit/s --ingress-burst 2MiB --egress 500k");
+    let (ingress, egress) = (json!({ "rate": 1_500_000_000, "burst": 2_097_152 }), json!({ "rate": 500_000 }));
+    assert_eq!(both, json!({ "endpoint": "web", "ingress": ingress, "egress": egress }));
+    let lifted = json!({ "rate": 0 });
+    assert_eq!(sent("--egress 0"), json!({ "endpoint": "web", "egress": lifted }));
+    assert_eq!(sent("--none"), json!({ "endpoint": "web", "ingress": lifted, "egress": lifted }));
+    for (line, expected) in [
+        ("--ingress 10MB/s", "\"10MB/s\" is no rate: write bits per second such as 10M"),
+        ("--egress 1M --egress-burst x", "\"x\" is no size: write bytes such as 64k"),
+        ("--ingress-burst 64k", "--ingress <RATE>"),
+        ("--none --egress 1M", "cannot be used with"),
+    ] {
+        let told = refusal(&format!("endpoint limit web {line}"));
+        assert!(told.contains(expected), "{told}");
+    }
 }

@@ -216,3 +216,19 @@ fn uninstall_needs_no_directories() {
     fs::remove_dir(host.path("bin")).expect("remove");
     assert_eq!(host.told(&host.weft("uninstall", "").out()), "absent /bin/weft-cni\n");
 }
+
+#[test]
+fn chains_that_limit_rates_by_another_plugin_are_told_of() {
+    let host = Host::new(&["loopback", "portmap"]);
+    let chain = |kinds: [&str; 2]| {
+        let plugins: Vec<_> = kinds.iter().map(|kind| serde_json::json!({ "type": kind })).collect();
+        serde_json::json!({ "cniVersion": "1.0.0", "name": "x", "plugins": plugins }).to_string()
+    };
+    fs::create_dir(host.path("net.d")).expect("make a directory");
+    host.directory.file("net.d/10-good.conflist", &chain(["bridge", "bandwidth"]));
+    host.directory.file("net.d/10-bad.conflist", &chain(["weft-cni", "bandwidth"]));
+    host.directory.file("net.d/10-broken.conflist", "{");
+    let told = host.told(&host.install("--network app").err);
+    assert!(told.contains("/net.d/10-bad.conflist: plugin bandwidth cannot stand behind weft-cni"), "{told}");
+    assert!(told.contains("\"bandwidth\": true") && !told.contains("good") && !told.contains("broken"), "{told}");
+}

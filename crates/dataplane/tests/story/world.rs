@@ -32,6 +32,8 @@ const CONTEXT_LINK_AT: usize = 40;
 const MACS_BYTES: usize = 12;
 /// What became of a packet that went straight into the container it is for.
 pub(crate) const HANDED_OVER: &str = "handed over";
+/// What became of a packet that goes by the link that holds its sender back.
+pub(crate) const HELD_BACK: &str = "held back";
 
 pub(crate) struct World {
     pub(crate) directory: PathBuf,
@@ -45,7 +47,7 @@ pub(crate) fn ip(text: &str) -> IpAddr {
 
 pub(crate) fn admission(addresses: &[&str], mac: MacAddr, network: u32) -> Admission {
     let addresses = addresses.iter().map(|text| ip(text)).collect();
-    Admission { addresses, mac, network, mtu: 1500, isolated: false }
+    Admission { addresses, mac, network, mtu: 1500, isolated: false, by_stack: false, throttle: None }
 }
 
 impl World {
@@ -64,9 +66,9 @@ impl World {
         Self { directory, dataplane, loaded }
     }
 
-    /// What becomes of a frame that the endpoint sends: `passed`, `handed over`, or the reason for which it is dropped.
-    /// It is the same by the program's answer and by its counters, and nobody changes the frame, but for the Ethernet
-    /// addresses of one that is handed over.
+    /// What becomes of a frame that the endpoint sends: `passed`, `handed over`, `held back`, or the reason for which
+    /// it is dropped. It is the same by the program's answer and by its counters, and nobody changes the frame, but for
+    /// the Ethernet addresses of one that is handed over.
     pub(crate) fn sends(&self, frame: &[u8]) -> &'static str {
         self.sends_by(LINK, frame)
     }
@@ -92,7 +94,7 @@ impl World {
     }
 
     fn run(&self, hook: u32, (link, direction): (u32, u32), frame: &[u8]) -> &'static str {
-        let before = self.dataplane.counted(link).unwrap();
+        let (before, others_before) = (self.dataplane.counted(link).unwrap(), self.handed_over(link));
         let mut out = vec![0; frame.len()];
         let mut context = [0; CONTEXT_BYTES];
         context[CONTEXT_LINK_AT..CONTEXT_LINK_AT + 4].copy_from_slice(&link.to_ne_bytes());
@@ -104,7 +106,8 @@ impl World {
         };
         let (_, program) = self.loaded.programs().find(|(place, _)| *place == hook).unwrap();
         let answer = program.test_run(input).unwrap().return_value;
-        let same_from = if answer == REDIRECT { MACS_BYTES } else { 0 };
+        let is_handed_over = self.handed_over(link) > others_before;
+        let same_from = if is_handed_over { MACS_BYTES } else { 0 };
         assert_eq!(out[same_from..], frame[same_from..], "nobody rewrites it");
         let after = self.dataplane.counted(link).unwrap();
         let packets = |counted: &std::collections::BTreeMap<_, abi::counter>, key| {
@@ -116,11 +119,19 @@ impl World {
         assert_eq!(packets(&after, key).0, packets(&before, key).0 + 1);
         assert_eq!(packets(&after, key).1, packets(&before, key).1 + frame.len() as u64);
         let (reason, _) = abi::REASONS[usize::from(key.1)];
+        assert!(answer == REDIRECT || !is_handed_over, "{reason}");
         if answer == REDIRECT {
-            return HANDED_OVER;
+            return if is_handed_over { HANDED_OVER } else { HELD_BACK };
         }
         assert_eq!(answer, if reason == "passed" { UNSPEC } else { SHOT }, "{reason}");
         reason
+    }
+
+    /// Packets that passed the doors of all other endpoints into their containers.
+    fn handed_over(&self, link: u32) -> u64 {
+        let others = self.dataplane.admitted().into_iter().filter(|other| *other != link);
+        let passed = (abi::DIRECTION_IN as u16, abi::REASON_PASSED as u16);
+        others.filter_map(|other| Some(self.dataplane.counted(other).unwrap().get(&passed)?.packets)).sum()
     }
 }
 

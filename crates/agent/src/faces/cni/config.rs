@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
-use weft_model::{Dns, EndpointKey, Labels, MacAddr, Name};
+use weft_model::{Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAddr, Name};
 
 use super::VERSIONS;
 use super::error::{Code, Failure};
@@ -15,6 +15,10 @@ const VERSION_IF_ABSENT: &str = "0.1.0";
 const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 /// The annotation with labels: `a=b,c=d`.
 const LABELS_ANNOTATION: &str = "weft.dev/labels";
+/// The capability by which runtimes limit rates (CNI CONVENTIONS.md).
+const BANDWIDTH: &str = "runtimeConfig.bandwidth";
+/// Bits that containerd and CRI-O send for a burst, since pods name none.
+const BURST_UNSAID: u64 = u32::MAX as u64;
 /// What CNI has learned with which version.
 const CHECK_SINCE: &str = "0.4.0";
 const GC_SINCE: &str = "1.1.0";
@@ -120,6 +124,29 @@ pub(super) struct Wishes {
     pub(super) mac: Option<MacAddr>,
     pub(super) dns: Option<Dns>,
     pub(super) cgroup_path: Option<String>,
+    pub(super) bandwidth: Bandwidth,
+}
+
+/// What `runtimeConfig.bandwidth` asks for.
+#[derive(Debug, Default)]
+pub(super) struct Bandwidth {
+    ingress: Option<LimitSpec>,
+    egress: Option<LimitSpec>,
+}
+
+impl Bandwidth {
+    /// The limits of an endpoint with a link of `mtu` bytes.
+    pub(super) fn limits(&self, mtu: u32) -> Result<Limits, Failure> {
+        let of = |spec: Option<LimitSpec>, rate: &str, burst: &str| {
+            let fields = LimitFields { object: BANDWIDTH, rate, burst };
+            let limit = spec.map(|spec| spec.resolve(mtu, fields)).transpose();
+            limit.map(Option::flatten).map_err(|invalid| Failure::new(Code::Config, invalid.to_string()))
+        };
+        Ok(Limits {
+            ingress: of(self.ingress, "ingressRate", "ingressBurst")?,
+            egress: of(self.egress, "egressRate", "egressBurst")?,
+        })
+    }
 }
 
 impl Wishes {
@@ -138,6 +165,7 @@ impl Wishes {
             addresses: addresses(config, variable("IP"))?,
             mac: mac.map(|(field, value)| parse_mac(field, value)).transpose()?,
             dns: config.runtime("dns").map(parse_dns).transpose()?,
+            bandwidth: config.runtime("bandwidth").map(parse_bandwidth).transpose()?.unwrap_or_default(),
             cgroup_path: config.runtime("cgroupPath").and_then(Value::as_str).map(str::to_owned),
         })
     }
@@ -212,9 +240,7 @@ fn parse_mac(field: &str, value: &str) -> Result<MacAddr, Failure> {
 
 fn parse_dns(value: &Value) -> Result<Dns, Failure> {
     let field = "runtimeConfig.dns";
-    let empty = Map::new();
-    let lower: Map<String, Value> =
-        value.as_object().unwrap_or(&empty).iter().map(|(key, value)| (key.to_lowercase(), value.clone())).collect();
+    let lower = lowered(value);
     let words = |name: &str| -> Result<Vec<String>, Failure> {
         let value = lower.get(name).filter(|value| !value.is_null());
         let items = value.map(|value| list(field, value)).transpose()?.into_iter().flatten();
@@ -225,6 +251,28 @@ fn parse_dns(value: &Value) -> Result<Dns, Failure> {
         server.parse().map_err(faulty)
     });
     Ok(Dns { servers: servers.collect::<Result<_, _>>()?, searches: words("searches")?, options: words("options")? })
+}
+
+/// Rates in bits per second and bursts in bits; a rate of 0 is no limit. Runtimes that know only rates send the largest
+/// number for a burst, or nothing: neither is a burst that anybody wished.
+fn parse_bandwidth(value: &Value) -> Result<Bandwidth, Failure> {
+    let lower = lowered(value);
+    let number = |name: &str| -> Result<Option<u64>, Failure> {
+        let Some(value) = lower.get(&name.to_lowercase()).filter(|value| !value.is_null()) else { return Ok(None) };
+        let faulty = || Failure::new(Code::Decode, format!("{BANDWIDTH}.{name} {value}: is no whole number of bits"));
+        value.as_u64().map(Some).ok_or_else(faulty)
+    };
+    let spec = |rate: &str, burst: &str| -> Result<Option<LimitSpec>, Failure> {
+        let wished = number(burst)?.filter(|bits| *bits > 0 && *bits < BURST_UNSAID);
+        Ok(number(rate)?.map(|rate| LimitSpec { rate, burst: wished.map(|bits| bits / 8) }))
+    };
+    Ok(Bandwidth { ingress: spec("ingressRate", "ingressBurst")?, egress: spec("egressRate", "egressBurst")? })
+}
+
+/// An object's fields with names in lower case: Go's own are not.
+fn lowered(value: &Value) -> Map<String, Value> {
+    let fields = value.as_object().into_iter().flatten();
+    fields.map(|(key, value)| (key.to_lowercase(), value.clone())).collect()
 }
 
 fn string<'a>(whole: &'a Map<String, Value>, field: &str) -> Result<Option<&'a str>, Failure> {
@@ -251,6 +299,7 @@ fn rank(version: &str) -> usize {
 mod tests {
     use super::*;
     use serde_json::json;
+    use weft_model::Limit;
 
     fn parse(config: Value) -> Config {
         Config::parse("ADD", &config.to_string()).unwrap()
@@ -330,6 +379,32 @@ mod tests {
             (json!({"io.kubernetes.cri.pod-annotations": {"weft.dev/labels": "a"}}), "write KEY=VALUE"),
         ] {
             let failure = Wishes::gather(&with(runtime), "").unwrap_err();
+            assert!(failure.message.contains(expected), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn bandwidth_is_read_in_bits_and_only_what_was_wished() {
+        let limits = |bandwidth: Value| {
+            let runtime = json!({"bandwidth": bandwidth});
+            let config = parse(json!({"cniVersion": "1.0.0", "name": "n", "runtimeConfig": runtime}));
+            let wishes = Wishes::gather(&config, "")?;
+            wishes.bandwidth.limits(1500)
+        };
+        let limit = |rate, burst| Some(Limit { rate, burst });
+        let crio = limits(json!({"ingressRate": 10_000_000, "ingressBurst": 1_600_000, "egressRate": 0})).unwrap();
+        assert_eq!(crio, Limits { ingress: limit(10_000_000, 200_000), egress: None });
+        let containerd =
+            json!({"IngressRate": 0, "IngressBurst": 0, "EgressRate": 8000, "EgressBurst": 4_294_967_295u32});
+        assert_eq!(limits(containerd).unwrap(), Limits { ingress: None, egress: limit(8000, 131_072) });
+        assert_eq!(limits(json!({})).unwrap(), Limits::default());
+        for (bandwidth, expected) in [
+            (json!({"ingressRate": 10}), "runtimeConfig.bandwidth: ingressRate \"10\": write 1000"),
+            (json!({"egressRate": 8000, "egressBurst": 80}), "runtimeConfig.bandwidth: egressBurst \"10\": write 1518"),
+            (json!({"egressRate": "10M"}), "runtimeConfig.bandwidth.egressRate \"10M\": is no whole number of bits"),
+            (json!({"egressRate": -1}), "is no whole number"),
+        ] {
+            let failure = limits(bandwidth).unwrap_err();
             assert!(failure.message.contains(expected), "{}", failure.message);
         }
     }

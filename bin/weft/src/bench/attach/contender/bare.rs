@@ -11,7 +11,7 @@ use weft_agent::attachment::{self, Built};
 use weft_kernel::endpoint::{self, LinkPlan, Remains};
 use weft_kernel::neighbour::Neighbour;
 use weft_kernel::{Netlink, link};
-use weft_model::{Attachment, Dns, Endpoint, EndpointKey, Labels, Network, NetworkName, Pool};
+use weft_model::{Attachment, Dns, Endpoint, EndpointKey, Labels, Limits, Network, NetworkName, Pool};
 use weft_model::{Name, NetnsRecord};
 use weft_netns::Netns;
 
@@ -77,7 +77,7 @@ impl Contender for Bare {
             plan.addresses.iter().map(move |net| Neighbour { index, ip: net.addr(), mac: plan.inside_mac }).collect()
         };
         let on_bridge = self.bridge.map_or_else(Vec::new, neighbour);
-        let remains = Remains { host: &plan.host, on_bridge };
+        let remains = Remains { host: &plan.host, on_bridge, throttle: None };
         self.with_netlink(|netlink| Ok(endpoint::delete(netlink, Some(&netns), &remains)?))?;
         exec_static().map(drop)
     }
@@ -122,6 +122,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         routes: Vec::new(),
         mtu: MTU,
         isolated: false,
+        limits: Limits::default(),
         dns: Dns::default(),
         born_s: 0,
     })

@@ -1,0 +1,68 @@
+//! The route that limits how fast endpoints may be sent to, and may send.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use weft_api::{EndpointObject, LimitRequest};
+use weft_model::{Endpoint, Limit, LimitFields, LimitSpec, Limits};
+
+use super::{Answer, Body, Refusal, Shared, decode};
+use crate::attach::AttachError;
+use crate::describe::{self, Reference};
+use crate::node::Node;
+
+impl From<AttachError> for Refusal {
+    fn from(error: AttachError) -> Self {
+        let status = match &error {
+            AttachError::Gone(_) => StatusCode::NOT_FOUND,
+            AttachError::Unlimited { .. } | AttachError::NotAdmitted { .. } => StatusCode::CONFLICT,
+            AttachError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            AttachError::Ledger(_) | AttachError::Journal(_) | AttachError::Endpoint { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+/// Limits one endpoint otherwise; what is not named stays as it is.
+pub(super) async fn limit(State(node): Shared, Body(body): Body) -> Answer<EndpointObject> {
+    let request: LimitRequest = decode(&body)?;
+    let found = the_one(&node, &request.endpoint)?;
+    let ingress = wished(&found, request.ingress, ["ingress.rate", "ingress.burst"])?;
+    let egress = wished(&found, request.egress, ["egress.rate", "egress.burst"])?;
+    let change = |now: Limits| Limits { ingress: ingress.unwrap_or(now.ingress), egress: egress.unwrap_or(now.egress) };
+    let limited = node.workers.call(|netlink| node.attacher.limit(netlink, &found.key, change)).await?;
+    // What may have happened to the link meanwhile was news of another record.
+    node.reconciler.note();
+    Ok(Json(describe::endpoint(&*limited?)))
+}
+
+/// The limit that is wished for, if anything is.
+fn wished(endpoint: &Endpoint, spec: Option<LimitSpec>, names: [&str; 2]) -> Result<Option<Option<Limit>>, Refusal> {
+    let object = format!("endpoint {}", endpoint.title());
+    let [rate, burst] = names;
+    let resolve = |spec: LimitSpec| spec.resolve(endpoint.mtu, LimitFields { object: &object, rate, burst });
+    spec.map(resolve).transpose().map_err(|invalid| Refusal::new(StatusCode::BAD_REQUEST, invalid.to_string()))
+}
+
+/// The one endpoint that `text` means.
+fn the_one(node: &Node, text: &str) -> Result<Arc<Endpoint>, Refusal> {
+    let reference = Reference::parse(text);
+    let ledger = node.attacher.ledger();
+    let found: Vec<_> = ledger.live().filter(|endpoint| reference.matches(endpoint)).collect();
+    match found.as_slice() {
+        [one] => Ok(Arc::clone(one)),
+        [] => {
+            let absent = format!("there is no endpoint {text:?}: see `weft get endpoints`");
+            Err(Refusal::new(StatusCode::NOT_FOUND, absent))
+        }
+        several => {
+            let titles: Vec<_> = several.iter().map(|e| format!("{}@{}", e.title(), e.key.ifname)).collect();
+            let unclear = format!("endpoint {text:?} may be any of {}", titles.join(", "));
+            Err(Refusal::new(StatusCode::BAD_REQUEST, unclear))
+        }
+    }
+}
