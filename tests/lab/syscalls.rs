@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use weft_api::{Client, Method};
 use weft_lab::{Host, Weftd};
 use weft_tests::{Answer, Api, Call, assert_deserted, leftovers, namespaces, until, until_none};
 
@@ -13,6 +14,12 @@ use crate::strace::{Strace, counts, is_asleep, threads};
 
 /// Where strace writes, inside.
 const TRACE: &str = "/tmp/trace";
+/// The agent's socket, inside.
+const SOCKET: &str = "/run/weft/weft.sock";
+/// The route by which limits are set and lifted, while the container runs.
+const LIMITS: &str = "/v1/endpoints/limits";
+/// What a runtime is told if the agent is away.
+const TRY_AGAIN: u64 = 11;
 /// Threads by what their names begin with (those that read requests and do the work, those in the background), and the
 /// number of kill points below which something is wrong with the test.
 const SWEEPS: [(&[&str], usize); 2] = [(&["worker", "weftd"], 40), (&["reaper", "reconciler", "watch-"], 3)];
@@ -21,6 +28,8 @@ struct Stage<'h> {
     host: &'h Host,
     api: Api,
     weftd: Weftd<'h>,
+    /// Endpoints are born with these limits, as CNI has them.
+    bandwidth: Value,
 }
 
 impl Stage<'_> {
@@ -38,7 +47,7 @@ impl Stage<'_> {
         self.prepare(command);
         let threads = threads(&self.weftd, names);
         let strace = Strace::attach(&threads, &["-o", file.to_str().unwrap()]);
-        Call::new(command, "c", "net").done(self.host);
+        self.ask(command);
         until("the agent rests", || self.rests(&threads));
         drop(strace);
         self.recover("left alone");
@@ -51,9 +60,12 @@ impl Stage<'_> {
         let threads = threads(&self.weftd, names);
         let inject = format!("inject={name}:signal=KILL:when={when}");
         let strace = Strace::attach(&threads, &["-o", "/dev/null", "-e", &inject]);
-        let call = Call::new(command, "c", "net");
-        // With a descriptor of the namespace, or without, by turns.
-        let answer = if when.is_multiple_of(2) { call.run(self.host) } else { call.ask(self.host) };
+        let answer = match self.limits(command) {
+            Some(request) => self.try_limits(&request),
+            // With a descriptor of the namespace, or without, by turns.
+            None if when.is_multiple_of(2) => self.call(command).run(self.host),
+            None => self.call(command).ask(self.host),
+        };
         let survived = until("the agent rests, or is dead", || self.rests(&threads));
         drop(strace);
         assert!(answer.ok || answer.is_away() && !survived, "{command}, {name} {when}: {answer:?}");
@@ -74,9 +86,32 @@ impl Stage<'_> {
     }
 
     fn prepare(&self, command: &str) {
-        if command == "DEL" {
+        if command != "ADD" {
             self.ask("ADD");
         }
+    }
+
+    fn call(&self, command: &str) -> Call {
+        Call::new(command, "c", "net").with("runtimeConfig", json!({"bandwidth": self.bandwidth}))
+    }
+
+    /// What is asked for where the operation is none of CNI's: other limits, or none.
+    fn limits(&self, command: &str) -> Option<Value> {
+        let rate = match command {
+            "LIMIT" => 20_000_000,
+            "LIFT" => 0,
+            _ => return None,
+        };
+        Some(json!({"endpoint": "c", "ingress": {"rate": rate}, "egress": {"rate": rate}}))
+    }
+
+    fn try_limits(&self, request: &Value) -> Answer {
+        let client = Client::new(self.host.path(SOCKET));
+        let (ok, output) = match client.exchange(Method::Post, LIMITS, request.to_string().into_bytes()) {
+            Ok((status, body)) => (status == 200, serde_json::from_slice(&body).unwrap()),
+            Err(error) => (false, json!({"code": TRY_AGAIN, "msg": error.to_string()})),
+        };
+        Answer { ok, output, log: String::new() }
     }
 
     /// There is all of an endpoint or nothing; and after what a runtime does when it was not answered, which is DEL,
@@ -91,30 +126,33 @@ impl Stage<'_> {
         }
         self.ask("DEL");
         let result = self.ask("ADD").output;
-        let check = Call::new("CHECK", "c", "net").with("prevResult", result).ask(self.host);
+        let check = self.call("CHECK").with("prevResult", result).ask(self.host);
         assert!(check.ok, "{after}: {check:?}");
         self.ask("DEL");
         until_none(after, leftovers::SWEEP_MAX, || leftovers::of_endpoints(self.host));
     }
 
     fn ask(&self, command: &str) -> Answer {
-        let answer = Call::new(command, "c", "net").ask(self.host);
+        let answer = match self.limits(command) {
+            Some(request) => self.try_limits(&request),
+            None => self.call(command).ask(self.host),
+        };
         assert!(answer.ok, "{command}: {answer:?}");
         answer
     }
 }
 
-fn kill_everywhere(mode: &str) {
-    let host = Host::start(&format!("syscalls-{mode}")).unwrap();
+fn kill_everywhere(mode: &str, bandwidth: &Value, commands: &[&str]) {
+    let host = Host::start(&format!("syscalls-{mode}-{}", commands.concat().to_lowercase())).unwrap();
     let mut weftd = host.weftd::<&str>(&[]).unwrap();
     let api = Api::of(&host);
     api.network("net", json!({"mode": mode, "pools": ["10.1.0.0/24", "fd61::/64"]}));
     namespaces(&host, ["c"]);
     // Threads that helped to make the network end when they like.
     weftd.restart().unwrap();
-    let mut stage = Stage { host: &host, api, weftd };
+    let mut stage = Stage { host: &host, api, weftd, bandwidth: bandwidth.clone() };
     for (names, points_min) in SWEEPS {
-        for command in ["ADD", "DEL"] {
+        for command in commands {
             let points = stage.sweep(command, names);
             println!("{mode} {command}: killed at {points} system calls of {}", names.join(", "));
             assert!(points >= points_min, "{points} is too few");
@@ -125,10 +163,17 @@ fn kill_everywhere(mode: &str) {
 
 #[test]
 fn a_bridge_endpoint_survives_an_agent_killed_at_any_system_call() {
-    kill_everywhere("bridge");
+    kill_everywhere("bridge", &Value::Null, &["ADD", "DEL"]);
 }
 
 #[test]
 fn a_routed_endpoint_survives_an_agent_killed_at_any_system_call() {
-    kill_everywhere("routed");
+    kill_everywhere("routed", &Value::Null, &["ADD", "DEL"]);
+}
+
+#[test]
+fn a_limited_endpoint_survives_an_agent_killed_at_any_system_call() {
+    let limited = json!({"ingressRate": 10_000_000, "egressRate": 10_000_000});
+    kill_everywhere("bridge", &limited, &["ADD", "DEL", "LIFT"]);
+    kill_everywhere("routed", &Value::Null, &["LIMIT"]);
 }
