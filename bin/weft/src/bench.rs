@@ -3,6 +3,7 @@
 //! ```text
 //!   attach   what a container's birth and death cost
 //!   path     what the way of a packet between containers of one host costs
+//!   limit    what a limited endpoint really gets and gives
 //!      │
 //!      ├── prompter   speaks with the performers inside the hosts of the lab
 //!      ├── network, plugin   weftd, its network, and the shim as a runtime calls it
@@ -14,6 +15,7 @@
 
 mod attach;
 mod chance;
+mod limit;
 mod measure;
 mod network;
 mod path;
@@ -30,6 +32,7 @@ use weft_cli::{Output, Session, UsageError};
 use weft_model::Attachment;
 
 use attach::Attach;
+use limit::Limit;
 use path::Path;
 use report::{Answer, Circumstances, Figure, Report};
 
@@ -44,6 +47,8 @@ pub(crate) enum Bench {
     /// What the path between two containers of this host costs, beside a plain bridge and loopback (as root, on an idle
     /// machine)
     Path(Path),
+    /// What limits of 10, 100 and 1000 Mbit/s give in either direction (as root, on an idle machine)
+    Limit(Limit),
     /// Do as a bench says, inside a host of the lab
     #[command(hide = true)]
     Perform {
@@ -102,6 +107,7 @@ impl Bench {
         match self {
             Bench::Attach(attach) => attach.run(session),
             Bench::Path(path) => path.run(session),
+            Bench::Limit(limit) => limit.run(session),
             Bench::Perform { bench: Stage::Attach } => attach::perform(),
             Bench::Perform { bench: Stage::Path } => path::perform(),
         }

@@ -1,9 +1,9 @@
 //! The network that weft attaches containers to, and the agent that serves it.
 
 use anyhow::Result;
-use weft_api::{API_VERSION, Client, Metadata, NetworkObject, Version};
+use weft_api::{API_VERSION, Client, EndpointObject, LimitRequest, Metadata, NetworkObject, Version};
 use weft_lab::{Daemon, Host};
-use weft_model::{Attachment, NetworkSpec};
+use weft_model::{Attachment, LimitSpec, NetworkSpec};
 
 /// Its name.
 pub(super) const NAME: &str = "bench";
@@ -32,6 +32,13 @@ pub(super) fn serve(host: &Host, attachment: Attachment) -> Result<Daemon> {
     weftd.wait_ready(|| client.get::<Version>("/v1/version").is_ok())?;
     client.post::<NetworkObject>("/v1/networks", &object(attachment))?;
     Ok(weftd)
+}
+
+/// Limits an endpoint, as it is named.
+pub(super) fn limit(host: &Host, endpoint: &str, ingress: Option<LimitSpec>, egress: Option<LimitSpec>) -> Result<()> {
+    let request = LimitRequest { endpoint: endpoint.to_owned(), ingress, egress };
+    Client::new(host.path(SOCKET)).post::<EndpointObject>("/v1/endpoints/limits", &request)?;
+    Ok(())
 }
 
 /// The network, as weft's API takes it.

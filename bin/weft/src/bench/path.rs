@@ -35,7 +35,13 @@ use super::{Findings, Options};
 use case::{Case, TURN, TURN_QUICK};
 use conduct::Plan;
 
+pub(super) use case::FLOW;
+pub(super) use contender::Contender;
+pub(super) use contender::weft::{CLIENT, SERVER};
+pub(super) use cpus::Machine;
 pub(super) use performer::perform;
+pub(super) use record::Series;
+pub(super) use stage::Stage;
 
 /// What performers of this bench are told to be.
 const BENCH: &str = "path";

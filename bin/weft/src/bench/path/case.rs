@@ -11,7 +11,7 @@ use crate::bench::measure::Bound;
 
 /// Work that every contender does by turns, in every round.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(in crate::bench) struct Case {
     pub(super) name: &'static str,
     pub(super) title: &'static str,
     pub(super) work: Work,
@@ -75,6 +75,10 @@ static CONNECT: Case =
 /// On one CPU, the sender would only fill the receiver's queue until its time is up.
 static DATAGRAMS: Case =
     Case { name: "datagrams", title: "64-byte UDP received", work: Work::Datagrams, cpus: Cpus::Two, ..STREAM };
+
+/// A stream that is not compared with anybody's: the ends are wherever the kernel puts them.
+pub(in crate::bench) static FLOW: Case =
+    Case { name: "flow", title: "1 stream", cpus: Cpus::Any, rivals: &[], ..STREAM };
 
 /// In the order in which they are measured.
 pub(super) static CASES: [&Case; 8] =

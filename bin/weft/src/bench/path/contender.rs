@@ -11,7 +11,7 @@ mod bridge;
 mod empty;
 mod loopback;
 mod pair;
-mod weft;
+pub(super) mod weft;
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ use crate::bench::prompter::Prompter;
 
 /// Who carries packets from one end to the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Contender {
+pub(in crate::bench) enum Contender {
     /// Containers of a network of weft's.
     Weft(Attachment),
     /// Two veth pairs, with programs that pass packets from one to the other and do nothing else.

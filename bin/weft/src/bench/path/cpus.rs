@@ -16,14 +16,14 @@ pub(super) enum Cpus {
 
 /// What this machine lets us run on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Machine {
+pub(in crate::bench) struct Machine {
     first: usize,
     second: Option<usize>,
 }
 
 impl Machine {
     /// The one that the calling process is on.
-    pub(super) fn here() -> Result<Self> {
+    pub(in crate::bench) fn here() -> Result<Self> {
         let allowed = sched_getaffinity(None)?;
         let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
         Ok(Self { first: cpus.next().context("no CPU may be used")?, second: cpus.next() })

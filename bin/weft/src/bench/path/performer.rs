@@ -36,7 +36,7 @@ pub(super) enum Side {
 }
 
 /// What a performer says; the error is what went wrong.
-pub(super) type Answer<T> = Result<T, String>;
+pub(in crate::bench) type Answer<T> = Result<T, String>;
 
 /// Performs until nobody has orders any more.
 pub(in crate::bench) fn perform() -> Result<ExitCode> {

@@ -9,21 +9,32 @@ use crate::bench::measure::Estimate;
 
 /// The turns of one contender in one case.
 #[derive(Debug, Default)]
-pub(super) struct Series {
+pub(in crate::bench) struct Series {
     /// A rate per round; none where it failed.
-    pub(super) rounds: Vec<Option<f64>>,
+    pub(in crate::bench) rounds: Vec<Option<f64>>,
     /// What the first failure said.
-    pub(super) complaint: Option<String>,
+    pub(in crate::bench) complaint: Option<String>,
 }
 
 impl Series {
+    /// One turn.
+    pub(in crate::bench) fn take(&mut self, rate: Answer<f64>) {
+        match rate {
+            Ok(rate) => self.rounds.push(Some(rate)),
+            Err(complaint) => {
+                self.rounds.push(None);
+                self.complaint.get_or_insert(complaint);
+            }
+        }
+    }
+
     /// How many turns failed.
-    pub(super) fn failures(&self) -> usize {
+    pub(in crate::bench) fn failures(&self) -> usize {
         self.rounds.iter().filter(|rate| rate.is_none()).count()
     }
 
     /// The rate that it comes to.
-    pub(super) fn estimate(&self) -> Option<Estimate> {
+    pub(in crate::bench) fn estimate(&self) -> Option<Estimate> {
         Estimate::of(&self.rounds.iter().copied().flatten().collect::<Vec<_>>())
     }
 }
@@ -37,14 +48,7 @@ pub(super) struct Record {
 impl Record {
     /// One turn.
     pub(super) fn take(&mut self, case: &Case, contender: Contender, rate: Answer<f64>) {
-        let series = self.series.entry((case.name, contender)).or_default();
-        match rate {
-            Ok(rate) => series.rounds.push(Some(rate)),
-            Err(complaint) => {
-                series.rounds.push(None);
-                series.complaint.get_or_insert(complaint);
-            }
-        }
+        self.series.entry((case.name, contender)).or_default().take(rate);
     }
 
     /// Those who did their turns in `case`.

@@ -17,19 +17,19 @@ const TURN_FIRST: Duration = Duration::from_millis(10);
 
 /// What is dropped first stands first: the ends, then the host with all that is left.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(in crate::bench) struct Stage {
     pub(super) contender: Contender,
     joined: Joined,
-    _host: Host,
+    host: Host,
 }
 
 impl Stage {
     /// A host for `contender`, whose ends reach each other by both families.
-    pub(super) fn set(contender: Contender, machine: Machine) -> Result<Self> {
+    pub(in crate::bench) fn set(contender: Contender, machine: Machine) -> Result<Self> {
         let network = contender.network().map_or_else(String::new, |network| format!("-{network}"));
         let host = Host::start(&format!("bench-{}{network}", contender.title().replace(' ', "-")))?;
         let joined = contender.join(&host)?;
-        let mut stage = Self { contender, joined, _host: host };
+        let mut stage = Self { contender, joined, host };
         for case in [&EXCHANGE, &EXCHANGE_IPV6] {
             let first = stage.play(case, machine, TURN_FIRST)?;
             first.map_err(|complaint| anyhow!("its ends do not reach each other by {:?}: {complaint}", case.family))?;
@@ -37,9 +37,19 @@ impl Stage {
         Ok(stage)
     }
 
+    /// Where it is.
+    pub(in crate::bench) fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// One turn: the rate that it came to, or what was wrong with it. An error means that nothing can be measured here
     /// any more.
-    pub(super) fn take_turn(&mut self, case: &Case, machine: Machine, duration: Duration) -> Result<Answer<f64>> {
+    pub(in crate::bench) fn take_turn(
+        &mut self,
+        case: &Case,
+        machine: Machine,
+        duration: Duration,
+    ) -> Result<Answer<f64>> {
         self.play(case, machine, duration).with_context(|| format!("{} of {:?}", case.name, self.contender))
     }
 

@@ -8,9 +8,13 @@ use super::{End, Joined};
 use crate::bench::network;
 use crate::bench::plugin::{Container, Operation, Plugin, addresses};
 
+/// Names of the ends.
+pub(in crate::bench) const CLIENT: &str = "client";
+pub(in crate::bench) const SERVER: &str = "server";
+
 pub(super) fn join(host: &Host, attachment: Attachment) -> Result<Joined> {
     let weftd = network::serve(host, attachment)?;
-    let (client, server) = (attach(host, "client")?, attach(host, "server")?);
+    let (client, server) = (attach(host, CLIENT)?, attach(host, SERVER)?);
     Ok(Joined { client, server, _weftd: Some(weftd) })
 }
 
