@@ -50,6 +50,8 @@ struct packet {
 	__u32 receiver_network;
 	/* That endpoint, where the short way was thought of. */
 	const struct endpoint *receiver;
+	/* Number of the link that holds it back. Set by `route_throttle`. */
+	__u32 throttle;
 	/* Set by whoever drops it. */
 	enum reason reason;
 };

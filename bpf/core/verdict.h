@@ -14,6 +14,6 @@ enum verdict {
 	VERDICT_DROP = 2,
 	/* Into the container behind the packet's `receiver_link`, past the stack. */
 	VERDICT_REDIRECT = 3,
-	/* On to the stack by way of the packet's `link`, which holds it back. */
+	/* On to the stack by way of the packet's `throttle`, which holds it back. */
 	VERDICT_THROTTLE = 4,
 };

@@ -14,7 +14,8 @@ static __always_inline bool route_may_be_short(struct packet *p, const struct en
 		return false;
 	p->receiver = endpoint_find(p->receiver_link);
 	/* Only the stack tells a sender that its packets are too large for who gets them. */
-	return p->receiver && p->receiver != endpoint && p->receiver->mtu >= endpoint->mtu;
+	return p->receiver && p->receiver != endpoint && p->receiver->mtu >= endpoint->mtu &&
+	       !((endpoint->flags | p->receiver->flags) & ENDPOINT_BY_STACK);
 }
 
 /* Sends a packet of a connection on the short way into the other container, whose door it does not pass: what that
@@ -48,6 +49,6 @@ static __always_inline enum verdict route_throttle(struct packet *p, const struc
 {
 	if (!endpoint->throttle || verdict == VERDICT_DROP || verdict == VERDICT_REDIRECT)
 		return verdict;
-	p->link = endpoint->throttle;
+	p->throttle = endpoint->throttle;
 	return VERDICT_THROTTLE;
 }
