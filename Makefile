@@ -45,6 +45,7 @@ bench: need-root need-cargo ## measure what attaching a container and its packet
 	$(MAKE) build
 	$(RELEASE)/weft bench attach --out bench/results/attach.txt
 	$(RELEASE)/weft bench path --out bench/results/path.txt
+	$(RELEASE)/weft bench limit --out bench/results/limit.txt
 
 install: build ## install below DESTDIR and PREFIX
 	install -D -m 0755 $(RELEASE)/weftd $(DESTDIR)$(PREFIX)/sbin/weftd

@@ -83,6 +83,30 @@ fn another_address_on_the_containers_link_leads_nowhere_until_it_is_allowed() {
 }
 
 #[test]
+fn a_link_that_is_moved_to_another_namespace_has_its_door_still() {
+    let host = Host::start("moved").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, "routed");
+    let (own, other) = (api.address("a", 0), api.address("b", 0));
+    host.netns("c").unwrap();
+    host.run(&["ip", "-n", "a", "link", "set", "eth0", "netns", "c"]).unwrap();
+    let inside = |line: &str| {
+        let words: Vec<_> = ["ip", "-n", "c"].into_iter().chain(line.split(' ')).collect();
+        host.run(&words).unwrap();
+    };
+    inside("link set eth0 up");
+    inside("address add 10.1.0.200/32 dev eth0");
+    inside("route add 169.254.1.1 dev eth0");
+    inside("route add default via 169.254.1.1");
+    assert!(!pings(&host, "c", &other), "it asks for the gateway in another's name");
+    assert!(api.counted("a", "out", "source_arp") > 0);
+    // The last address takes the routes along.
+    inside(&format!("address add {own}/32 dev eth0"));
+    inside("address delete 10.1.0.200/32 dev eth0");
+    until("its own address passes", || pings(&host, "c", &other).then_some(()));
+}
+
+#[test]
 fn a_tunnel_to_the_host_is_no_way_in_for_a_container() {
     let host = Host::start("tunnel").unwrap();
     let _weftd = host.weftd::<&str>(&[]).unwrap();

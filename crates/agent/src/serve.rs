@@ -167,6 +167,15 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     })
 }
 
+/// The one endpoint that `text` means.
+fn the_one(node: &Node, text: &str) -> Result<Arc<Endpoint>, Refusal> {
+    let found = Reference::parse(text).one(&node.attacher.ledger());
+    found.map_err(|others| match others.as_slice() {
+        [] => Refusal::new(StatusCode::NOT_FOUND, format!("there is no endpoint {text:?}: see `weft get endpoints`")),
+        others => Refusal::new(StatusCode::CONFLICT, format!("{text:?} may be any of {}", others.join(", "))),
+    })
+}
+
 async fn version() -> Json<Version> {
     Json(Version { version: env!("CARGO_PKG_VERSION").to_owned(), api: API_VERSION.to_owned() })
 }

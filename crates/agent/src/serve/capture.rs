@@ -14,8 +14,7 @@ use weft_dataplane::abi;
 use weft_kernel::link;
 use weft_model::Endpoint;
 
-use super::{Answer, Body, Refusal, Shared, decode, refuse_kernel};
-use crate::describe::Reference;
+use super::{Answer, Body, Refusal, Shared, decode, refuse_kernel, the_one};
 use crate::flows::Told;
 use crate::node::Node;
 use crate::shell::catcher::{CaptureError, Fetched};
@@ -35,15 +34,7 @@ impl From<CaptureError> for Refusal {
 pub(super) async fn begin(State(node): Shared, Body(body): Body) -> Answer<Capture> {
     let wish: CaptureWish = decode(&body)?;
     let wished = wished(&wish)?;
-    let endpoint = Reference::parse(&wish.endpoint).one(&node.attacher.ledger()).map_err(|found| {
-        let (status, text) = match found.as_slice() {
-            [] => {
-                (StatusCode::NOT_FOUND, format!("there is no endpoint {:?}: see `weft get endpoints`", wish.endpoint))
-            }
-            several => (StatusCode::CONFLICT, format!("{:?} may be any of {}", wish.endpoint, several.join(", "))),
-        };
-        Refusal::new(status, text)
-    })?;
+    let endpoint = the_one(&node, &wish.endpoint)?;
     let found = node.workers.call(|netlink| link::find(netlink, endpoint.key.host_link().as_str())).await?;
     let link = found.map_err(|error| refuse_kernel(&error))?.ok_or_else(|| no_door(&endpoint))?.index;
     let begun = node.workers.call(|_| node.catcher.begin(abi::capture { link, ..wished })).await?;

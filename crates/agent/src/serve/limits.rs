@@ -1,17 +1,14 @@
 //! The route that limits how fast endpoints may be sent to, and may send.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use weft_api::{EndpointObject, LimitRequest};
 use weft_model::{Endpoint, Limit, LimitFields, LimitSpec, Limits};
 
-use super::{Answer, Body, Refusal, Shared, decode};
+use super::{Answer, Body, Refusal, Shared, decode, the_one};
 use crate::attach::AttachError;
-use crate::describe::{self, Reference};
-use crate::node::Node;
+use crate::describe;
 
 impl From<AttachError> for Refusal {
     fn from(error: AttachError) -> Self {
@@ -46,23 +43,4 @@ fn wished(endpoint: &Endpoint, spec: Option<LimitSpec>, names: [&str; 2]) -> Res
     let [rate, burst] = names;
     let resolve = |spec: LimitSpec| spec.resolve(endpoint.mtu, LimitFields { object: &object, rate, burst });
     spec.map(resolve).transpose().map_err(|invalid| Refusal::new(StatusCode::BAD_REQUEST, invalid.to_string()))
-}
-
-/// The one endpoint that `text` means.
-fn the_one(node: &Node, text: &str) -> Result<Arc<Endpoint>, Refusal> {
-    let reference = Reference::parse(text);
-    let ledger = node.attacher.ledger();
-    let found: Vec<_> = ledger.live().filter(|endpoint| reference.matches(endpoint)).collect();
-    match found.as_slice() {
-        [one] => Ok(Arc::clone(one)),
-        [] => {
-            let absent = format!("there is no endpoint {text:?}: see `weft get endpoints`");
-            Err(Refusal::new(StatusCode::NOT_FOUND, absent))
-        }
-        several => {
-            let titles: Vec<_> = several.iter().map(|e| format!("{}@{}", e.title(), e.key.ifname)).collect();
-            let unclear = format!("endpoint {text:?} may be any of {}", titles.join(", "));
-            Err(Refusal::new(StatusCode::BAD_REQUEST, unclear))
-        }
-    }
 }
