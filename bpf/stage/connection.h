@@ -19,7 +19,6 @@
 /* Types of ICMP (RFC 792) that are about a packet of another, and those of ICMPv6 (RFC 4443). */
 #define ICMP_UNREACHABLE 3
 #define ICMP_QUENCH 4
-#define ICMP_REDIRECTION 5
 #define ICMP_EXCEEDED 11
 #define ICMP_PARAMETER 12
 #define ICMPV6_ERROR_LAST 4
@@ -50,8 +49,8 @@ static __always_inline bool connection_is_error(const struct packet *p)
 	if (p->protocol == IPPROTO_ICMPV6)
 		return p->icmp_type <= ICMPV6_ERROR_LAST;
 	return p->protocol == IPPROTO_ICMP &&
-	       (p->icmp_type == ICMP_UNREACHABLE || p->icmp_type == ICMP_QUENCH || p->icmp_type == ICMP_REDIRECTION ||
-		p->icmp_type == ICMP_EXCEEDED || p->icmp_type == ICMP_PARAMETER);
+	       (p->icmp_type == ICMP_UNREACHABLE || p->icmp_type == ICMP_QUENCH ||
+		p->icmp_type == ICMP_REDIRECT_TYPE || p->icmp_type == ICMP_EXCEEDED || p->icmp_type == ICMP_PARAMETER);
 }
 
 /* Between neighbours, and to many at once, there are no connections. */

@@ -5,6 +5,9 @@
 #define DHCP_SERVER_PORT 67
 #define DHCPV6_SERVER_PORT 547
 
+/* Those of ICMP that routers alone send (RFC 792, RFC 1256). */
+#define ICMP_REDIRECT_TYPE 5
+#define ICMP_ROUTER_ADVERTISEMENT 9
 /* Types of ICMPv6 (RFC 4861, RFC 2710, RFC 3810). */
 #define ND_ROUTER_SOLICITATION 133
 #define ND_ROUTER_ADVERTISEMENT 134
@@ -142,6 +145,9 @@ static __always_inline enum verdict source_check(struct __sk_buff *skb, struct p
 		return packet_drop(p, REASON_SOURCE_MAC);
 	if (p->ethertype == ETH_P_ARP)
 		return source_arp(skb, p, endpoint);
+	if (p->protocol == IPPROTO_ICMP &&
+	    (p->icmp_type == ICMP_REDIRECT_TYPE || p->icmp_type == ICMP_ROUTER_ADVERTISEMENT))
+		return packet_drop(p, REASON_ROUTER);
 	if (p->protocol == IPPROTO_ICMPV6 && p->ethertype == ETH_P_IPV6) {
 		enum verdict verdict = source_icmpv6(skb, p, endpoint);
 

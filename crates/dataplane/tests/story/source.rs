@@ -2,7 +2,7 @@
 
 use weft_dataplane::{Allowance, HostAddress, Peering};
 
-use crate::frames::{arp, extended, icmpv6, neighbour, patched, udp, udp_by};
+use crate::frames::{arp, extended, icmpv6, neighbour, patched, too_large, udp, udp_by};
 use crate::world::{FOREIGN, LINK, MAC, OTHER_MAC, OWN, World, admission};
 
 const OWN_V4: (&str, u16) = ("10.1.0.2", 40000);
@@ -17,6 +17,7 @@ const TARGET: u8 = 2;
 /// Offsets in frames.
 const IPV4_FRAGMENT: usize = 20;
 const IPV4_LENGTH: usize = 14;
+const ICMPV4_TYPE: usize = 34;
 
 fn told(stories: &[(&str, Vec<u8>, &str)]) {
     let world = World::new();
@@ -74,6 +75,12 @@ fn neighbours_hear_of_an_endpoint_what_is_true() {
         ("a router asked for", icmpv6(OWN_LINK, "ff02::2", 133, &[0; 4]), "passed"),
         ("a router", icmpv6(OWN_LINK, "ff02::1", 134, &[0; 12]), "router"),
         ("a redirect", icmpv6(OWN_LINK, "fd61::2", 137, &[0; 36]), "router"),
+        ("one of IPv4", patched(too_large("10.1.0.2", OUT_V4.0, &udp(OUT_V4, OWN_V4)), ICMPV4_TYPE, &[5]), "router"),
+        (
+            "a router of IPv4",
+            patched(too_large("10.1.0.2", OUT_V4.0, &udp(OUT_V4, OWN_V4)), ICMPV4_TYPE, &[9]),
+            "router",
+        ),
         ("listening to groups", icmpv6("::", "ff02::16", 143, &[0; 4]), "passed"),
         ("an echo from nowhere", icmpv6("::", "ff02::1", 128, &[0; 4]), "source_address"),
         ("an echo", icmpv6("fd61::2", "ff02::1", 128, &[0; 4]), "passed"),
