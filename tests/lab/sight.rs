@@ -120,6 +120,7 @@ fn why_answers_from_the_kernel_who_may_speak_to_whom() {
         ("198.51.100.2", "c:80", 0, "door of default/c, in"),
         ("a", "nobody:80", 1, "no endpoint"),
         ("a", "b:http", 2, "no port"),
+        ("a", "b:80/icmpv6", 1, "ICMP has none"),
         ("10.1.0.9", "fd61::1", 1, "same family"),
     ] {
         let (found, told) = why(from, to);

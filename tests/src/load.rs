@@ -155,6 +155,7 @@ fn ask(mut client: TcpStream, mut server: TcpStream, stop: &AtomicBool) -> Reque
         assert_eq!(bytes[..8], requests.answered.to_be_bytes(), "it is the answer to this request");
         requests.answered += 1;
         requests.longest = requests.longest.max(began.elapsed());
+        // A pace as well.
         std::thread::sleep(PAUSE);
     }
     requests.retransmitted = retransmitted(&client) + retransmitted(&server);

@@ -120,7 +120,11 @@ impl Between {
         let (from, to) = (sides(node, "from", &self.from)?, sides(node, "to", &self.to)?);
         let named = self.protocol.as_deref().map(str::parse::<Protocol>).transpose();
         let named = named.map_err(|error| refused(format!("protocol: {error}")))?;
-        let echo = self.port.is_none() && named.is_none_or(|p| [Protocol::ICMP, Protocol::ICMPV6].contains(&p));
+        let of_icmp = |protocol: Protocol| [Protocol::ICMP, Protocol::ICMPV6].contains(&protocol);
+        if self.port.is_some() && named.is_some_and(of_icmp) {
+            return Err(refused("port: ICMP has none, leave it out"));
+        }
+        let echo = self.port.is_none() && named.is_none_or(of_icmp);
         if !echo && self.port.is_none() && named.is_some_and(Protocol::has_ports) {
             return Err(refused(format!("port: {} needs one", named.unwrap_or(Protocol::TCP))));
         }

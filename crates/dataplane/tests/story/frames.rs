@@ -46,6 +46,11 @@ pub(crate) fn tcp(from: (&str, u16), to: (&str, u16), flags: &str) -> Vec<u8> {
     frame
 }
 
+/// A segment of the other endpoint's.
+pub(crate) fn back(from: (&str, u16), to: (&str, u16), flags: &str) -> Vec<u8> {
+    patched(tcp(from, to, flags), 6, &OTHER_MAC.0)
+}
+
 /// An echo: a request of either family, or its reply.
 pub(crate) fn echo(from: &str, to: &str, is_reply: bool, identifier: u16) -> Vec<u8> {
     let ethernet = PacketBuilder::ethernet2(MAC.0, OTHER_MAC.0);

@@ -2,38 +2,19 @@
 
 use weft_dataplane::Admission;
 
-use crate::frames::{patched, tcp, udp};
-use crate::world::{HANDED_OVER, HELD_BACK, LINK, MAC, OTHER_LINK, OTHER_MAC, OWN, THIRD_LINK, World, admission};
+use crate::frames::{back, tcp, udp};
+use crate::world::{HANDED_OVER, HELD_BACK, LINK, MAC, OTHER_LINK, OWN, PAIRS, THIRD_LINK, World, admission};
 
 const PASSED: &str = "passed";
-/// Two endpoints, in either family.
-const PAIRS: [[(&str, u16); 2]; 2] = [[("10.1.0.2", 40000), ("10.1.0.3", 443)], [("fd61::2", 40000), ("fd61::3", 443)]];
 
 fn own() -> Admission {
     admission(&["10.1.0.2", "fd61::2"], MAC, OWN)
 }
 
-fn other() -> Admission {
-    admission(&["10.1.0.3", "fd61::3"], OTHER_MAC, OWN)
-}
-
-/// Both endpoints, with the short way open to them.
-fn world() -> World {
-    let world = World::new();
-    world.dataplane.admit(OTHER_LINK, &other()).unwrap();
-    world.dataplane.set_short_way(true).unwrap();
-    world
-}
-
-/// A segment of the other endpoint's.
-fn back(from: (&str, u16), to: (&str, u16), flags: &str) -> Vec<u8> {
-    patched(tcp(from, to, flags), 6, &OTHER_MAC.0)
-}
-
 #[test]
 fn what_a_limited_endpoint_sends_goes_by_its_throttle_whoever_it_is_for() {
     for [a, b] in PAIRS {
-        let world = world();
+        let world = World::with_neighbour();
         world.dataplane.admit(LINK, &Admission { by_stack: true, throttle: Some(THIRD_LINK), ..own() }).unwrap();
         let outside = if a.0.contains(':') { "2001:db8::1" } else { "198.51.100.1" };
         assert_eq!(world.sends(&udp(a, (outside, 53))), HELD_BACK);
@@ -48,7 +29,7 @@ fn what_a_limited_endpoint_sends_goes_by_its_throttle_whoever_it_is_for() {
 #[test]
 fn who_is_sent_to_slowly_alone_is_not_held_back() {
     for [a, b] in PAIRS {
-        let world = world();
+        let world = World::with_neighbour();
         world.dataplane.admit(LINK, &Admission { by_stack: true, ..own() }).unwrap();
         assert_eq!(world.carries(LINK, OTHER_LINK, &tcp(a, b, "S")), [PASSED; 2]);
         assert_eq!(world.carries(OTHER_LINK, LINK, &back(b, a, "SA")), [PASSED; 2], "by the link that is slow");
@@ -58,7 +39,7 @@ fn who_is_sent_to_slowly_alone_is_not_held_back() {
 #[test]
 fn limits_come_and_go_under_a_connection() {
     for [a, b] in PAIRS {
-        let world = world();
+        let world = World::with_neighbour();
         let limited = Admission { by_stack: true, throttle: Some(THIRD_LINK), ..own() };
         assert_eq!(world.sends(&tcp(a, b, "S")), HANDED_OVER);
         assert_eq!(world.sends_by(OTHER_LINK, &back(b, a, "SA")), HANDED_OVER);

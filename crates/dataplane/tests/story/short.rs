@@ -2,34 +2,15 @@
 
 use weft_dataplane::{Admission, Peering};
 
-use crate::frames::{echo, patched, tcp, udp};
-use crate::world::{FOREIGN, HANDED_OVER, LINK, MAC, OTHER_LINK, OTHER_MAC, OWN, THIRD_LINK, World, admission};
+use crate::frames::{back, echo, tcp, udp};
+use crate::world::{FOREIGN, HANDED_OVER, LINK, MAC, OTHER_LINK, OWN, PAIRS, THIRD_LINK, World, admission, neighbour};
 
 const PASSED: &str = "passed";
-/// Two endpoints, in either family.
-const PAIRS: [[(&str, u16); 2]; 2] = [[("10.1.0.2", 40000), ("10.1.0.3", 443)], [("fd61::2", 40000), ("fd61::3", 443)]];
-
-fn other() -> Admission {
-    admission(&["10.1.0.3", "fd61::3"], OTHER_MAC, OWN)
-}
-
-/// Both endpoints of the pairs, and the short way open to them.
-fn world() -> World {
-    let world = World::new();
-    world.dataplane.admit(OTHER_LINK, &other()).unwrap();
-    world.dataplane.set_short_way(true).unwrap();
-    world
-}
-
-/// A segment of the other endpoint's.
-fn back(from: (&str, u16), to: (&str, u16), flags: &str) -> Vec<u8> {
-    patched(tcp(from, to, flags), 6, &OTHER_MAC.0)
-}
 
 #[test]
 fn a_connection_among_endpoints_goes_the_short_way_from_its_first_packet_to_its_last() {
     for [a, b] in PAIRS {
-        let world = world();
+        let world = World::with_neighbour();
         for (link, frame) in [
             (LINK, tcp(a, b, "S")),
             (OTHER_LINK, back(b, a, "SA")),
@@ -54,7 +35,7 @@ fn a_connection_among_endpoints_goes_the_short_way_from_its_first_packet_to_its_
 #[test]
 fn what_began_by_the_stack_stays_there() {
     for [a, b] in PAIRS {
-        let world = world();
+        let world = World::with_neighbour();
         world.dataplane.set_short_way(false).unwrap();
         assert_eq!(world.carries(LINK, OTHER_LINK, &tcp(a, b, "S")), [PASSED; 2]);
         world.dataplane.set_short_way(true).unwrap();
@@ -70,7 +51,7 @@ fn what_began_by_the_stack_stays_there() {
 #[test]
 fn the_way_is_closed_at_once_to_living_connections() {
     for [a, b] in PAIRS {
-        let world = world();
+        let world = World::with_neighbour();
         assert_eq!(world.sends(&tcp(a, b, "S")), HANDED_OVER);
         assert_eq!(world.sends_by(OTHER_LINK, &back(b, a, "SA")), HANDED_OVER);
         world.dataplane.set_short_way(false).unwrap();
@@ -82,11 +63,11 @@ fn the_way_is_closed_at_once_to_living_connections() {
 #[test]
 fn the_short_way_is_not_for_everybody() {
     for [a, b] in PAIRS {
-        let world = world();
-        world.dataplane.admit(OTHER_LINK, &Admission { mtu: 1400, ..other() }).unwrap();
+        let world = World::with_neighbour();
+        world.dataplane.admit(OTHER_LINK, &Admission { mtu: 1400, ..neighbour() }).unwrap();
         assert_eq!(world.sends(&udp(a, b)), PASSED, "the stack must tell that it is too large");
         assert_eq!(world.sends_by(OTHER_LINK, &back(b, (a.0, 1), "S")), HANDED_OVER, "the other way round it never is");
-        world.dataplane.admit(OTHER_LINK, &Admission { network: FOREIGN, ..other() }).unwrap();
+        world.dataplane.admit(OTHER_LINK, &Admission { network: FOREIGN, ..neighbour() }).unwrap();
         assert_eq!(world.sends(&udp(a, (b.0, 444))), "network");
         for (from, to) in [(OWN, FOREIGN), (FOREIGN, OWN)] {
             world.dataplane.peerings().insert(&Peering { from, to }).unwrap();
@@ -94,7 +75,7 @@ fn the_short_way_is_not_for_everybody() {
         assert_eq!(world.sends(&udp(a, (b.0, 444))), HANDED_OVER, "among peers");
         world.dataplane.dismiss(OTHER_LINK).unwrap();
         assert_eq!(world.sends(&udp(a, (b.0, 444))), PASSED, "nobody is there any more");
-        world.dataplane.admit(THIRD_LINK, &other()).unwrap();
+        world.dataplane.admit(THIRD_LINK, &neighbour()).unwrap();
         assert_eq!(world.sends(&udp(a, (b.0, 444))), HANDED_OVER, "somebody else is");
         let own = admission(&["10.1.0.2", "fd61::2"], MAC, OWN);
         world.dataplane.admit(LINK, &Admission { isolated: true, ..own }).unwrap();

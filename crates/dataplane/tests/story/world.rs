@@ -50,11 +50,28 @@ pub(crate) fn admission(addresses: &[&str], mac: MacAddr, network: u32) -> Admis
     Admission { addresses, mac, network, mtu: 1500, isolated: false, by_stack: false, throttle: None }
 }
 
+/// Another endpoint of the same network.
+pub(crate) fn neighbour() -> Admission {
+    admission(&["10.1.0.3", "fd61::3"], OTHER_MAC, OWN)
+}
+
+/// The endpoint and its [`neighbour`], in either family.
+pub(crate) const PAIRS: [[(&str, u16); 2]; 2] =
+    [[("10.1.0.2", 40000), ("10.1.0.3", 443)], [("fd61::2", 40000), ("fd61::3", 443)]];
+
 impl World {
     /// With the endpoint 10.1.0.2, fd61::2 let in.
     pub(crate) fn new() -> Self {
         let world = Self::empty();
         world.dataplane.admit(LINK, &admission(&["10.1.0.2", "fd61::2"], MAC, OWN)).unwrap();
+        world
+    }
+
+    /// With the [`neighbour`] let in, too, and the short way open to both.
+    pub(crate) fn with_neighbour() -> Self {
+        let world = Self::new();
+        world.dataplane.admit(OTHER_LINK, &neighbour()).unwrap();
+        world.dataplane.set_short_way(true).unwrap();
         world
     }
 
