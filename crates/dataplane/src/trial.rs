@@ -80,7 +80,7 @@ pub struct Trial {
 }
 
 impl Dataplane {
-    /// Loads the programs once more, for trials: some 30 ms.
+    /// Loads the programs once more, for trials; they go with the result.
     pub fn trial(&self) -> Result<Trial, DataplaneError> {
         let knobs = abi::knobs { trial: 1 };
         let one = |which| load::open(which, &self.directory, knobs);
