@@ -7,18 +7,17 @@
 SEC("tc")
 int endpoint_in(struct __sk_buff *skb)
 {
+	struct settings settings = settings_now();
 	struct connection c = {};
 	struct packet p = {};
 	enum verdict verdict;
 
-	if (!endpoint_find(skb->ifindex))
-		return verdict_finish(skb, &p, DIRECTION_IN, packet_drop(&p, REASON_NO_ENDPOINT));
-	verdict = packet_parse(skb, &p);
-	if (verdict == VERDICT_CONTINUE)
-		verdict = connection_find(skb, &p, &c, DIRECTION_IN);
-	if (verdict == VERDICT_CONTINUE)
-		verdict = connection_check(&p, &c);
+	verdict = endpoint_find(skb->ifindex) ? packet_parse(skb, &p) : packet_drop(&p, REASON_NO_ENDPOINT);
+	if (verdict == VERDICT_CONTINUE) {
+		connection_find(skb, &p, &c, DIRECTION_IN);
+		verdict = connection_check(skb, &p, &c, DIRECTION_IN);
+	}
 	if (verdict == VERDICT_CONTINUE)
 		connection_make(skb, &p, &c, DIRECTION_IN);
-	return verdict_finish(skb, &p, DIRECTION_IN, verdict);
+	return verdict_finish(skb, &p, DIRECTION_IN, &settings, verdict);
 }

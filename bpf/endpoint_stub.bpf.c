@@ -5,29 +5,18 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "abi/hook.h"
+#include "core/jump.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, HOOK_MAX);
-	__type(key, __u32);
-	__type(value, __u32);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} weft_programs SEC(".maps");
-
-/* A jump that fails drops: there is no packet that no program saw. */
 SEC("tc")
 int weft_stub_out(struct __sk_buff *skb)
 {
-	bpf_tail_call(skb, &weft_programs, HOOK_ENDPOINT_OUT);
-	return TC_ACT_SHOT;
+	jump(skb, HOOK_ENDPOINT_OUT);
 }
 
 SEC("tc")
 int weft_stub_in(struct __sk_buff *skb)
 {
-	bpf_tail_call(skb, &weft_programs, HOOK_ENDPOINT_IN);
-	return TC_ACT_SHOT;
+	jump(skb, HOOK_ENDPOINT_IN);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -4,7 +4,7 @@
 
 /* Layout of all maps in this folder. A change of any of them changes it, by the rules of crates/dataplane/src/migrate.rs:
  * keys stay as they are, new fields of values go to the end, and zero in them means what it meant without them. */
-#define ABI_VERSION 1
+#define ABI_VERSION 2
 
 /* Endpoints of one host. */
 #define ENDPOINTS_MAX 16384
@@ -54,6 +54,9 @@ struct endpoint {
 struct settings {
 	/* SETTING_*. */
 	__u32 flags;
+	/* Grows after each change of what the programs decide by, and is 0 before the first: what was let through by an
+	 * older one is looked at again. */
+	__u32 generation;
 };
 
 /* Nothing in the host's stack has a say about packets among endpoints: they may go past it. */

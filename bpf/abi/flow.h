@@ -63,6 +63,11 @@ struct flow {
 	__u8 flags;
 	/* Of each end, the number of the link of the endpoint at whose door the connection was let through; else 0. */
 	__u32 links[2];
+	/* By which of the settings' generations all that an end sends was let through at its door; 0 if by none. Until
+	 * these change, its packets are not looked at again. */
+	__u32 generations[2];
+	/* Ethernet addresses of the ends that are endpoints of this host. */
+	__u8 macs[2][6];
 };
 
 /* Its packets are handed from door to door, past the host's stack. */

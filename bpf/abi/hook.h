@@ -4,4 +4,5 @@
 
 #define HOOK_ENDPOINT_OUT 0
 #define HOOK_ENDPOINT_IN 1
+#define HOOK_ENDPOINT_CHECK 2
 #define HOOK_MAX 8

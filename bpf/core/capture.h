@@ -2,8 +2,6 @@
 /* Giving whole packets to who asked for them, with what became of each. */
 #pragma once
 
-#include "../abi/capture.h"
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, CAPTURES_MAX);
@@ -23,10 +21,11 @@ struct {
 static __always_inline void capture_tell(struct __sk_buff *skb, const struct packet *p, struct capture *capture,
 					 enum direction direction, enum verdict verdict)
 {
-	struct captured captured = { .id = capture->id };
+	struct scratch *scratch = scratch_of_cpu();
+	struct captured *captured;
 	__u32 bytes = skb->len;
 
-	if (!(capture->wants & (direction == DIRECTION_OUT ? CAPTURE_OUT : CAPTURE_IN)))
+	if (!scratch || !(capture->wants & (direction == DIRECTION_OUT ? CAPTURE_OUT : CAPTURE_IN)))
 		return;
 	if (verdict != VERDICT_DROP && !(capture->wants & CAPTURE_PASSED))
 		return;
@@ -34,12 +33,14 @@ static __always_inline void capture_tell(struct __sk_buff *skb, const struct pac
 		bytes = capture->bytes_max;
 	if (bytes > CAPTURE_BYTES_MAX)
 		bytes = CAPTURE_BYTES_MAX;
-	captured.bytes = bytes;
-	event_fill(&captured.event, skb, p, direction, verdict == VERDICT_DROP ? EVENT_DROPPED : EVENT_PASSED);
-	captured.event.link = capture->link;
-	captured.event.is_short = verdict == VERDICT_REDIRECT;
-	if (bpf_perf_event_output(skb, &weft_captured, BPF_F_CURRENT_CPU | (__u64)bytes << 32, &captured,
-				  sizeof(captured)))
+	captured = &scratch->captured;
+	captured->id = capture->id;
+	captured->bytes = bytes;
+	event_fill(&captured->event, skb, p, direction, verdict == VERDICT_DROP ? EVENT_DROPPED : EVENT_PASSED);
+	captured->event.link = capture->link;
+	captured->event.is_short = verdict == VERDICT_REDIRECT;
+	if (bpf_perf_event_output(skb, &weft_captured, BPF_F_CURRENT_CPU | (__u64)bytes << 32, captured,
+				  sizeof(*captured)))
 		__sync_fetch_and_add(&capture->missed, 1);
 }
 
@@ -48,8 +49,11 @@ static __always_inline void capture_tell(struct __sk_buff *skb, const struct pac
 static __always_inline void captures_tell(struct __sk_buff *skb, const struct packet *p, enum direction direction,
 					  enum verdict verdict)
 {
-	for (__u32 slot = 0; slot < CAPTURES_MAX; slot++) {
-		struct capture *capture = bpf_map_lookup_elem(&weft_captures, &slot);
+	/* The key is another variable than the counter, and that one is wide: of what is in memory, the verifier of Linux 6.1
+	 * knows no more than eight bytes that were written at once, and it must know how often it has been here. */
+#pragma clang loop unroll(disable)
+	for (__u64 slot = 0; slot < CAPTURES_MAX; slot++) {
+		struct capture *capture = bpf_map_lookup_elem(&weft_captures, &(__u32){ slot });
 
 		if (!capture || !capture->link)
 			continue;

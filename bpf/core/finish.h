@@ -5,13 +5,13 @@
 /* Counts the packet, gives it to those who capture, and gives the kernel its answer. Filters of others that come behind
  * ours have their say. */
 static __always_inline int verdict_finish(struct __sk_buff *skb, const struct packet *p, enum direction direction,
-					  enum verdict verdict)
+					  const struct settings *settings, enum verdict verdict)
 {
 	if (knobs.trial)
 		return verdict == VERDICT_DROP	    ? TRIAL_DROPPED + p->reason
 		       : verdict == VERDICT_REDIRECT ? TRIAL_SHORT
 						     : TRIAL_PASSED;
-	if (settings_has(SETTING_CAPTURE))
+	if (settings->flags & SETTING_CAPTURE)
 		captures_tell(skb, p, direction, verdict);
 	counter_add(skb->ifindex, direction, verdict == VERDICT_DROP ? p->reason : REASON_PASSED, skb->len);
 	if (verdict == VERDICT_REDIRECT) {

@@ -78,6 +78,34 @@ static __always_inline void flow_let_through(struct flow *flow, __u8 end, __u32 
 		flow->links[0] = link;
 }
 
+static __always_inline __u32 flow_generation(const struct flow *flow, __u8 end)
+{
+	return end ? flow->generations[1] : flow->generations[0];
+}
+
+static __always_inline const __u8 *flow_mac(const struct flow *flow, __u8 end)
+{
+	return end ? flow->macs[1] : flow->macs[0];
+}
+
+/* Notes that all that `end` sends was let through by this generation of the settings, and the Ethernet addresses of the
+ * ends; `other` is NULL if that is none of this host's. */
+static __always_inline void flow_vouch(struct flow *flow, __u8 end, __u32 generation, const __u8 *own,
+				       const __u8 *other)
+{
+	if (end) {
+		__builtin_memcpy(flow->macs[1], own, 6);
+		if (other)
+			__builtin_memcpy(flow->macs[0], other, 6);
+		flow->generations[1] = generation;
+	} else {
+		__builtin_memcpy(flow->macs[0], own, 6);
+		if (other)
+			__builtin_memcpy(flow->macs[1], other, 6);
+		flow->generations[0] = generation;
+	}
+}
+
 /* Begins a connection, in place of what was remembered by that name. */
 static __always_inline void flow_open(const struct flow_key *key, const struct flow *flow)
 {
@@ -88,9 +116,7 @@ static __always_inline void flow_open(const struct flow_key *key, const struct f
 /* Keeps a connection for as long as it lives. Where there is no room, it stays among the openings. */
 static __always_inline void flow_confirm(const struct flow_key *key, const struct flow *flow)
 {
-	struct flow kept = *flow;
-
-	if (!bpf_map_update_elem(&weft_flows, key, &kept, BPF_NOEXIST))
+	if (!bpf_map_update_elem(&weft_flows, key, flow, BPF_NOEXIST))
 		bpf_map_delete_elem(&weft_openings, key);
 }
 

@@ -26,11 +26,12 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } weft_settings SEC(".maps");
 
-static __always_inline bool settings_has(__u32 flag)
+/* To be read before anything that is decided by: who changes that brings on the next generation afterwards. */
+static __always_inline struct settings settings_now(void)
 {
 	const struct settings *settings = bpf_map_lookup_elem(&weft_settings, &(__u32){ 0 });
 
-	return settings && settings->flags & flag;
+	return settings ? *settings : (struct settings){};
 }
 
 struct {

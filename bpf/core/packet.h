@@ -6,6 +6,9 @@
 #define EXTENSIONS_MAX 8
 /* Lengths of headers, in bytes. */
 #define ICMP_BYTES 8
+#define PORTS_BYTES 4
+/* Of TCP's, up to its flags. */
+#define TCP_HEAD_BYTES 14
 /* Types of ICMP (RFC 792) and ICMPv6 (RFC 4443). */
 #define ICMP_ECHO_REPLY 0
 #define ICMP_ECHO_REQUEST 8
@@ -28,10 +31,12 @@ struct packet {
 	__u8 fragment;
 	/* Of ICMP and ICMPv6 only. */
 	__u8 icmp_type;
-	/* TCP_*, of TCP only. Set by `connection_find`. */
+	/* TCP_*, of TCP only. */
 	__u8 tcp_flags;
 	/* Its connection goes past the host's stack. */
 	bool is_short;
+	/* Of what it may be, it goes by the stack all the same: something waits for it there. Set by `route_note`. */
+	bool is_by_stack;
 	/* Offsets in the frame, in bytes. */
 	__u16 network_at;
 	__u16 transport_at;
@@ -48,6 +53,8 @@ struct packet {
 	 * Set by `receiver_find`. */
 	__u32 receiver_link;
 	__u32 receiver_network;
+	/* Its Ethernet address, on the short way. */
+	__u8 receiver_mac[6];
 	/* That endpoint, where the short way was thought of. */
 	const struct endpoint *receiver;
 	/* Number of the link that holds it back. Set by `route_throttle`. */
@@ -76,6 +83,14 @@ static __always_inline bool address_equal(const struct address *a, const struct 
 	const __u64 *x = (const void *)a, *y = (const void *)b;
 
 	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* Ethernet addresses are at even places everywhere. */
+static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
+{
+	const __u16 *x = (const void *)a, *y = (const void *)b;
+
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
 }
 
 static __always_inline bool address_is_zero(const struct address *a)
@@ -127,22 +142,35 @@ static __always_inline enum verdict parse_icmp(struct __sk_buff *skb, struct pac
 	return VERDICT_CONTINUE;
 }
 
-static __always_inline enum verdict parse_transport(struct __sk_buff *skb, struct packet *p)
+/* `is_quoted`: by an ICMP error, which need not have more of it than its first 8 bytes (RFC 792). */
+static __always_inline enum verdict parse_transport(struct __sk_buff *skb, struct packet *p, bool is_quoted)
 {
-	__be16 ports[2];
+	struct {
+		__be16 source;
+		__be16 destination;
+		__be32 sequence;
+		__be32 acknowledgement;
+		__u8 data_offset;
+		__u8 flags;
+	} head;
 
 	if (p->fragment == FRAGMENT_LATER)
 		return VERDICT_CONTINUE;
 	switch (p->protocol) {
 	case IPPROTO_TCP:
+		if (!is_quoted) {
+			if (bpf_skb_load_bytes(skb, p->transport_at, &head, TCP_HEAD_BYTES))
+				return packet_drop(p, REASON_MALFORMED);
+			p->tcp_flags = head.flags;
+			break;
+		}
+		/* fall through */
 	case IPPROTO_UDP:
 	case IPPROTO_SCTP:
 	case IPPROTO_UDPLITE:
-		if (bpf_skb_load_bytes(skb, p->transport_at, ports, sizeof(ports)))
+		if (bpf_skb_load_bytes(skb, p->transport_at, &head, PORTS_BYTES))
 			return packet_drop(p, REASON_MALFORMED);
-		p->source_port = bpf_ntohs(ports[0]);
-		p->destination_port = bpf_ntohs(ports[1]);
-		return VERDICT_CONTINUE;
+		break;
 	case IPPROTO_ICMP:
 		return parse_icmp(skb, p, ICMP_ECHO_REQUEST, ICMP_ECHO_REPLY);
 	case IPPROTO_ICMPV6:
@@ -150,32 +178,32 @@ static __always_inline enum verdict parse_transport(struct __sk_buff *skb, struc
 	default:
 		return VERDICT_CONTINUE;
 	}
+	p->source_port = bpf_ntohs(head.source);
+	p->destination_port = bpf_ntohs(head.destination);
+	return VERDICT_CONTINUE;
 }
 
-static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct packet *p)
+static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct packet *p, const struct iphdr *ip,
+					       bool is_quoted)
 {
-	struct iphdr ip;
-	__u16 offset;
+	__u16 offset = bpf_ntohs(ip->frag_off);
 
-	if (bpf_skb_load_bytes(skb, p->network_at, &ip, sizeof(ip)))
+	if (ip->version != 4 || ip->ihl < 5 || bpf_ntohs(ip->tot_len) < ip->ihl * 4)
 		return packet_drop(p, REASON_MALFORMED);
-	if (ip.version != 4 || ip.ihl < 5 || bpf_ntohs(ip.tot_len) < ip.ihl * 4)
-		return packet_drop(p, REASON_MALFORMED);
-	offset = bpf_ntohs(ip.frag_off);
 	if (offset & 0x1fff)
 		p->fragment = FRAGMENT_LATER;
 	else if (offset & 0x2000)
 		p->fragment = FRAGMENT_FIRST;
-	p->identification = ip.id;
-	p->protocol = ip.protocol;
-	p->transport_at = p->network_at + ip.ihl * 4;
-	address_of_ipv4(&p->source, ip.saddr);
-	address_of_ipv4(&p->destination, ip.daddr);
-	return parse_transport(skb, p);
+	p->identification = ip->id;
+	p->protocol = ip->protocol;
+	p->transport_at = p->network_at + ip->ihl * 4;
+	address_of_ipv4(&p->source, ip->saddr);
+	address_of_ipv4(&p->destination, ip->daddr);
+	return parse_transport(skb, p, is_quoted);
 }
 
 /* Walks the extension headers (RFC 8200, section 4) to the transport's. */
-static __always_inline enum verdict parse_extensions(struct __sk_buff *skb, struct packet *p, __u8 next)
+static __always_inline enum verdict parse_extensions(struct __sk_buff *skb, struct packet *p, __u8 next, bool is_quoted)
 {
 	struct {
 		__u8 next;
@@ -184,6 +212,7 @@ static __always_inline enum verdict parse_extensions(struct __sk_buff *skb, stru
 		__be32 identification;
 	} head;
 
+#pragma clang loop unroll(disable)
 	for (int n = 0; n < EXTENSIONS_MAX; n++) {
 		switch (next) {
 		case IPPROTO_HOPOPTS:
@@ -194,7 +223,7 @@ static __always_inline enum verdict parse_extensions(struct __sk_buff *skb, stru
 			break;
 		default:
 			p->protocol = next;
-			return parse_transport(skb, p);
+			return parse_transport(skb, p, is_quoted);
 		}
 		if (bpf_skb_load_bytes(skb, p->transport_at, &head, sizeof(head)))
 			return packet_drop(p, REASON_MALFORMED);
@@ -220,7 +249,7 @@ static __always_inline enum verdict parse_extensions(struct __sk_buff *skb, stru
 	return packet_drop(p, REASON_MALFORMED);
 }
 
-static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct packet *p)
+static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct packet *p, bool is_quoted)
 {
 	struct ipv6hdr ip;
 
@@ -233,29 +262,37 @@ static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct pac
 	if (address_is_ipv4(&p->source) || address_is_ipv4(&p->destination))
 		return packet_drop(p, REASON_BOGUS_ADDRESS);
 	p->transport_at = p->network_at + sizeof(ip);
-	return parse_extensions(skb, p, ip.nexthdr);
+	return parse_extensions(skb, p, ip.nexthdr, is_quoted);
 }
 
 /* Reads the headers of an Ethernet frame. */
 static __always_inline enum verdict packet_parse(struct __sk_buff *skb, struct packet *p)
 {
-	struct ethhdr ethernet;
+	/* Read at once, since each call takes longer than what it reads; behind two bytes, which align the rest. */
+	struct {
+		__u16 pad;
+		__u8 destination_mac[6];
+		__u8 source_mac[6];
+		__be16 ethertype;
+		struct iphdr ip;
+	} head = {};
 
-	if (bpf_skb_load_bytes(skb, 0, &ethernet, sizeof(ethernet)))
+	if (bpf_skb_load_bytes(skb, 0, head.destination_mac, ETH_HLEN + sizeof(head.ip)) &&
+	    bpf_skb_load_bytes(skb, 0, head.destination_mac, ETH_HLEN))
 		return packet_drop(p, REASON_MALFORMED);
-	__builtin_memcpy(p->source_mac, ethernet.h_source, sizeof(p->source_mac));
-	__builtin_memcpy(p->destination_mac, ethernet.h_dest, sizeof(p->destination_mac));
-	p->network_at = sizeof(ethernet);
-	p->ethertype = bpf_ntohs(ethernet.h_proto);
+	__builtin_memcpy(p->source_mac, head.source_mac, sizeof(p->source_mac));
+	__builtin_memcpy(p->destination_mac, head.destination_mac, sizeof(p->destination_mac));
+	p->network_at = ETH_HLEN;
+	p->ethertype = bpf_ntohs(head.ethertype);
 	if (skb->vlan_present)
 		return packet_drop(p, REASON_ETHERTYPE);
 	switch (p->ethertype) {
 	case ETH_P_ARP:
 		return VERDICT_CONTINUE;
 	case ETH_P_IP:
-		return parse_ipv4(skb, p);
+		return parse_ipv4(skb, p, &head.ip, false);
 	case ETH_P_IPV6:
-		return parse_ipv6(skb, p);
+		return parse_ipv6(skb, p, false);
 	default:
 		return packet_drop(p, REASON_ETHERTYPE);
 	}

@@ -15,14 +15,15 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../abi/hook.h"
 #include "../abi/verdict.h"
 #include "../abi/knob.h"
+#include "jump.h"
 #include "verdict.h"
 #include "maps.h"
 #include "packet.h"
 #include "flow.h"
 #include "event.h"
+#include "scratch.h"
 #include "capture.h"
 #include "finish.h"
 

@@ -5,17 +5,19 @@
  *    │                    │
  *    └── one ──────────► make: opened, or let through at this door, too, and brought to its next state
  *
+ * Whatever else a sender's door looks at is the same for all packets that one end of a connection sends. So it looks at
+ * the first one, and at one after each change of what it decides by: the settings' generation tells.
+ *
  *   OPENING ─SYN,ACK─► ANSWERED ─ACK─► ESTABLISHED ─FIN─► CLOSING ─FIN─► FINISHED     (TCP, RFC 9293, section 3.3.2)
  *   OPENING ─────────────answer──────► ESTABLISHED                                    (all others)
  */
 #pragma once
 
-/* Flags of TCP (RFC 9293, section 3.1), and where they are in its header. */
+/* Flags of TCP (RFC 9293, section 3.1). */
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
 #define TCP_ACK 0x10
-#define TCP_FLAGS_AT 13
 /* Types of ICMP (RFC 792) that are about a packet of another, and those of ICMPv6 (RFC 4443). */
 #define ICMP_UNREACHABLE 3
 #define ICMP_QUENCH 4
@@ -30,13 +32,28 @@
 #define ICMP_INFORMATION_REPLY 16
 #define ICMP_MASK_REPLY 18
 
+enum {
+	/* Between neighbours, or to many at once: there are no connections. */
+	BELONGS_TO_NONE = 0,
+	/* About a packet of one. */
+	BELONGS_AS_ERROR = 1,
+	/* The middle of a datagram whose beginning, which would say, was not seen. */
+	BELONGS_UNKNOWN = 2,
+	/* To the one that the key names. */
+	BELONGS_TO_KEY = 3,
+};
+
 /* What a packet belongs to. */
 struct connection {
+	/* BELONGS_*. */
+	__u8 belongs;
 	struct flow_key key;
 	/* NULL: to none that is known. */
 	struct flow *flow;
 	/* In ticks. */
 	__u32 now;
+	/* The settings' generation by which the packet was let through; 0 if the next one is to be looked at again. */
+	__u32 generation;
 	/* Which end sent the packet, and which one this door belongs to: 0 the low one, 1 the high one. */
 	__u8 from;
 	__u8 own;
@@ -53,13 +70,17 @@ static __always_inline bool connection_is_error(const struct packet *p)
 		p->icmp_type == ICMP_REDIRECT_TYPE || p->icmp_type == ICMP_EXCEEDED || p->icmp_type == ICMP_PARAMETER);
 }
 
-/* Between neighbours, and to many at once, there are no connections. */
-static __always_inline bool connection_has(const struct packet *p)
+/* Gives a later fragment its ports, too. */
+static __always_inline __u8 connection_kind(struct packet *p)
 {
 	if (p->ethertype == ETH_P_ARP || address_is_group(&p->destination))
-		return false;
-	return p->protocol != IPPROTO_ICMPV6 ||
-	       !((p->icmp_type >= ICMPV6_LINK_FIRST && p->icmp_type <= ICMPV6_LINK_LAST) || p->icmp_type == MLD2_REPORT);
+		return BELONGS_TO_NONE;
+	if (p->protocol == IPPROTO_ICMPV6 &&
+	    ((p->icmp_type >= ICMPV6_LINK_FIRST && p->icmp_type <= ICMPV6_LINK_LAST) || p->icmp_type == MLD2_REPORT))
+		return BELONGS_TO_NONE;
+	if (connection_is_error(p))
+		return BELONGS_AS_ERROR;
+	return p->fragment == FRAGMENT_LATER && !fragment_find(p) ? BELONGS_UNKNOWN : BELONGS_TO_KEY;
 }
 
 /* Whether a packet may be the first of a connection: an answer, or the middle of something, may not. */
@@ -108,41 +129,45 @@ static __always_inline void connection_forget(struct packet *p, struct connectio
 static __always_inline enum verdict connection_relate(struct __sk_buff *skb, struct packet *p,
 						      enum direction direction)
 {
-	struct packet about = { .network_at = p->transport_at + ICMP_BYTES };
+	struct scratch *scratch = scratch_of_cpu();
+	struct packet *about;
 	const struct flow *flow;
 	struct flow_key key = {};
 	enum verdict verdict;
+	struct iphdr ip;
 	__u8 from;
 
-	verdict = p->ethertype == ETH_P_IP ? parse_ipv4(skb, &about) : parse_ipv6(skb, &about);
-	if (verdict == VERDICT_DROP || (about.fragment == FRAGMENT_LATER && !fragment_find(&about)))
+	if (!scratch)
 		return packet_drop(p, REASON_UNRELATED);
-	if (!address_equal(&p->destination, &about.source))
+	about = &scratch->about;
+	__builtin_memset(about, 0, sizeof(*about));
+	about->network_at = p->transport_at + ICMP_BYTES;
+	if (p->ethertype == ETH_P_IPV6)
+		verdict = parse_ipv6(skb, about, true);
+	else if (bpf_skb_load_bytes(skb, about->network_at, &ip, sizeof(ip)))
 		return packet_drop(p, REASON_UNRELATED);
-	from = flow_key_of(&about, &key);
+	else
+		verdict = parse_ipv4(skb, about, &ip, true);
+	if (verdict == VERDICT_DROP || (about->fragment == FRAGMENT_LATER && !fragment_find(about)))
+		return packet_drop(p, REASON_UNRELATED);
+	if (!address_equal(&p->destination, &about->source))
+		return packet_drop(p, REASON_UNRELATED);
+	from = flow_key_of(about, &key);
 	flow = flow_find(&key);
 	if (!flow || flow_is_over(flow, flow_now()) || flow_link(flow, direction == DIRECTION_OUT ? !from : from) != skb->ifindex)
 		return packet_drop(p, REASON_UNRELATED);
 	return VERDICT_PASS;
 }
 
-/* Finds what a packet belongs to, if that is known. Lets pass what needs no connection, and drops what can have none. */
-static __always_inline enum verdict connection_find(struct __sk_buff *skb, struct packet *p, struct connection *c,
-						    enum direction direction)
+/* Finds what a packet belongs to, if that is known. */
+static __always_inline void connection_find(struct __sk_buff *skb, struct packet *p, struct connection *c,
+					    enum direction direction)
 {
 	struct flow *flow;
 
-	if (!connection_has(p))
-		return VERDICT_CONTINUE;
-	if (connection_is_error(p))
-		return connection_relate(skb, p, direction);
-	if (p->fragment == FRAGMENT_LATER) {
-		if (!fragment_find(p))
-			return packet_drop(p, REASON_FRAGMENT);
-	} else if (p->protocol == IPPROTO_TCP) {
-		if (bpf_skb_load_bytes(skb, p->transport_at + TCP_FLAGS_AT, &p->tcp_flags, sizeof(p->tcp_flags)))
-			return packet_drop(p, REASON_MALFORMED);
-	}
+	c->belongs = connection_kind(p);
+	if (c->belongs != BELONGS_TO_KEY)
+		return;
 	c->now = flow_now();
 	c->from = flow_key_of(p, &c->key);
 	c->own = direction == DIRECTION_OUT ? c->from : !c->from;
@@ -151,15 +176,43 @@ static __always_inline enum verdict connection_find(struct __sk_buff *skb, struc
 		c->flow = flow;
 		p->is_short = flow->flags & FLOW_IS_SHORT;
 	}
-	return VERDICT_CONTINUE;
 }
 
-/* Drops what belongs to nothing and may begin nothing. */
-static __always_inline enum verdict connection_check(struct packet *p, const struct connection *c)
+/* Whether the sender's door has let the like of this packet through, by what is in force: from this end of this
+ * connection. If so, the connection says where it goes. What ICMP says is in no packet the same. */
+static __always_inline bool connection_is_vouched(struct __sk_buff *skb, struct packet *p, struct connection *c,
+						  const struct settings *settings)
 {
-	if (c->flow || !connection_has(p) || connection_may_open(p))
+	const struct flow *flow = c->flow;
+
+	if (!flow || !settings->generation || flow_generation(flow, c->from) != settings->generation)
+		return false;
+	if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6)
+		return false;
+	if (flow_link(flow, c->from) != skb->ifindex || !mac_equal(p->source_mac, flow_mac(flow, c->from)))
+		return false;
+	if (p->is_short) {
+		p->receiver_link = flow_link(flow, !c->from);
+		__builtin_memcpy(p->receiver_mac, flow_mac(flow, !c->from), sizeof(p->receiver_mac));
+	}
+	c->generation = settings->generation;
+	return true;
+}
+
+/* Lets pass what needs no connection, and drops what can have none, or belongs to none and may begin none. */
+static __always_inline enum verdict connection_check(struct __sk_buff *skb, struct packet *p,
+						     const struct connection *c, enum direction direction)
+{
+	switch (c->belongs) {
+	case BELONGS_TO_NONE:
 		return VERDICT_CONTINUE;
-	return packet_drop(p, REASON_NO_CONNECTION);
+	case BELONGS_AS_ERROR:
+		return connection_relate(skb, p, direction);
+	case BELONGS_UNKNOWN:
+		return packet_drop(p, REASON_FRAGMENT);
+	default:
+		return c->flow || connection_may_open(p) ? VERDICT_CONTINUE : packet_drop(p, REASON_NO_CONNECTION);
+	}
 }
 
 /* The state after a packet. */
@@ -194,7 +247,7 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 	__u8 state, before;
 	__u32 expires;
 
-	if (knobs.trial || !connection_has(p))
+	if (knobs.trial || c->belongs != BELONGS_TO_KEY)
 		return;
 	if (p->fragment == FRAGMENT_FIRST)
 		fragment_note(p);
@@ -208,6 +261,8 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 		flow_let_through(&first, c->own, link);
 		if (p->is_short)
 			flow_let_through(&first, !c->own, p->receiver_link);
+		if (direction == DIRECTION_OUT)
+			flow_vouch(&first, c->from, c->generation, p->source_mac, p->is_short ? p->receiver_mac : NULL);
 		flow_open(&c->key, &first);
 		event_tell(skb, p, direction, EVENT_OPENED);
 		return;
@@ -220,6 +275,8 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 		flow_let_through(flow, c->own, link);
 	if (flow->expires != expires)
 		flow->expires = expires;
+	if (direction == DIRECTION_OUT && flow_generation(flow, c->from) != c->generation)
+		flow_vouch(flow, c->from, c->generation, p->source_mac, p->is_short ? p->receiver_mac : NULL);
 	if (before == state)
 		return;
 	flow->state = state;

@@ -8,9 +8,10 @@
 #pragma once
 
 /* Whether a connection that `endpoint` opens may go straight to where its first packet goes. */
-static __always_inline bool route_may_be_short(struct packet *p, const struct endpoint *endpoint)
+static __always_inline bool route_may_be_short(struct packet *p, const struct connection *c,
+					       const struct endpoint *endpoint, const struct settings *settings)
 {
-	if (!p->receiver_link || !connection_has(p) || !settings_has(SETTING_SHORT_WAY))
+	if (!p->receiver_link || c->belongs != BELONGS_TO_KEY || !(settings->flags & SETTING_SHORT_WAY))
 		return false;
 	p->receiver = endpoint_find(p->receiver_link);
 	/* Only the stack tells a sender that its packets are too large for who gets them. */
@@ -18,21 +19,33 @@ static __always_inline bool route_may_be_short(struct packet *p, const struct en
 	       !((endpoint->flags | p->receiver->flags) & ENDPOINT_BY_STACK);
 }
 
+/* Notes what either endpoint says of the way of a packet. Those of whom something waits in the stack are looked at one
+ * by one. */
+static __always_inline void route_note(struct packet *p, struct connection *c, const struct endpoint *endpoint,
+				       const struct settings *settings)
+{
+	const struct endpoint *receiver = p->is_short ? p->receiver : NULL;
+
+	p->is_by_stack = endpoint->flags & ENDPOINT_BY_STACK;
+	if (receiver) {
+		p->is_by_stack |= receiver->flags & ENDPOINT_BY_STACK;
+		__builtin_memcpy(p->receiver_mac, receiver->mac, sizeof(p->receiver_mac));
+	}
+	c->generation = p->is_by_stack ? 0 : settings->generation;
+}
+
 /* Sends a packet of a connection on the short way into the other container, whose door it does not pass: what that
  * door says of such a packet, this stage has to say. */
 static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct packet *p,
-						 const struct endpoint *endpoint)
+						 const struct settings *settings)
 {
-	const struct endpoint *receiver = p->receiver;
 	__u8 macs[12];
 
-	if (!p->is_short || !receiver || !settings_has(SETTING_SHORT_WAY))
+	if (!p->is_short || p->is_by_stack || !(settings->flags & SETTING_SHORT_WAY))
 		return VERDICT_PASS;
-	if ((endpoint->flags | receiver->flags) & ENDPOINT_BY_STACK)
-		return VERDICT_PASS;
-	if (!mac_equal(p->destination_mac, receiver->mac)) {
+	if (!mac_equal(p->destination_mac, p->receiver_mac)) {
 		/* It was sent to the gateway, which would now send it. */
-		__builtin_memcpy(macs, receiver->mac, 6);
+		__builtin_memcpy(macs, p->receiver_mac, 6);
 		__builtin_memcpy(macs + 6, p->destination_mac, 6);
 		if (bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0))
 			return VERDICT_PASS;
@@ -47,7 +60,7 @@ static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct p
 static __always_inline enum verdict route_throttle(struct packet *p, const struct endpoint *endpoint,
 						   enum verdict verdict)
 {
-	if (!endpoint->throttle || verdict == VERDICT_DROP || verdict == VERDICT_REDIRECT)
+	if (!endpoint || !endpoint->throttle || verdict == VERDICT_DROP || verdict == VERDICT_REDIRECT)
 		return verdict;
 	p->throttle = endpoint->throttle;
 	return VERDICT_THROTTLE;

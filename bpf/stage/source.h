@@ -38,11 +38,6 @@ struct arp_ipv4 {
 	__u8 target_ip[4];
 } __attribute__((packed));
 
-static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
-{
-	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4] && a[5] == b[5];
-}
-
 /* Whether the endpoint may send from `address`. */
 static __always_inline bool source_may(__u32 link, const struct endpoint *endpoint, const struct address *address)
 {

@@ -7,7 +7,10 @@ use std::process::Command;
 /// Compilers that are tried where `CLANG` names none.
 const COMPILERS: [&str; 2] = ["clang", "clang-14"];
 /// The oldest instruction set with 32-bit jumps; Linux 5.1 and newer have it.
-const FLAGS: [&str; 7] = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror"];
+const FLAGS: [&str; 9] = ["-target", "bpf", "-mcpu=v3", "-O2", "-mllvm", JUMPS, "-g", "-Wall", "-Werror"];
+/// Or what comes after a choice is written once for each way that led to it: twice the code, half as much again of
+/// the stack, and the kernel has all of it to verify.
+const JUMPS: &str = "-jump-threading-threshold=0";
 
 /// Compiles `source`; panics with what is missing.
 pub(crate) fn compile(source: &Path, object: &Path) {

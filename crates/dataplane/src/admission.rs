@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::PoisonError;
 
 use weft_model::MacAddr;
 
@@ -59,7 +58,8 @@ impl Dataplane {
         for ip in &admission.addresses {
             self.addresses.put(&address_of(*ip), &abi::holder { link, network: admission.network })?;
         }
-        self.endpoints.put(&link, &admission.entry())
+        self.endpoints.put(&link, &admission.entry())?;
+        self.settings.renew()
     }
 
     /// Whether the endpoint behind the link is let in just so.
@@ -87,6 +87,7 @@ impl Dataplane {
                     self.addresses.remove(&address)?;
                 }
             }
+            self.settings.renew()?;
         }
         counter_keys(link).try_for_each(|key| self.counters.remove(&key))
     }
@@ -104,20 +105,12 @@ impl Dataplane {
 
     /// Whether packets among endpoints go past the host's stack.
     pub fn has_short_way(&self) -> Result<bool, DataplaneError> {
-        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).get(&0)?;
-        Ok(settings.is_some_and(|settings| settings.flags & abi::SETTING_SHORT_WAY != 0))
+        self.settings.has(abi::SETTING_SHORT_WAY)
     }
 
     /// Lets packets among endpoints go past the host's stack, or not any more: those of living connections, too.
     pub fn set_short_way(&self, is_open: bool) -> Result<(), DataplaneError> {
-        self.set(abi::SETTING_SHORT_WAY, is_open)
-    }
-
-    /// Turns one of SETTING_* on or off, and leaves the others as they are.
-    pub(crate) fn set(&self, setting: u32, is_on: bool) -> Result<(), DataplaneError> {
-        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = settings.get(&0)?.unwrap_or_default().flags & !setting;
-        settings.put(&0, &abi::settings { flags: others | flag(is_on, setting) })
+        self.settings.set(abi::SETTING_SHORT_WAY, is_open)
     }
 
     /// What was counted on a link: packets and bytes by direction and reason, all CPUs together.

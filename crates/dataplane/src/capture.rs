@@ -67,7 +67,7 @@ impl Dataplane {
     pub fn begin_capture(&self, slot: u32, capture: &abi::capture) -> Result<(), DataplaneError> {
         let slots = self.slots();
         slots.put(&slot, capture)?;
-        self.set(abi::SETTING_CAPTURE, true)
+        self.settings.set(abi::SETTING_CAPTURE, true)
     }
 
     /// Ends the capture in a slot.
@@ -76,7 +76,7 @@ impl Dataplane {
         slots.put(&slot, &abi::capture::default())?;
         let taken = (0..abi::CAPTURES_MAX).map(|slot| Ok(slots.get(&slot)?.is_some_and(|one| one.link != 0)));
         let taken = taken.collect::<Result<Vec<_>, DataplaneError>>()?;
-        if taken.contains(&true) { Ok(()) } else { self.set(abi::SETTING_CAPTURE, false) }
+        if taken.contains(&true) { Ok(()) } else { self.settings.set(abi::SETTING_CAPTURE, false) }
     }
 
     /// Packets that the capture in a slot missed.

@@ -3,7 +3,7 @@
 //! ```text
 //!   BPF_DIR/weft_stub_{out,in}  ◄── filters on every link: they jump to
 //!   BPF_DIR/weft_programs       ──► endpoint_out, endpoint_in, which read
-//!   BPF_DIR/v1/weft_*           ◄── the maps that the agent writes, of this layout
+//!   BPF_DIR/v2/weft_*           ◄── the maps that the agent writes, of this layout
 //! ```
 //!
 //! All of it outlives the agent. The next one finds the pins, loads its own programs over the same maps, and puts them
@@ -27,6 +27,7 @@ mod load;
 mod memory;
 mod migrate;
 mod set;
+mod settings;
 mod table;
 mod trial;
 
@@ -36,6 +37,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 
 use libbpf_rs::{MapHandle, ProgramHandle};
+
+use self::settings::Settings;
 
 pub use self::address::address_of;
 pub use self::admission::Admission;
@@ -62,11 +65,13 @@ pub struct Dataplane {
     counters: Table<abi::counter_key, abi::counter>,
     flows: Table<abi::flow_key, abi::flow>,
     openings: Table<abi::flow_key, abi::flow>,
-    /// Several write flags of the one word.
-    settings: Mutex<Table<u32, abi::settings>>,
+    settings: Settings,
     telling: Table<u32, abi::telling>,
     /// A slot and the flag that tells of it are written together.
     captures: Mutex<Table<u32, abi::capture>>,
+    /// Of the stubs and the program array.
+    root: PathBuf,
+    /// Of the maps.
     directory: PathBuf,
 }
 

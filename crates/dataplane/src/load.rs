@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramHandle};
 
 use crate::set::Set;
+use crate::settings::Settings;
 use crate::table::Table;
 use crate::{Dataplane, DataplaneError, abi, migrate};
 
@@ -29,27 +30,31 @@ macro_rules! object {
     }};
 }
 
-/// One of the programs that the stubs jump to.
+/// One of the programs of endpoints, to which the stubs jump.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Which {
-    EndpointOut,
-    EndpointIn,
+    Check,
+    Out,
+    In,
 }
 
 impl Which {
-    const ALL: [Which; 2] = [Which::EndpointOut, Which::EndpointIn];
+    /// In the order in which they are put in force: where one jumps to comes before it.
+    const ALL: [Which; 3] = [Which::Check, Which::Out, Which::In];
 
     fn hook(self) -> u32 {
         match self {
-            Which::EndpointOut => abi::HOOK_ENDPOINT_OUT,
-            Which::EndpointIn => abi::HOOK_ENDPOINT_IN,
+            Which::Check => abi::HOOK_ENDPOINT_CHECK,
+            Which::Out => abi::HOOK_ENDPOINT_OUT,
+            Which::In => abi::HOOK_ENDPOINT_IN,
         }
     }
 
     fn object(self) -> &'static [u8] {
         match self {
-            Which::EndpointOut => object!("endpoint_out"),
-            Which::EndpointIn => object!("endpoint_in"),
+            Which::Check => object!("endpoint_check"),
+            Which::Out => object!("endpoint_out"),
+            Which::In => object!("endpoint_in"),
         }
     }
 }
@@ -79,7 +84,7 @@ impl Loaded {
         if !root.join(STUB_OUT).exists() || !root.join(STUB_IN).exists() {
             pin_stubs(root)?;
         }
-        let objects = Which::ALL.map(|which| Ok((which.hook(), open(which, &directory, abi::knobs::default())?)));
+        let objects = Which::ALL.map(|which| Ok((which.hook(), open(which, root, &directory, abi::knobs::default())?)));
         let objects = objects.into_iter().collect::<Result<_, _>>()?;
         migrate::copy(root, &directory)?;
         Ok(Self { objects, root: root.to_owned(), directory })
@@ -102,7 +107,10 @@ impl Loaded {
         // Connections that began by the old programs since.
         migrate::copy(&self.root, &self.directory)?;
         migrate::forget(&self.root, &self.directory)?;
-        self.open()
+        let dataplane = self.open()?;
+        // Other programs may look at other things.
+        dataplane.settings.renew()?;
+        Ok(dataplane)
     }
 
     fn open(&self) -> Result<Dataplane, DataplaneError> {
@@ -110,31 +118,33 @@ impl Loaded {
             let found = ProgramHandle::from_pinned_path(self.root.join(name));
             found.map_err(|e| DataplaneError::new("open program", name, &e))
         };
+        let settings = Settings::open(&self.directory)?;
         Ok(Dataplane {
             stub_out: stub(STUB_OUT)?,
             stub_in: stub(STUB_IN)?,
             endpoints: Table::open(&self.directory, "weft_endpoints")?,
-            allowed: Set::open(&self.directory)?,
+            allowed: Set::open(&self.directory, &settings)?,
             addresses: Table::open(&self.directory, "weft_addresses")?,
-            peers: Set::open(&self.directory)?,
-            hosts: Set::open(&self.directory)?,
+            peers: Set::open(&self.directory, &settings)?,
+            hosts: Set::open(&self.directory, &settings)?,
             counters: Table::open(&self.directory, "weft_counters")?,
             flows: Table::open(&self.directory, "weft_flows")?,
             openings: Table::open(&self.directory, "weft_openings")?,
-            settings: Table::open(&self.directory, "weft_settings")?.into(),
+            settings,
             telling: Table::open(&self.directory, "weft_telling")?,
             captures: Table::open(&self.directory, "weft_captures")?.into(),
+            root: self.root.clone(),
             directory: self.directory.clone(),
         })
     }
 }
 
 /// The filters' programs: loaded once and never replaced.
-fn pin_stubs(directory: &Path) -> Result<(), DataplaneError> {
-    let stubs = load(object!("endpoint_stub"), directory, None)?;
+fn pin_stubs(root: &Path) -> Result<(), DataplaneError> {
+    let stubs = load(object!("endpoint_stub"), root, root, None)?;
     for mut stub in stubs.progs_mut() {
         let name = stub.name().to_string_lossy().into_owned();
-        let pin = directory.join(&name);
+        let pin = root.join(&name);
         // An earlier agent may have died between the two.
         let _ = std::fs::remove_file(&pin);
         stub.pin(&pin).map_err(|e| DataplaneError::new("pin", name, &e))?;
@@ -142,16 +152,20 @@ fn pin_stubs(directory: &Path) -> Result<(), DataplaneError> {
     Ok(())
 }
 
-/// One program, over the maps pinned in `directory`.
-pub(crate) fn open(which: Which, directory: &Path, knobs: abi::knobs) -> Result<Object, DataplaneError> {
-    load(which.object(), directory, Some(knobs))
+/// One program, over the maps pinned in `directory` and the program array in `root`.
+pub(crate) fn open(which: Which, root: &Path, directory: &Path, knobs: abi::knobs) -> Result<Object, DataplaneError> {
+    load(which.object(), root, directory, Some(knobs))
 }
 
-fn load(object: &[u8], directory: &Path, knobs: Option<abi::knobs>) -> Result<Object, DataplaneError> {
+fn load(object: &[u8], root: &Path, directory: &Path, knobs: Option<abi::knobs>) -> Result<Object, DataplaneError> {
     let load = || {
         let mut opened = ObjectBuilder::default().pin_root_path(directory)?.open_memory(object)?;
-        for mut map in opened.maps_mut().filter(|map| map.name().to_string_lossy().ends_with(KNOBS)) {
-            if let Some(knobs) = &knobs {
+        for mut map in opened.maps_mut() {
+            let name = map.name().to_string_lossy().into_owned();
+            if name == PROGRAMS {
+                map.set_pin_path(root.join(PROGRAMS))?;
+            }
+            if let (true, Some(knobs)) = (name.ends_with(KNOBS), &knobs) {
                 map.set_initial_value(bytemuck::bytes_of(knobs))?;
             }
         }

@@ -7,6 +7,7 @@ use bytemuck::Pod;
 use ipnet::IpNet;
 
 use crate::address::{address_of, fixed_bits, ip_of, net_of};
+use crate::settings::Settings;
 use crate::{DataplaneError, Table, abi};
 
 /// Something that is in such a map or not.
@@ -23,28 +24,33 @@ pub trait Member: Ord + Copy {
     fn of(key: &Self::Key) -> Option<Self>;
 }
 
-/// A set of `T`.
+/// A set of `T`. Each change of it counts for living connections, too.
 #[derive(Debug)]
-pub struct Set<T: Member>(Table<T::Key, u8>);
+pub struct Set<T: Member> {
+    table: Table<T::Key, u8>,
+    settings: Settings,
+}
 
 impl<T: Member> Set<T> {
-    pub(crate) fn open(directory: &Path) -> Result<Self, DataplaneError> {
-        Table::open(directory, T::NAME).map(Self)
+    pub(crate) fn open(directory: &Path, settings: &Settings) -> Result<Self, DataplaneError> {
+        Ok(Self { table: Table::open(directory, T::NAME)?, settings: settings.clone() })
     }
 
     /// Puts `member` in.
     pub fn insert(&self, member: &T) -> Result<(), DataplaneError> {
-        self.0.put(&member.key(), &1)
+        self.table.put(&member.key(), &1)?;
+        self.settings.renew()
     }
 
     /// Takes `member` out, if it is in.
     pub fn remove(&self, member: &T) -> Result<(), DataplaneError> {
-        self.0.remove(&member.key())
+        self.table.remove(&member.key())?;
+        self.settings.renew()
     }
 
     /// Every member.
     pub fn list(&self) -> Vec<T> {
-        self.0.keys().iter().filter_map(T::of).collect()
+        self.table.keys().iter().filter_map(T::of).collect()
     }
 }
 

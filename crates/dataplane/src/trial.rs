@@ -83,8 +83,8 @@ impl Dataplane {
     /// Loads the programs once more, for trials; they go with the result.
     pub fn trial(&self) -> Result<Trial, DataplaneError> {
         let knobs = abi::knobs { trial: 1 };
-        let one = |which| load::open(which, &self.directory, knobs);
-        Ok(Trial { out: one(Which::EndpointOut)?, into: one(Which::EndpointIn)? })
+        let one = |which| load::open(which, &self.root, &self.directory, knobs);
+        Ok(Trial { out: one(Which::Check)?, into: one(Which::In)? })
     }
 }
 

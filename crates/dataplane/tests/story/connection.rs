@@ -28,7 +28,7 @@ fn uptime() -> std::time::Duration {
 }
 
 fn pinned(world: &World, name: &str) -> MapHandle {
-    MapHandle::from_pinned_path(world.directory.join("v1").join(name)).unwrap()
+    MapHandle::from_pinned_path(world.directory.join("v2").join(name)).unwrap()
 }
 
 /// As if every connection had been silent for longer than it is remembered.

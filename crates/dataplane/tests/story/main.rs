@@ -10,4 +10,5 @@ mod load;
 mod short;
 mod source;
 mod trial;
+mod vouched;
 mod world;

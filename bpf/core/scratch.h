@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Memory for what is rarely needed, and for which the stack's 512 bytes have no room. */
+#pragma once
+
+#include "../abi/capture.h"
+
+struct scratch {
+	/* What is told of a packet. */
+	struct captured captured;
+	/* The packet that an ICMP error is about. */
+	struct packet about;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_scratch SEC(".maps");
+
+/* Nothing is left in it from one packet to the next. */
+static __always_inline struct scratch *scratch_of_cpu(void)
+{
+	return bpf_map_lookup_elem(&weft_scratch, &(__u32){ 0 });
+}
