@@ -65,4 +65,6 @@ struct telling {
 	__u64 told;
 	/* Events that were not told of, ever: the ring was full, or there were too many drops. */
 	__u64 untold;
+	/* Packets that were not counted, ever: there was no room for another counter. */
+	__u64 uncounted;
 };

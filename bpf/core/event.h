@@ -18,6 +18,11 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } weft_telling SEC(".maps");
 
+static __always_inline struct telling *telling_of_cpu(void)
+{
+	return bpf_map_lookup_elem(&weft_telling, &(__u32){ 0 });
+}
+
 /* Whether one more drop may be told of: a flood of them must not push out all else. */
 static __always_inline bool telling_has_room(struct telling *telling)
 {
@@ -56,7 +61,7 @@ static __always_inline void event_fill(struct event *event, struct __sk_buff *sk
 static __always_inline void event_tell(struct __sk_buff *skb, const struct packet *p, enum direction direction,
 				       enum event_kind kind)
 {
-	struct telling *telling = bpf_map_lookup_elem(&weft_telling, &(__u32){ 0 });
+	struct telling *telling = telling_of_cpu();
 	struct event *event;
 	__u64 wake;
 

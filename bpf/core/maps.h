@@ -93,33 +93,3 @@ static __always_inline bool host_has(const struct address *address)
 {
 	return bpf_map_lookup_elem(&weft_hosts, address);
 }
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, COUNTERS_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct counter_key);
-	__type(value, struct counter);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} weft_counters SEC(".maps");
-
-static __always_inline void counter_add(__u32 link, enum direction direction, enum reason reason, __u32 bytes)
-{
-	struct counter_key key = { .link = link, .direction = direction, .reason = reason };
-	struct counter first = { .packets = 1, .bytes = bytes };
-	struct counter *counter = bpf_map_lookup_elem(&weft_counters, &key);
-
-	if (counter) {
-		counter->packets += 1;
-		counter->bytes += bytes;
-		return;
-	}
-	if (!bpf_map_update_elem(&weft_counters, &key, &first, BPF_NOEXIST))
-		return;
-	/* Another CPU made it meanwhile. */
-	counter = bpf_map_lookup_elem(&weft_counters, &key);
-	if (counter) {
-		counter->packets += 1;
-		counter->bytes += bytes;
-	}
-}

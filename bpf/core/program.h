@@ -23,6 +23,7 @@
 #include "packet.h"
 #include "flow.h"
 #include "event.h"
+#include "counter.h"
 #include "scratch.h"
 #include "capture.h"
 #include "finish.h"

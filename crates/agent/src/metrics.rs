@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use weft_api::Counter as Counted;
-use weft_dataplane::FLOWS_MAX;
+use weft_dataplane::{FLOWS_MAX, Unseen};
 use weft_model::{Endpoint, Network, NetworkName};
 
 use crate::ledger::Ledger;
@@ -58,8 +58,8 @@ pub struct Memory {
 pub struct Tracking {
     /// Those that both ends spoke on and that are not over, when they were looked at last.
     pub living: usize,
-    /// Flows that nobody was told of.
-    pub untold: u64,
+    /// What the programs had to leave out.
+    pub unseen: Unseen,
 }
 
 /// Everything, in the OpenMetrics text format. `counted` has what was counted at each endpoint's door.
@@ -94,13 +94,15 @@ fn build(registry: &mut Registry, memory_of: Memory) {
 }
 
 fn connections(registry: &mut Registry, tracking: Tracking) {
-    let (living, capacity, untold): (Gauge, Gauge, Counter) = Default::default();
+    let (living, capacity, untold, uncounted): (Gauge, Gauge, Counter, Counter) = Default::default();
     living.set(bounded(tracking.living as u128));
     capacity.set(bounded(FLOWS_MAX as u128));
-    untold.inc_by(tracking.untold);
+    untold.inc_by(tracking.unseen.untold);
+    uncounted.inc_by(tracking.unseen.uncounted);
     registry.register("connections", "Connections that both ends spoke on", living);
     registry.register("connections_capacity", "Connections of which none is pushed out by others", capacity);
     registry.register("flows_untold", "Flows that nobody was told of: too many at once", untold);
+    registry.register("packets_uncounted", "Packets that were not counted: no room for a counter", uncounted);
 }
 
 fn leases(registry: &mut Registry, networks: &BTreeMap<NetworkName, Network>, ledger: &Ledger) {

@@ -352,9 +352,9 @@ async fn counters(State(node): Shared, wanted: Selected) -> Answer<List<Counter>
 /// For Prometheus: every endpoint's counters, and what the ledger holds.
 async fn metrics(State(node): Shared) -> Result<Response, Refusal> {
     let counted = counted(&node, &Selection::default()).await?;
-    let untold = node.attacher.dataplane().untold();
-    let untold = untold.map_err(|e| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
-    let tracking = metrics::Tracking { living: node.listener.swept().living, untold };
+    let unseen = node.attacher.dataplane().unseen();
+    let unseen = unseen.map_err(|e| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    let tracking = metrics::Tracking { living: node.listener.swept().living, unseen };
     let map_bytes = node.attacher.dataplane().map_bytes();
     let memory = metrics::Memory { resident_bytes: shell::resident_bytes(), map_bytes };
     let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, tracking, memory);

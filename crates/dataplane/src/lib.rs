@@ -112,8 +112,21 @@ impl Dataplane {
         Events::of(map.map_err(|e| DataplaneError::new("open map", event::RING, &e))?, heard)
     }
 
-    /// Events that nobody was told of, ever: the ring was full, or there were more drops than are told of.
-    pub fn untold(&self) -> Result<u64, DataplaneError> {
-        Ok(self.telling.per_cpu(&0)?.iter().map(|of_cpu| of_cpu.untold).sum())
+    /// What was not seen, ever, all CPUs together.
+    pub fn unseen(&self) -> Result<Unseen, DataplaneError> {
+        let per_cpu = self.telling.per_cpu(&0)?;
+        Ok(per_cpu.iter().fold(Unseen::default(), |sum, one| Unseen {
+            untold: sum.untold + one.untold,
+            uncounted: sum.uncounted + one.uncounted,
+        }))
     }
+}
+
+/// What the programs had to leave out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unseen {
+    /// Events that nobody was told of: the ring was full, or there were more drops than are told of.
+    pub untold: u64,
+    /// Packets that were not counted: there was no room for another counter.
+    pub uncounted: u64,
 }

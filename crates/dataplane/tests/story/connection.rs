@@ -1,13 +1,13 @@
 //! What belongs together, and what comes out of nowhere.
 
-use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+use libbpf_rs::{MapCore as _, MapFlags};
 use weft_dataplane::abi;
 
 use crate::frames::{echo, extended, patched, tcp, too_large, udp};
 use crate::world::{LINK, MAC, OTHER_LINK, OTHER_MAC, OWN, World, admission};
 
 /// The endpoint, and somebody far away, in either family.
-const ENDS: [[(&str, u16); 2]; 2] =
+pub(crate) const ENDS: [[(&str, u16); 2]; 2] =
     [[("10.1.0.2", 40000), ("198.51.100.1", 443)], [("fd61::2", 40000), ("2001:db8::1", 443)]];
 /// Another endpoint.
 const OTHERS: [(&str, u16); 2] = [("10.1.0.3", 443), ("fd61::3", 443)];
@@ -27,14 +27,10 @@ fn uptime() -> std::time::Duration {
     std::time::Duration::new(now.tv_sec.unsigned_abs(), 0)
 }
 
-fn pinned(world: &World, name: &str) -> MapHandle {
-    MapHandle::from_pinned_path(world.directory.join("v2").join(name)).unwrap()
-}
-
 /// As if every connection had been silent for longer than it is remembered.
 fn expire(world: &World) {
     for name in ["weft_flows", "weft_openings"] {
-        let map = pinned(world, name);
+        let map = world.pinned(name);
         for key in map.keys() {
             let mut value = map.lookup(&key, MapFlags::ANY).unwrap().unwrap();
             value[..4].copy_from_slice(&0_u32.to_ne_bytes());
@@ -44,7 +40,7 @@ fn expire(world: &World) {
 }
 
 /// A handshake that the endpoint begins.
-fn connect(world: &World, [own, far]: [(&str, u16); 2]) {
+pub(crate) fn connect(world: &World, [own, far]: [(&str, u16); 2]) {
     assert_eq!(world.sends(&tcp(own, far, "S")), PASSED);
     assert_eq!(world.gets(&tcp(far, own, "SA")), PASSED);
     assert_eq!(world.sends(&tcp(own, far, "A")), PASSED);
@@ -67,7 +63,7 @@ fn tcp_begins_with_a_handshake_and_ends() {
         assert_eq!(states(&world), [abi::FLOW_ANSWERED]);
         assert_eq!(world.sends(&tcp(own, far, "A")), PASSED);
         assert_eq!(states(&world), [abi::FLOW_ESTABLISHED]);
-        assert_eq!(pinned(&world, "weft_openings").keys().count(), 0, "it is kept where nothing pushes it out");
+        assert_eq!(world.pinned("weft_openings").keys().count(), 0, "it is kept where nothing pushes it out");
         assert_eq!(world.sends(&tcp(own, (far.0, 444), "A")), NO_CONNECTION, "another one");
         assert_eq!(world.gets(&tcp(far, own, "A")), PASSED);
         assert_eq!(world.gets(&tcp(far, own, "FA")), PASSED);
@@ -99,7 +95,7 @@ fn silence_ends_a_connection() {
         assert_eq!(world.dataplane.sweep(uptime()).unwrap(), weft_dataplane::Swept { living: 1, forgotten: 0 });
         expire(&world);
         assert_eq!(world.dataplane.sweep(uptime()).unwrap(), weft_dataplane::Swept { living: 0, forgotten: 1 });
-        assert_eq!(pinned(&world, "weft_flows").keys().count(), 0);
+        assert_eq!(world.pinned("weft_flows").keys().count(), 0);
     }
 }
 
@@ -200,26 +196,4 @@ fn a_connection_ends_with_the_endpoint_that_had_it() {
         let swept = world.dataplane.sweep(uptime()).unwrap();
         assert_eq!(swept.living, 0);
     }
-}
-
-#[test]
-fn a_full_table_refuses_nobody() {
-    let world = World::new();
-    let [own, far] = ENDS[0];
-    connect(&world, [own, far]);
-    let map = pinned(&world, "weft_flows");
-    let (key, value) = (map.keys().next().unwrap(), map.lookup(&map.keys().next().unwrap(), MapFlags::ANY).unwrap());
-    let value = value.unwrap();
-    let batch = 4096_u32;
-    for first in (1..abi::FLOWS_MAX).step_by(batch as usize) {
-        let count = batch.min(abi::FLOWS_MAX - first);
-        let keys: Vec<u8> = (first..first + count).flat_map(|n| [&n.to_ne_bytes(), &key[4..]].concat()).collect();
-        let values = value.repeat(count as usize);
-        map.update_batch(&keys, &values, count, MapFlags::ANY, MapFlags::ANY).unwrap();
-    }
-    let late = [(own.0, 40001), far];
-    connect(&world, late);
-    assert_eq!(world.gets(&tcp(far, late[0], "A")), PASSED, "it lives among those that wait for an answer");
-    assert_eq!(world.gets(&tcp(far, own, "A")), PASSED, "and pushed nobody out");
-    assert_eq!(pinned(&world, "weft_openings").keys().count(), 1);
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, libbpf_sys};
-use weft_dataplane::{Loaded, abi, has_programs_in_front};
-use weft_model::MacAddr;
+use weft_dataplane::{Loaded, has_programs_in_front};
 
 use crate::frames::udp;
 use crate::world::{LINK, MAC, OTHER_LINK, OWN, World, admission};
@@ -81,19 +80,6 @@ fn programs_load_and_are_short() {
         println!("hook {hook}: {} has {} instructions", program.name().display(), program.insn_cnt());
         assert!(program.insn_cnt() < INSTRUCTIONS_MAX);
     }
-}
-
-#[test]
-fn a_full_map_refuses_by_name_and_lets_in_again_what_left() {
-    let world = World::empty();
-    let one = |n: u32| admission(&[], MacAddr([2, 0, 0, 0, (n >> 8) as u8, n as u8]), OWN);
-    for link in 0..abi::ENDPOINTS_MAX {
-        world.dataplane.admit(link, &one(link)).unwrap();
-    }
-    let error = world.dataplane.admit(abi::ENDPOINTS_MAX, &one(0)).unwrap_err().to_string();
-    assert!(error.contains("weft_endpoints: all of its 16384 entries are taken"), "{error}");
-    world.dataplane.dismiss(5).unwrap();
-    world.dataplane.admit(abi::ENDPOINTS_MAX, &one(0)).unwrap();
 }
 
 #[test]

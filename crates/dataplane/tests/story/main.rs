@@ -5,6 +5,7 @@
 mod capture;
 mod connection;
 mod frames;
+mod full;
 mod limited;
 mod load;
 mod short;

@@ -1,6 +1,6 @@
 //! What a connection vouches for: packets like one that was looked at, until anything changes that is decided by.
 
-use libbpf_rs::{MapCore as _, MapHandle};
+use libbpf_rs::MapCore as _;
 use weft_dataplane::{HostAddress, Peering};
 
 use crate::frames::{back, echo, patched, tcp, udp};
@@ -20,8 +20,7 @@ fn a_connection_is_looked_at_again_after_every_change_and_only_then() {
     for [a, b] in PAIRS {
         let world = connected([a, b]);
         // Behind the agent's back: nothing says that anything has changed.
-        let endpoints = MapHandle::from_pinned_path(world.directory.join("v2/weft_endpoints")).unwrap();
-        endpoints.delete(&LINK.to_ne_bytes()).unwrap();
+        world.pinned("weft_endpoints").delete(&LINK.to_ne_bytes()).unwrap();
         assert_eq!(world.sends(&tcp(a, b, "A")), HANDED_OVER, "it is vouched for");
         assert_eq!(world.sends(&tcp(a, (b.0, 1), "S")), "no_endpoint", "another connection is not");
         world.dataplane.hosts().insert(&HostAddress(ip("192.0.2.1"))).unwrap();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use libbpf_rs::ProgramInput;
+use libbpf_rs::{MapHandle, ProgramInput};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::UnshareFlags;
 use weft_dataplane::{Admission, Dataplane, Loaded, abi};
@@ -110,19 +110,34 @@ impl World {
         [self.sends_by(from, frame), self.gets_by(to, frame)]
     }
 
-    fn run(&self, hook: u32, (link, direction): (u32, u32), frame: &[u8]) -> &'static str {
-        let (before, others_before) = (self.dataplane.counted(link).unwrap(), self.handed_over(link));
-        let mut out = vec![0; frame.len()];
+    /// What the program answers to a frame that the endpoint sends: `passed` or `dropped`. Nothing is said of counters.
+    pub(crate) fn sends_uncounted(&self, frame: &[u8]) -> &'static str {
+        let answer = self.answer(abi::HOOK_ENDPOINT_OUT, LINK, frame, &mut vec![0; frame.len()]);
+        if answer == SHOT { "dropped" } else { "passed" }
+    }
+
+    /// A map by the name of its pin.
+    pub(crate) fn pinned(&self, name: &str) -> MapHandle {
+        MapHandle::from_pinned_path(self.directory.join(format!("v{}", abi::ABI_VERSION)).join(name)).unwrap()
+    }
+
+    fn answer(&self, hook: u32, link: u32, frame: &[u8], out: &mut [u8]) -> u32 {
         let mut context = [0; CONTEXT_BYTES];
         context[CONTEXT_LINK_AT..CONTEXT_LINK_AT + 4].copy_from_slice(&link.to_ne_bytes());
         let input = ProgramInput {
             context_in: Some(&mut context),
             data_in: Some(frame),
-            data_out: Some(&mut out),
+            data_out: Some(out),
             ..ProgramInput::default()
         };
         let (_, program) = self.loaded.programs().find(|(place, _)| *place == hook).unwrap();
-        let answer = program.test_run(input).unwrap().return_value;
+        program.test_run(input).unwrap().return_value
+    }
+
+    fn run(&self, hook: u32, (link, direction): (u32, u32), frame: &[u8]) -> &'static str {
+        let (before, others_before) = (self.dataplane.counted(link).unwrap(), self.handed_over(link));
+        let mut out = vec![0; frame.len()];
+        let answer = self.answer(hook, link, frame, &mut out);
         let is_handed_over = self.handed_over(link) > others_before;
         let same_from = if is_handed_over { MACS_BYTES } else { 0 };
         assert_eq!(out[same_from..], frame[same_from..], "nobody rewrites it");
