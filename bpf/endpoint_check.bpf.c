@@ -36,6 +36,6 @@ int endpoint_check(struct __sk_buff *skb)
 		connection_make(skb, &p, &c, DIRECTION_OUT);
 		verdict = route_choose(skb, &p, &settings);
 	}
-	verdict = route_throttle(&p, endpoint, verdict);
+	verdict = route_detour(&p, endpoint, verdict);
 	return verdict_finish(skb, &p, DIRECTION_OUT, &settings, verdict);
 }

@@ -41,6 +41,9 @@ struct endpoint {
 	__u32 mtu;
 	/* Number of the link by which what it sends goes first and is held back; 0 if there is none. */
 	__u32 throttle;
+	/* Number of the bridge that its link is a port of; 0 if it is none. */
+	__u32 bridge;
+	__u8 pad_end[4];
 };
 
 /* It has more addresses than two. */

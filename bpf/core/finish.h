@@ -21,7 +21,9 @@ static __always_inline int verdict_finish(struct __sk_buff *skb, const struct pa
 	}
 	/* It comes back by the link that it came by, and passes no filter again. */
 	if (verdict == VERDICT_THROTTLE)
-		return bpf_redirect(p->throttle, 0);
+		return bpf_redirect(p->detour, 0);
+	if (verdict == VERDICT_HOST)
+		return bpf_redirect(p->detour, BPF_F_INGRESS);
 	if (verdict == VERDICT_DROP)
 		event_tell(skb, p, direction, EVENT_DROPPED);
 	return verdict == VERDICT_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;

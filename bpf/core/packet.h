@@ -57,8 +57,9 @@ struct packet {
 	__u8 receiver_mac[6];
 	/* That endpoint, where the short way was thought of. */
 	const struct endpoint *receiver;
-	/* Number of the link that holds it back. Set by `route_throttle`. */
-	__u32 throttle;
+	/* Number of the link by which it goes on: the one that holds it back, or the host's end of a bridge. Set by
+	 * `route_detour`. */
+	__u32 detour;
 	/* Set by whoever drops it. */
 	enum reason reason;
 };

@@ -14,6 +14,8 @@ enum verdict {
 	VERDICT_DROP = 2,
 	/* Into the container behind the packet's `receiver_link`, past the stack. */
 	VERDICT_REDIRECT = 3,
-	/* On to the stack by way of the packet's `throttle`, which holds it back. */
+	/* On to the stack by way of the packet's `detour`, which holds it back. */
 	VERDICT_THROTTLE = 4,
+	/* On to the host alone, as if it had come in by the packet's `detour`. */
+	VERDICT_HOST = 5,
 };

@@ -56,12 +56,27 @@ static __always_inline enum verdict route_choose(struct __sk_buff *skb, struct p
 	return VERDICT_REDIRECT;
 }
 
-/* Whatever goes by the stack is held back first, where the endpoint's rate is limited. */
-static __always_inline enum verdict route_throttle(struct packet *p, const struct endpoint *endpoint,
-						   enum verdict verdict)
+/* Which groups somebody listens to is for routers to hear: the host is the only one on the bridge. To all others of a
+ * thousand ports it would go for nothing, several times with each birth. */
+static __always_inline bool route_is_for_router(const struct packet *p)
 {
-	if (!endpoint || !endpoint->throttle || verdict == VERDICT_DROP || verdict == VERDICT_REDIRECT)
+	return p->ethertype == ETH_P_IPV6 && p->protocol == IPPROTO_ICMPV6 && p->fragment == FRAGMENT_NONE &&
+	       (p->icmp_type == MLD_REPORT || p->icmp_type == MLD_DONE || p->icmp_type == MLD2_REPORT);
+}
+
+/* Of what goes by the stack: reports of multicast listeners go to the host alone, all else is held back first, where the
+ * endpoint's rate is limited. */
+static __always_inline enum verdict route_detour(struct packet *p, const struct endpoint *endpoint,
+						 enum verdict verdict)
+{
+	if (!endpoint || verdict == VERDICT_DROP || verdict == VERDICT_REDIRECT)
 		return verdict;
-	p->throttle = endpoint->throttle;
+	if (endpoint->bridge && route_is_for_router(p)) {
+		p->detour = endpoint->bridge;
+		return VERDICT_HOST;
+	}
+	if (!endpoint->throttle)
+		return verdict;
+	p->detour = endpoint->throttle;
 	return VERDICT_THROTTLE;
 }

@@ -6,6 +6,7 @@ mod attach;
 mod bench;
 mod containers;
 mod door;
+mod groups;
 mod lifecycle;
 mod limit;
 mod networks;

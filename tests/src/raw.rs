@@ -10,6 +10,8 @@ use weft_lab::Host;
 use weft_netns::Netns;
 
 const TTL: u8 = 64;
+/// More than any link carries at once.
+const FRAME_MAX: usize = 65_600;
 
 /// Sends frames past the queueing discipline of a container's link (PACKET_QDISC_BYPASS of packet(7)).
 pub struct RawSocket {
@@ -108,6 +110,29 @@ fn mac(text: &str) -> [u8; 6] {
 fn octets_v6(text: &str) -> [u8; 16] {
     let IpAddr::V6(ip) = text.parse().unwrap() else { unreachable!("IPv6") };
     ip.octets()
+}
+
+/// Hears every frame on a link, both ways.
+pub struct Tap(OwnedFd);
+
+impl Tap {
+    /// On the link with this number, in the calling thread's namespace.
+    pub fn on(index: u32) -> Self {
+        Self(open(index.cast_signed()))
+    }
+
+    /// What it heard since it was asked last.
+    pub fn frames(&self) -> Vec<Vec<u8>> {
+        let next = || {
+            let mut frame = vec![0; FRAME_MAX];
+            let room = frame.as_mut_ptr().cast();
+            // SAFETY: the pointer and length are those of a vector that lives through the call.
+            let got = unsafe { libc::recv(self.0.as_raw_fd(), room, FRAME_MAX, libc::MSG_DONTWAIT) };
+            frame.truncate(usize::try_from(got).ok()?);
+            Some(frame)
+        };
+        std::iter::from_fn(next).collect()
+    }
 }
 
 fn open(index: i32) -> OwnedFd {

@@ -18,8 +18,9 @@ use weft_model::{
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
 
+use crate::apply::Indexes;
+use crate::apply::admissions::{self, Detours};
 use crate::apply::endpoints::{self, EndpointError, Endpoints};
-use crate::apply::{Indexes, admissions};
 use crate::attachment::{self, Ground};
 use crate::ledger::{Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
@@ -161,8 +162,8 @@ impl Attacher {
     }
 
     /// Whether the programs know of the endpoint behind the link with this number what they must.
-    pub fn is_admitted(&self, endpoint: &Endpoint, link: u32, throttle: Option<u32>) -> bool {
-        let admission = admissions::admission(endpoint, throttle);
+    pub fn is_admitted(&self, endpoint: &Endpoint, link: u32, detours: Detours) -> bool {
+        let admission = admissions::admission(endpoint, detours);
         admission.is_none_or(|admission| self.dataplane.has_admitted(link, &admission).unwrap_or(false))
     }
 

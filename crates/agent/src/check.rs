@@ -11,7 +11,8 @@ use weft_model::{Endpoint, EndpointKey, IfName};
 use weft_netns::Netns;
 use weft_reconcile::Target as _;
 
-use crate::apply::{admissions, endpoints};
+use crate::apply::admissions::Detours;
+use crate::apply::endpoints;
 use crate::attach::{Attacher, is_same};
 
 /// What is wrong with one endpoint; nothing if all is well.
@@ -95,7 +96,7 @@ fn host_side(attacher: &Attacher, netlink: &mut Netlink, endpoint: &Arc<Endpoint
             "the host's side of {host} lacks an address, route, neighbour, filter, limit or port setting"
         ));
     }
-    if !attacher.is_admitted(endpoint, link.index, admissions::throttle(endpoint, snapshot)) {
+    if !attacher.is_admitted(endpoint, link.index, Detours::of(endpoint, snapshot)) {
         problems.push(format!("the programs at {host} do not know it as it is"));
     }
     problems

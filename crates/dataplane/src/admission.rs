@@ -25,6 +25,8 @@ pub struct Admission {
     pub by_stack: bool,
     /// Number of the link that holds back what it sends.
     pub throttle: Option<u32>,
+    /// Number of the bridge that its link is a port of.
+    pub bridge: Option<u32>,
 }
 
 impl Admission {
@@ -43,6 +45,7 @@ impl Admission {
                 | flag(self.by_stack, abi::ENDPOINT_BY_STACK),
             mtu: self.mtu,
             throttle: self.throttle.unwrap_or(0),
+            bridge: self.bridge.unwrap_or(0),
             ..abi::endpoint::default()
         }
     }

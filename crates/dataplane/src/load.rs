@@ -96,7 +96,7 @@ impl Loaded {
     }
 
     /// Puts the programs in force: from the next packet on, every link's filters jump to them.
-    pub fn enforce(self) -> Result<Dataplane, DataplaneError> {
+    pub fn enforce(&self) -> Result<Dataplane, DataplaneError> {
         let programs = MapHandle::from_pinned_path(self.root.join(PROGRAMS));
         let programs = programs.map_err(|e| DataplaneError::new("open map", PROGRAMS, &e))?;
         for (hook, program) in self.programs() {

@@ -8,14 +8,15 @@ use ipnet::IpNet;
 use weft_dataplane::{Admission, Allowance, DataplaneError, HostAddress, Member, Peering, Set};
 use weft_kernel::link::{self, GROUP_LIVE};
 use weft_kernel::{Errno, KernelError, Netlink, Snapshot};
-use weft_model::{Endpoint, Network, NetworkName, fnv64};
+use weft_model::{Endpoint, IfName, Network, NetworkName, fnv64};
 use weft_reconcile::Target;
 
 use crate::attach::Attacher;
+use crate::attachment;
 use crate::ledger::Entry;
 
-/// What `endpoint` may do; `throttle` is the number of the link that holds back what it sends, if it is there.
-pub fn admission(endpoint: &Endpoint, throttle: Option<u32>) -> Option<Admission> {
+/// What `endpoint` may do, with the numbers of the links it needs, as far as they are there.
+pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge }: Detours) -> Option<Admission> {
     Some(Admission {
         addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
         mac: endpoint.mac?,
@@ -24,13 +25,26 @@ pub fn admission(endpoint: &Endpoint, throttle: Option<u32>) -> Option<Admission
         isolated: endpoint.isolated,
         by_stack: !endpoint.limits.is_empty(),
         throttle,
+        bridge,
     })
 }
 
-/// The number of the link that holds back what `endpoint` sends, as far as `snapshot` has it.
-pub fn throttle(endpoint: &Endpoint, snapshot: &Snapshot) -> Option<u32> {
-    endpoint.limits.egress?;
-    snapshot.links.get(endpoint.key.throttle_link().as_str()).map(|link| link.index)
+/// Numbers of links by which packets of an endpoint go.
+#[derive(Debug, Clone, Copy)]
+pub struct Detours {
+    /// The one that holds back what it sends.
+    pub throttle: Option<u32>,
+    /// The bridge that its link is a port of.
+    pub bridge: Option<u32>,
+}
+
+impl Detours {
+    /// Those of `endpoint` that `snapshot` has.
+    pub fn of(endpoint: &Endpoint, snapshot: &Snapshot) -> Self {
+        let number = |name: &IfName| snapshot.links.get(name.as_str()).map(|link| link.index);
+        let throttle = endpoint.limits.egress.and_then(|_| number(&endpoint.key.throttle_link()));
+        Self { throttle, bridge: attachment::bridge_name(endpoint).as_ref().and_then(number) }
+    }
 }
 
 /// The programs' number for a network: the same after a restart, by which entries of an earlier agent stay right.

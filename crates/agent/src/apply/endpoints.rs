@@ -16,7 +16,8 @@ use weft_model::{Endpoint, EndpointKey, IfName};
 use weft_netns::Netns;
 use weft_reconcile::Target;
 
-use super::{Indexes, admissions};
+use super::Indexes;
+use super::admissions::{self, Detours};
 use crate::attachment;
 
 /// What the names of endpoints' links begin with on the host, and those of their throttles.
@@ -110,7 +111,7 @@ impl Endpoints<'_> {
     fn create(&mut self, endpoint: &Endpoint, netns: &Netns) -> Result<(), EndpointError> {
         let bridge = self.bridge(endpoint)?;
         let Some(plan) = plan(endpoint, bridge) else { return Ok(endpoint::create_loopback(netns)?) };
-        let mut door = Doorway { indexes: self.indexes, dataplane: self.dataplane, endpoint };
+        let mut door = Doorway { indexes: self.indexes, dataplane: self.dataplane, endpoint, bridge };
         Ok(endpoint::create(self.netlink, netns, &plan, &mut door)?)
     }
 
@@ -122,7 +123,8 @@ impl Endpoints<'_> {
             Some(throttle) => Some(throttle::make(self.netlink, &throttle, || self.indexes.next())?),
             None => None,
         };
-        if let Some(admission) = admissions::admission(endpoint, throttle) {
+        let detours = Detours { throttle, ..Detours::of(endpoint, self.snapshot) };
+        if let Some(admission) = admissions::admission(endpoint, detours) {
             self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))?;
         }
         match link::find(self.netlink, plan.throttle.as_str())?.filter(throttle::is_throttle) {
@@ -185,6 +187,7 @@ struct Doorway<'a> {
     indexes: &'a Indexes,
     dataplane: &'a Dataplane,
     endpoint: &'a Endpoint,
+    bridge: Option<u32>,
 }
 
 impl Door for Doorway<'_> {
@@ -197,7 +200,8 @@ impl Door for Doorway<'_> {
     }
 
     fn admit(&mut self, index: u32, throttle: Option<u32>) -> Result<(), KernelError> {
-        let Some(admission) = admissions::admission(self.endpoint, throttle) else { return Ok(()) };
+        let detours = Detours { throttle, bridge: self.bridge };
+        let Some(admission) = admissions::admission(self.endpoint, detours) else { return Ok(()) };
         self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))
     }
 }

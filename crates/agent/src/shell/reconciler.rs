@@ -22,7 +22,7 @@ use weft_model::{Endpoint, IfName};
 use weft_netns::Netns;
 use weft_reconcile::{Backoff, Delta, Target, reconcile};
 
-use crate::apply::admissions::{self, Admissions, Members};
+use crate::apply::admissions::{self, Admissions, Detours, Members};
 use crate::apply::bridges::Bridges;
 use crate::apply::endpoints::EndpointError;
 use crate::apply::forward::{self, Accepts};
@@ -284,7 +284,7 @@ impl Round {
         let networks = self.networks.all();
         let desired = endpoints.iter().filter_map(|(host, endpoint)| {
             let link = snapshot.links.get(host.as_str())?;
-            let admission = admissions::admission(endpoint, admissions::throttle(endpoint, snapshot))?;
+            let admission = admissions::admission(endpoint, Detours::of(endpoint, snapshot))?;
             Some((link.index, (Arc::clone(endpoint), admission)))
         });
         let attacher = &self.attacher;

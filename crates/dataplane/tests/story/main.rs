@@ -4,9 +4,10 @@
 
 mod capture;
 mod connection;
+mod detour;
 mod frames;
 mod full;
-mod limited;
+
 mod load;
 mod short;
 mod source;

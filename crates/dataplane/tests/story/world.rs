@@ -32,8 +32,8 @@ const CONTEXT_LINK_AT: usize = 40;
 const MACS_BYTES: usize = 12;
 /// What became of a packet that went straight into the container it is for.
 pub(crate) const HANDED_OVER: &str = "handed over";
-/// What became of a packet that goes by the link that holds its sender back.
-pub(crate) const HELD_BACK: &str = "held back";
+/// What became of a packet that goes by another link first.
+pub(crate) const REDIRECTED: &str = "redirected";
 
 pub(crate) struct World {
     pub(crate) directory: PathBuf,
@@ -47,7 +47,7 @@ pub(crate) fn ip(text: &str) -> IpAddr {
 
 pub(crate) fn admission(addresses: &[&str], mac: MacAddr, network: u32) -> Admission {
     let addresses = addresses.iter().map(|text| ip(text)).collect();
-    Admission { addresses, mac, network, mtu: 1500, isolated: false, by_stack: false, throttle: None }
+    Admission { addresses, mac, network, mtu: 1500, isolated: false, by_stack: false, throttle: None, bridge: None }
 }
 
 /// Another endpoint of the same network.
@@ -77,13 +77,12 @@ impl World {
 
     pub(crate) fn empty() -> Self {
         let directory = bpf_file_system();
-        let dataplane = Loaded::load(&directory).unwrap().enforce().unwrap();
-        // Programs in force belong to the kernel; the tests run others of the same code, over the same maps.
         let loaded = Loaded::load(&directory).unwrap();
+        let dataplane = loaded.enforce().unwrap();
         Self { directory, dataplane, loaded }
     }
 
-    /// What becomes of a frame that the endpoint sends: `passed`, `handed over`, `held back`, or the reason for which
+    /// What becomes of a frame that the endpoint sends: `passed`, `handed over`, `redirected`, or the reason for which
     /// it is dropped. It is the same by the program's answer and by its counters, and nobody changes the frame, but for
     /// the Ethernet addresses of one that is handed over.
     pub(crate) fn sends(&self, frame: &[u8]) -> &'static str {
@@ -153,7 +152,7 @@ impl World {
         let (reason, _) = abi::REASONS[usize::from(key.1)];
         assert!(answer == REDIRECT || !is_handed_over, "{reason}");
         if answer == REDIRECT {
-            return if is_handed_over { HANDED_OVER } else { HELD_BACK };
+            return if is_handed_over { HANDED_OVER } else { REDIRECTED };
         }
         assert_eq!(answer, if reason == "passed" { UNSPEC } else { SHOT }, "{reason}");
         reason
