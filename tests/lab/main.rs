@@ -13,6 +13,7 @@ mod networks;
 mod pcap;
 mod population;
 mod scarcity;
+mod several;
 mod sight;
 mod storm;
 mod strace;

@@ -7,6 +7,7 @@ pub mod forward;
 pub mod routes;
 pub mod settings;
 pub mod short_way;
+pub mod sources;
 pub mod table;
 
 use std::sync::atomic::{AtomicU32, Ordering};

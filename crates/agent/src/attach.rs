@@ -18,9 +18,9 @@ use weft_model::{
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
 
-use crate::apply::Indexes;
 use crate::apply::admissions::{self, Detours};
 use crate::apply::endpoints::{self, EndpointError, Endpoints};
+use crate::apply::{Indexes, sources};
 use crate::attachment::{self, Ground};
 use crate::ledger::{Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
@@ -107,6 +107,9 @@ pub enum AttachError {
     Busy(EndpointKey),
 }
 
+/// Namespace of endpoints whose runtime names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
 /// Attachments whose endpoints can be limited.
 fn linked() -> String {
     let has_link = |kind: &&&dyn attachment::Kind| kind.attachment().has_link();
@@ -126,6 +129,7 @@ pub struct Attacher {
     networks: Arc<Networks>,
     reaper: Reaper,
     locks: Locks,
+    arranging: Mutex<()>,
     indexes: Indexes,
     dataplane: Dataplane,
     host: NetnsId,
@@ -139,6 +143,7 @@ impl Attacher {
             networks,
             reaper,
             locks: Locks::default(),
+            arranging: Mutex::new(()),
             indexes: Indexes::default(),
             dataplane,
             host,
@@ -177,15 +182,19 @@ impl Attacher {
         let _lock = self.locks.lock(&wish.key)?;
         self.bury_stale(netlink, wish)?;
         let request = Request { addresses: wish.addresses.clone() };
-        let endpoint = self.ledger().begin_birth(&wish.key, network, &request, |chosen| {
+        let endpoint = self.ledger().begin_birth(&wish.key, network, &request, |chosen, taken| {
             let mut endpoint = record(wish);
             kind.endow(network, chosen, &mut endpoint);
+            attachment::stand_back(network, taken, &mut endpoint);
             endpoint
         })?;
         // The record is in the ledger: from here on the network cannot be deleted. Was it, a moment ago?
         let kept = self.networks.get(network.name.as_str()).map(drop);
         let kept = kept.ok_or_else(|| not_admitted("was deleted meanwhile: create it, or use another".to_owned()));
         let made = kept.and_then(|()| self.make(netlink, &endpoint, &wish.netns));
+        let made = made.and_then(|()| {
+            self.arrange(netlink, &wish.key, &wish.netns).map_err(|e| AttachError::of(&wish.key)(e.into()))
+        });
         let born = made.and_then(|()| Ok(self.ledger().finish_birth(&wish.key)?));
         if let Err(error) = born {
             self.undo(netlink, &endpoint, &wish.netns);
@@ -199,6 +208,27 @@ impl Attacher {
         let _lock = self.locks.lock(key)?;
         let Some(entry) = self.ledger().get(key).cloned() else { return Ok(()) };
         self.bury(netlink, &entry, netns)
+    }
+
+    /// As [`Attacher::detach`], on behalf of the container's runtime: with the last of its endpoints go those that others
+    /// joined to further networks, of which it knows nothing.
+    pub fn detach_container(
+        &self,
+        netlink: &mut Netlink,
+        key: &EndpointKey,
+        netns: Option<&Netns>,
+    ) -> Result<(), AttachError> {
+        let beside: Vec<_> = {
+            let ledger = self.ledger();
+            let others = ledger.of_container(&key.container).filter(|entry| entry.endpoint.key != *key);
+            others.map(|entry| Arc::clone(&entry.endpoint)).collect()
+        };
+        if beside.iter().all(|endpoint| endpoint.cni_name.is_none()) {
+            for endpoint in beside.iter().rev() {
+                self.detach(netlink, &endpoint.key, netns)?;
+            }
+        }
+        self.detach(netlink, key, netns)
     }
 
     /// As [`Attacher::detach`], for an endpoint that is found dead: only if it still is what was found, and its link is
@@ -272,6 +302,22 @@ impl Attacher {
         Ok(())
     }
 
+    /// Has what the container sends leave by the right one of its interfaces, if it has more than that of `key`.
+    fn arrange(&self, netlink: &mut Netlink, key: &EndpointKey, netns: &Netns) -> Result<(), KernelError> {
+        // Whoever comes last sees all.
+        let _alone = self.arranging.lock().unwrap_or_else(PoisonError::into_inner);
+        let endpoints: Vec<_> = {
+            let ledger = self.ledger();
+            let entries = ledger.of_container(&key.container);
+            if entries.clone().count() < 2 {
+                return Ok(());
+            }
+            let staying = entries.filter(|entry| entry.phase != Phase::Death);
+            staying.map(|entry| Arc::clone(&entry.endpoint)).collect()
+        };
+        sources::arrange(netlink, netns, &endpoints)
+    }
+
     fn make(&self, netlink: &mut Netlink, endpoint: &Arc<Endpoint>, netns: &Netns) -> Result<(), AttachError> {
         let host = endpoint.key.host_link();
         self.endpoints(netlink, Some(netns)).update(&host, endpoint).map_err(AttachError::of(&endpoint.key))
@@ -290,7 +336,7 @@ impl Attacher {
     fn take_down(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) -> Result<(), KernelError> {
         let taken = self.endpoints(netlink, netns).take_down(endpoint);
         self.reaper.note();
-        taken
+        taken.and_then(|()| netns.map_or(Ok(()), |netns| self.arrange(netlink, &endpoint.key, netns)))
     }
 
     fn endpoints<'a>(&'a self, netlink: &'a mut Netlink, netns: Option<&'a Netns>) -> Endpoints<'a> {
@@ -338,6 +384,7 @@ fn record(wish: &Attachment) -> Endpoint {
         addresses: Vec::new(),
         gateways: Vec::new(),
         routes: Vec::new(),
+        source_routes: Vec::new(),
         mtu: wish.mtu,
         isolated: false,
         limits: wish.limits,

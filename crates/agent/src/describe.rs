@@ -167,6 +167,17 @@ impl<'a> Reference<'a> {
         }
     }
 
+    /// Any endpoint of the one container that is meant; else what all are called that may be.
+    pub fn one_container(&self, ledger: &Ledger) -> Result<Arc<Endpoint>, Vec<String>> {
+        let found: Vec<_> = ledger.live().filter(|endpoint| self.matches(endpoint)).collect();
+        match found.as_slice() {
+            [first, others @ ..] if others.iter().all(|other| other.key.container == first.key.container) => {
+                Ok(Arc::clone(first))
+            }
+            others => Err(others.iter().map(|e| format!("{}@{}", e.title(), e.key.ifname)).collect()),
+        }
+    }
+
     fn names(&self, endpoint: &Endpoint) -> bool {
         if let Ok(address) = self.who.parse::<std::net::IpAddr>() {
             return endpoint.addresses.iter().any(|net| net.addr() == address);

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use weft_ipam::{Held, Leases, Refusal, Request};
-use weft_model::{Endpoint, EndpointKey, IfName, Limits, Network, Pool};
+use weft_model::{ContainerId, Endpoint, EndpointKey, Family, IfName, Limits, Network, Pool};
 
 pub use journal::JournalError;
 use journal::{Event, Journal};
@@ -139,7 +139,7 @@ impl Ledger {
         key: &EndpointKey,
         network: &Network,
         request: &Request,
-        complete: impl FnOnce(&[(IpAddr, &Pool)]) -> Endpoint,
+        complete: impl FnOnce(&[(IpAddr, &Pool)], &[Family]) -> Endpoint,
     ) -> Result<Arc<Endpoint>, LedgerError> {
         let same_link = self.by_host_link.get(&key.host_link()).and_then(|other| self.entries.get(other));
         if let Some(entry) = same_link.or_else(|| self.entries.get(key)) {
@@ -151,12 +151,31 @@ impl Ledger {
             self.rewrite()?;
         }
         let chosen = self.leases.choose(network, request)?;
-        let endpoint = Arc::new(complete(&chosen));
+        let taken = self.default_families(&key.container);
+        let endpoint = Arc::new(complete(&chosen, &taken));
         let live = self.entries.len() + 1;
         self.journal.append_reserving(&Event::Birth { endpoint: Box::new((*endpoint).clone()) }, live)?;
         self.hold(&endpoint)?;
         self.insert(Arc::clone(&endpoint));
         Ok(endpoint)
+    }
+
+    /// Families of which an interface of the container has the default route.
+    fn default_families(&self, container: &ContainerId) -> Vec<Family> {
+        let beside = self.of_container(container).filter(|entry| entry.phase != Phase::Death);
+        let defaults: Vec<Family> = beside
+            .flat_map(|entry| entry.endpoint.routes.iter().filter(|route| route.to.prefix_len() == 0))
+            .map(|route| Family::of_net(&route.to))
+            .collect();
+        Family::ALL.into_iter().filter(|family| defaults.contains(family)).collect()
+    }
+
+    /// All that is known of a container, by interface.
+    pub fn of_container<'a>(&'a self, container: &'a ContainerId) -> impl Iterator<Item = &'a Entry> + Clone {
+        // No name of an interface comes before it.
+        let ifname = IfName::parse("!").expect("a byte that is neither white nor refused");
+        let first = EndpointKey { container: container.clone(), ifname };
+        self.entries.range(first..).take_while(move |(key, _)| key.container == *container).map(|(_, entry)| entry)
     }
 
     /// The endpoint is made.
@@ -346,7 +365,7 @@ mod tests {
 
     fn birth(ledger: &mut Ledger, network: &Network, n: u32) -> Result<IpAddr, LedgerError> {
         let key = key(n);
-        let born = ledger.begin_birth(&key, network, &Request::default(), |chosen| record(&key, network, chosen))?;
+        let born = ledger.begin_birth(&key, network, &Request::default(), |chosen, _| record(&key, network, chosen))?;
         ledger.finish_birth(&key)?;
         Ok(born.addresses[0].addr())
     }
@@ -433,7 +452,9 @@ mod tests {
         let (path, network) = (directory("phases"), network());
         let mut ledger = open(&path, &network);
         let begun = key(1);
-        ledger.begin_birth(&begun, &network, &Request::default(), |chosen| record(&begun, &network, chosen)).unwrap();
+        ledger
+            .begin_birth(&begun, &network, &Request::default(), |chosen, _| record(&begun, &network, chosen))
+            .unwrap();
         birth(&mut ledger, &network, 2).unwrap();
         ledger.begin_death(&key(2));
         drop(ledger);
@@ -471,7 +492,8 @@ mod tests {
         let mut ledger = open(&path, &network);
         for (n, born_s) in [(1, u64::MAX), (2, 0), (3, 1 << 40)] {
             let key = key(n);
-            let complete = |chosen: &[(IpAddr, &Pool)]| Endpoint { born_s, ..record(&key, &network, chosen) };
+            let complete =
+                |chosen: &[(IpAddr, &Pool)], _: &[Family]| Endpoint { born_s, ..record(&key, &network, chosen) };
             ledger.begin_birth(&key, &network, &Request::default(), complete).unwrap();
             ledger.finish_birth(&key).unwrap();
         }

@@ -1,5 +1,6 @@
 //! The routes of the API, each a few lines over the parts of the [`Node`].
 
+mod attach;
 mod capture;
 mod limits;
 mod sight;
@@ -51,7 +52,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/networks", get(networks).post(create_network))
         .route("/v1/networks/{name}", get(network).delete(delete_network))
         .route("/v1/apply", post(apply))
-        .route("/v1/endpoints", get(endpoints))
+        .route("/v1/endpoints", get(endpoints).post(attach::attach).delete(attach::detach))
         .route("/v1/endpoints/limits", post(limits::limit))
         .route("/v1/counters", get(counters))
         .route("/v1/flows", get(sight::flows))
@@ -169,11 +170,19 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 
 /// The one endpoint that `text` means.
 fn the_one(node: &Node, text: &str) -> Result<Arc<Endpoint>, Refusal> {
-    let found = Reference::parse(text).one(&node.attacher.ledger());
-    found.map_err(|others| match others.as_slice() {
+    Reference::parse(text).one(&node.attacher.ledger()).map_err(|others| not_one(text, &others))
+}
+
+/// An endpoint of the one container that `text` means.
+fn one_of_container(node: &Node, text: &str) -> Result<Arc<Endpoint>, Refusal> {
+    Reference::parse(text).one_container(&node.attacher.ledger()).map_err(|others| not_one(text, &others))
+}
+
+fn not_one(text: &str, others: &[String]) -> Refusal {
+    match others {
         [] => Refusal::new(StatusCode::NOT_FOUND, format!("there is no endpoint {text:?}: see `weft get endpoints`")),
         others => Refusal::new(StatusCode::CONFLICT, format!("{text:?} may be any of {}", others.join(", "))),
-    })
+    }
 }
 
 async fn version() -> Json<Version> {

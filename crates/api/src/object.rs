@@ -1,6 +1,7 @@
 //! Objects in the shape of Kubernetes: apiVersion, kind, metadata, spec, status.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -157,6 +158,39 @@ pub struct EndpointStatus {
     pub netns: String,
     /// Seconds since 1970 at birth.
     pub born: u64,
+}
+
+/// A container that is to join a network: one that has an endpoint already, or whoever is in a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AttachRequest {
+    /// The network.
+    pub network: String,
+    /// An endpoint of the container: `[NAMESPACE/]NAME`, a container id or 4 and more of its first characters, or an
+    /// address; `@INTERFACE`. Either this or `netns`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Path of the namespace, as weftd sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<String>,
+    /// The interface inside; the first of eth0, eth1 … that the container does not have on a network if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// Namespace of its name: `default`, or that of the container's other endpoint, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Its name: that of the container's other endpoint, or of the namespace's file, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Addresses that it asks for, at most one of each pool; any free ones if none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+    /// The MAC address that it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
 }
 
 /// How an endpoint is to be limited from now on.

@@ -6,7 +6,7 @@ use crate::capture::{Capture, CaptureWish, Packets};
 use crate::cni::{CniError, CniRequest};
 use crate::flow::{Connection, Flow};
 use crate::judgement::Judgement;
-use crate::object::{EndpointObject, LimitRequest, List, NetworkObject, NodeObject};
+use crate::object::{AttachRequest, EndpointObject, LimitRequest, List, NetworkObject, NodeObject};
 use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
 
 /// HTTP method.
@@ -79,6 +79,10 @@ const BUSY: Reply = refused(503, "too much is waiting; nothing was changed");
 const NOT_FOUND: Reply = refused(404, "there is no such object");
 const CONFLICT: Reply = refused(409, "the present state does not allow it; nothing was changed");
 const FAILED: Reply = refused(500, "the host refused");
+
+/// How an endpoint is named.
+const REFERENCE: &str =
+    "[NAMESPACE/]NAME, a container id or 4 and more of its first characters, or an address; @INTERFACE";
 
 type Parameter = (&'static str, &'static str);
 const FROM: Parameter = ("from", "only those sent by this address, prefix or endpoint");
@@ -157,15 +161,25 @@ pub const ROUTES: &[Route] = &[
         method: Method::Get,
         path: "/v1/endpoints",
         summary: "Endpoints",
-        query: &[
-            (
-                "match",
-                "[NAMESPACE/]NAME, a container id or 4 and more of its first characters, or an address; @INTERFACE",
-            ),
-            ("network", "only those on this network"),
-        ],
+        query: &[("match", REFERENCE), ("network", "only those on this network")],
         request: None,
         replies: &[ok(schema::<List<EndpointObject>>), BAD_REQUEST],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/endpoints",
+        summary: "Joins a container to a network, or to a further one",
+        query: &[],
+        request: Some(schema::<AttachRequest>),
+        replies: &[ok(schema::<EndpointObject>), BAD_REQUEST, NOT_FOUND, CONFLICT, TOO_LARGE, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/endpoints",
+        summary: "Takes a container out of a network that it was joined to by this route",
+        query: &[("match", REFERENCE), ("force", "true: also of one that a runtime joined, which will not hear of it")],
+        request: None,
+        replies: &[ok(schema::<EndpointObject>), BAD_REQUEST, NOT_FOUND, CONFLICT, FAILED, BUSY],
     },
     Route {
         method: Method::Post,

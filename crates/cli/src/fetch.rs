@@ -42,6 +42,11 @@ pub(crate) fn endpoint(client: &Client, reference: &str, network: Option<&str>) 
     }
 }
 
+/// Where an endpoint leaves its network.
+pub(crate) fn leaving(reference: &str, force: bool) -> String {
+    query("/v1/endpoints", &[("match", Some(reference)), ("force", force.then_some("true"))])
+}
+
 /// What became of packets: of one endpoint, or of all.
 pub(crate) fn counters(client: &Client, reference: Option<&str>) -> Result<Vec<Counter>> {
     if let Some(reference) = reference {

@@ -1,6 +1,7 @@
 //! The table of verbs.
 
 mod apply;
+mod attach;
 mod completions;
 mod delete;
 mod describe;
@@ -38,6 +39,10 @@ pub enum Verb {
     Delete(delete::Args),
     /// Create, list and delete networks
     Network(network::Args),
+    /// Join a container to a network, or to a further one
+    Attach(attach::Attach),
+    /// Take a container out of a network that it was attached to
+    Detach(attach::Detach),
     /// Show what happens to the packets of endpoints, and limit their rate
     Endpoint(endpoint::Args),
     /// Show connections that begin and end and packets that are dropped, with names
@@ -73,6 +78,8 @@ impl Verb {
             Verb::Describe(args) => args.run(session),
             Verb::Delete(args) => args.run(session),
             Verb::Network(args) => args.run(session),
+            Verb::Attach(args) => args.run(session),
+            Verb::Detach(args) => args.run(session),
             Verb::Endpoint(args) => args.run(session),
             Verb::Observe(args) => args.run(session),
             Verb::Connections(args) => args.run(session),

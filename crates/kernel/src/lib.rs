@@ -14,6 +14,7 @@ pub mod neighbour;
 mod netlink;
 pub mod nft;
 pub mod route;
+pub mod rule;
 mod snapshot;
 pub mod sysctl;
 pub mod throttle;

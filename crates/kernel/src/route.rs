@@ -62,6 +62,28 @@ pub fn set(to: IpNet, hop: Hop) -> Request {
     Request::new("set route", to.to_string(), flags, RouteNetlinkMessage::NewRoute(message(to, hop)))
 }
 
+/// Sets a route of another table than the main one; its number must be above 255.
+pub fn set_in(table: u32, to: IpNet, hop: Hop) -> Request {
+    let message = in_table(table, to, hop);
+    let flags = NLM_F_CREATE | NLM_F_REPLACE;
+    let object = format!("{to} of table {table}");
+    Request::new("set route", object, flags, RouteNetlinkMessage::NewRoute(message))
+}
+
+/// Deletes such a route.
+pub fn delete_in(table: u32, to: IpNet, hop: Hop) -> Request {
+    let message = in_table(table, to, hop);
+    let object = format!("{to} of table {table}");
+    Request::new("delete route", object, 0, RouteNetlinkMessage::DelRoute(message)).or_absent()
+}
+
+fn in_table(table: u32, to: IpNet, hop: Hop) -> RouteMessage {
+    let mut message = message(to, hop);
+    message.header.table = RouteHeader::RT_TABLE_UNSPEC;
+    message.attributes.push(RouteAttribute::Table(table));
+    message
+}
+
 /// Lets the link receive for `ip` at once. The kernel adds such a route for every address, but for IPv6 by a work queue
 /// that waits for the routing lock (`addrconf_dad_start` in net/ipv6/addrconf.c), and until then drops what comes in.
 /// This one stands in for it and expires.

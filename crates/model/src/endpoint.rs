@@ -126,9 +126,13 @@ pub struct Endpoint {
     /// Next hops of its routes, at most one per family.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gateways: Vec<IpAddr>,
-    /// Its routes, default ones included.
+    /// Its routes, default ones included, unless another interface of the container was there first and has these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
+    /// Routes for what is sent from its own addresses alone: where it has no default route, answers leave by the
+    /// network that the question came from all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_routes: Vec<Route>,
     /// Bytes.
     pub mtu: u32,
     /// Parted from the other endpoints of its network.

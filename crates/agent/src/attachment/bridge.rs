@@ -54,7 +54,7 @@ impl Kind for Bridge {
             inside_mac: endpoint.mac?,
             addresses: endpoint.addresses.clone(),
             gateways: endpoint.gateways.iter().map(|gateway| (*gateway, bridge_mac)).collect(),
-            routes: hops(endpoint),
+            routes: hops(endpoint, &endpoint.routes),
             mtu: endpoint.mtu,
             limits: endpoint.limits,
             throttle: endpoint.key.throttle_link(),

@@ -49,7 +49,7 @@ impl Kind for Routed {
             inside_mac: endpoint.mac?,
             addresses: endpoint.addresses.clone(),
             gateways: endpoint.gateways.iter().map(|gateway| (*gateway, MacAddr::GATEWAY)).collect(),
-            routes: hops(endpoint),
+            routes: hops(endpoint, &endpoint.routes),
             mtu: endpoint.mtu,
             limits: endpoint.limits,
             throttle: endpoint.key.throttle_link(),

@@ -16,7 +16,7 @@ use weft_kernel::Netlink;
 use weft_model::{EndpointKey, Name};
 use weft_netns::Netns;
 
-use crate::attach::Attachment;
+use crate::attach::{Attachment, DEFAULT_NAMESPACE};
 use crate::check;
 use crate::node::Node;
 use config::Config;
@@ -24,8 +24,6 @@ use error::{Code, Failure};
 
 /// Versions served, oldest first; the last is the newest.
 pub const VERSIONS: &[&str] = &["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
-/// Namespace of endpoints whose runtime names none.
-const DEFAULT_NAMESPACE: &str = "default";
 
 /// Answers one call: what to print, if anything.
 pub fn answer(
@@ -105,7 +103,7 @@ impl Call<'_> {
             return Ok(());
         }
         let netns = self.netns().ok().flatten();
-        self.node.attacher.detach(netlink, &key, netns.as_ref())?;
+        self.node.attacher.detach_container(netlink, &key, netns.as_ref())?;
         Ok(())
     }
 

@@ -7,22 +7,7 @@ use weft_api::{EndpointObject, LimitRequest};
 use weft_model::{Endpoint, Limit, LimitFields, LimitSpec, Limits};
 
 use super::{Answer, Body, Refusal, Shared, decode, the_one};
-use crate::attach::AttachError;
 use crate::describe;
-
-impl From<AttachError> for Refusal {
-    fn from(error: AttachError) -> Self {
-        let status = match &error {
-            AttachError::Gone(_) => StatusCode::NOT_FOUND,
-            AttachError::Unlimited { .. } | AttachError::NotAdmitted { .. } => StatusCode::CONFLICT,
-            AttachError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-            AttachError::Ledger(_) | AttachError::Journal(_) | AttachError::Endpoint { .. } => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-        };
-        Self::new(status, error.to_string())
-    }
-}
 
 /// Limits one endpoint otherwise; what is not named stays as it is.
 pub(super) async fn limit(State(node): Shared, Body(body): Body) -> Answer<EndpointObject> {

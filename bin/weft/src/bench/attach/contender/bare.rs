@@ -120,6 +120,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         addresses: Vec::new(),
         gateways: Vec::new(),
         routes: Vec::new(),
+        source_routes: Vec::new(),
         mtu: MTU,
         isolated: false,
         limits: Limits::default(),

@@ -1,0 +1,106 @@
+//! Containers on several networks, and containers that no runtime joined.
+
+use serde_json::json;
+use weft_lab::{Host, uplink};
+use weft_tests::{Api, Call, assert_deserted, pings};
+
+/// Networks `one` and `two`; their runtimes have joined the containers `a` and `b` to one each.
+fn populate(host: &Host, mode: &str) -> Api {
+    let api = Api::of(host);
+    api.network("one", json!({"mode": mode, "pools": ["10.1.0.0/24", "fd61::/64"]}));
+    api.network("two", json!({"mode": mode, "pools": ["10.2.0.0/24", "fd62::/64"]}));
+    for (id, network) in [("a", "one"), ("b", "two")] {
+        host.netns(id).unwrap();
+        Call::new("ADD", id, network).done(host);
+    }
+    api
+}
+
+fn weft(host: &Host, args: &[&str]) -> String {
+    host.run(&[&["weft"], args].concat()).unwrap()
+}
+
+/// Whether `to` answers the namespace by this source.
+fn pings_from(host: &Host, netns: &str, source: &str, to: &str) -> bool {
+    host.run(&["ip", "netns", "exec", netns, "busybox", "ping", "-c1", "-W1", "-I", source, to]).is_ok()
+}
+
+#[test]
+fn a_container_on_two_networks_is_reached_by_both_and_answers_by_the_one_that_asked() {
+    for mode in ["bridge", "routed"] {
+        let host = Host::start(&format!("several-{mode}")).unwrap();
+        let weftd = host.weftd::<&str>(&[]).unwrap();
+        let api = populate(&host, mode);
+        let said = weft(&host, &["attach", "a", "--network", "two"]);
+        assert!(said.contains("default/a@eth1") && said.contains("10.2.0."), "{said}");
+        for (family, outside) in [uplink::OUTSIDE_V4.to_string(), uplink::OUTSIDE_V6.to_string()].iter().enumerate() {
+            let (first, second) = (api.address("a@eth0", family), api.address("a@eth1", family));
+            let far = api.address("b", family);
+            assert!(pings(&host, "a", &far), "{mode}: by the further network to who is on it");
+            assert!(pings(&host, "b", &second), "{mode}: and from there");
+            for source in [&first, &second] {
+                assert!(pings_from(&host, "a", source, outside), "{mode}: {source} to the outside");
+                assert!(pings_from(&host, "a", source, &api.address("b", family)) == (source == &second), "{mode}");
+            }
+        }
+        // Its packets left by the interface whose address they have: no door dropped one.
+        assert_eq!(api.counted("a@eth0", "out", "source_address") + api.counted("a@eth1", "out", "source_address"), 0);
+        drop(weftd);
+        let _weftd = host.weftd::<&str>(&[]).unwrap();
+        api.assert_clean();
+        assert!(pings(&host, "a", &api.address("b", 0)), "{mode}: after another agent took over");
+
+        let refused = host.run(&["weft", "detach", "a@eth0"]).unwrap_err().to_string();
+        assert!(refused.contains("belongs to a runtime") && refused.contains("force"), "{refused}");
+        assert_eq!(weft(&host, &["detach", "a@eth1"]), "default/a@eth1 left network two\n");
+        let left = host.run(&["ip", "netns", "exec", "a", "sh", "-c", "ip rule; ip -6 rule"]).unwrap();
+        assert!(!left.contains("20000"), "{left}");
+        assert!(pings(&host, "a", &uplink::OUTSIDE_V4.to_string()), "{mode}: the first one is as it was");
+        // The runtime takes its container down, and knows of one interface.
+        weft(&host, &["attach", "a", "--network", "two", "--ifname", "back0"]);
+        for id in ["a", "b"] {
+            Call::new("DEL", id, if id == "a" { "one" } else { "two" }).done(&host);
+        }
+        assert_deserted(&host, &api);
+    }
+}
+
+#[test]
+fn whoever_is_in_a_namespace_joins_by_its_path() {
+    let host = Host::start("blue").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, "bridge");
+    host.netns("blue").unwrap();
+    let attach = ["attach", "--netns", "/run/netns/blue", "--network", "two", "--address", "10.2.0.77"];
+    let said = weft(&host, &[&attach[..], &["--label", "tier=db", "-o", "json"]].concat());
+    let object: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(object["metadata"]["name"], "blue");
+    assert_eq!(object["metadata"]["labels"]["tier"], "db");
+    assert_eq!(object["status"]["addresses"][0], "10.2.0.77/24");
+    assert!(pings(&host, "b", "10.2.0.77"));
+    weft(&host, &["attach", "blue", "--network", "one"]);
+    assert!(pings(&host, "a", &api.address("blue@eth1", 1)), "a further network of the same container");
+
+    for (args, expected) in [
+        (&["attach", "nobody", "--network", "two"][..], "there is no endpoint \"nobody\""),
+        (&["attach", "blue", "--network", "none"], "network \"none\" does not exist: create it"),
+        (&["attach", "blue", "--network", "two", "--ifname", "eth0"], "exists on network two"),
+        (&["attach", "blue", "--network", "two", "--ifname", "a/b"], "interface: \"a/b\" is not an interface name"),
+        (&["attach", "--netns", "/run/netns/none", "--network", "two"], "/run/netns/none"),
+        (&["attach", "blue", "--network", "two", "--address", "10.9.9.9"], "10.9.9.9"),
+        (&["attach", "blue", "--network", "two", "--mac", "x"], "mac: "),
+        (&["attach", "--network", "two"], "required"),
+        (&["detach", "nobody"], "there is no endpoint \"nobody\""),
+    ] {
+        let refused = host.run(&[&["weft"], args].concat()).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{args:?}: {refused}");
+    }
+    assert_eq!(api.endpoints("blue").len(), 2, "nothing was left half done");
+    for endpoint in ["blue@eth1", "blue"] {
+        weft(&host, &["detach", endpoint]);
+    }
+    for (id, network) in [("a", "one"), ("b", "two")] {
+        Call::new("DEL", id, network).done(&host);
+    }
+    assert_deserted(&host, &api);
+}
