@@ -11,6 +11,7 @@ mod mac;
 mod name;
 mod network;
 mod pool;
+mod prefix;
 mod protocol;
 mod spec;
 
@@ -22,5 +23,6 @@ pub use mac::MacAddr;
 pub use name::{ContainerId, IfName, Labels, Name, NameError, NetworkName};
 pub use network::{Attachment, Availability, MODES, Masquerade, Mode, Network, Transport};
 pub use pool::{AddressRange, Family, Pool};
+pub use prefix::{ALLOWED_PER_ENDPOINT_MAX, resolve_allowed};
 pub use protocol::{Protocol, ProtocolError};
 pub use spec::{MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};

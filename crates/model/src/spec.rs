@@ -11,6 +11,7 @@ use crate::invalid::{Invalid, InvalidFields};
 use crate::name::{IfName, Labels, NetworkName};
 use crate::network::{Attachment, Availability, Masquerade, Mode, Network, Transport, nets_overlap};
 use crate::pool::{AddressRange, Family, Pool, is_special};
+use crate::prefix::{parse_net, resolve_allowed};
 
 /// Most pools, ranges, exclusions, routes or exceptions one network may list: each costs memory and, for exceptions, a
 /// comparison per new connection.
@@ -233,18 +234,11 @@ impl NetworkSpec {
     }
 
     fn resolve_allowed(&self, faults: &mut Faults) -> Vec<IpNet> {
-        let mut allowed = Vec::new();
-        for (n, text) in self.allowed_addresses.iter().enumerate() {
-            let field = format!("spec.allowedAddresses[{n}]");
-            match text.parse::<IpAddr>().map(IpNet::from).or_else(|_| parse_net(text)) {
-                Ok(net) if net.addr().is_unspecified() => {
-                    faults.add(&field, text, "would allow everything: list what endpoints really send from");
-                }
-                Ok(net) => allowed.push(net),
-                Err(remedy) => faults.add(&field, text, remedy),
-            }
-        }
-        allowed
+        let resolved = resolve_allowed(&faults.object, "spec.allowedAddresses", &self.allowed_addresses);
+        resolved.unwrap_or_else(|InvalidFields(found)| {
+            faults.found.extend(found);
+            Vec::new()
+        })
     }
 
     fn resolve_pools(&self, attachment: Attachment, faults: &mut Faults) -> Vec<Pool> {
@@ -435,12 +429,6 @@ impl Faults {
     }
 }
 
-fn parse_net(text: &str) -> Result<IpNet, String> {
-    let example = "write ADDRESS/LENGTH, such as 10.64.0.0/16 or fd64::/64";
-    let net: IpNet = text.parse().map_err(|_| format!("is not a CIDR: {example}"))?;
-    if net.addr() == net.network() { Ok(net) } else { Err(format!("has host bits set: write {}", net.trunc())) }
-}
-
 /// Why no container may have an address of `net`.
 fn unusable(net: &IpNet) -> Option<&'static str> {
     let ip = net.network();
@@ -571,6 +559,14 @@ mod tests {
             (
                 r#"spec.allowedAddresses[1] "::/0": would allow everything"#,
                 NetworkSpec { allowed_addresses: vec!["fd64::99".into(), "::/0".into()], ..bridge() },
+            ),
+            (
+                r#"spec.allowedAddresses[0] "::ffff:10.1.0.7": is IPv4 in IPv6 clothes"#,
+                NetworkSpec { allowed_addresses: vec!["::ffff:10.1.0.7".into()], ..bridge() },
+            ),
+            (
+                r#"spec.allowedAddresses[0] "::8000:0:0/81": is IPv4 in IPv6 clothes"#,
+                NetworkSpec { allowed_addresses: vec!["::8000:0:0/81".into()], ..bridge() },
             ),
             (r#"spec.mode "": say how containers join"#, NetworkSpec::default()),
             (r#"spec.attachment "device": is not built yet"#, NetworkSpec { mode: Some(Mode::Device), ..bridge() }),
