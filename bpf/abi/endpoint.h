@@ -12,6 +12,8 @@
 #define ADDRESSES_MAX 65536
 /* Prefixes that endpoints of networks may send from besides their own addresses. */
 #define ALLOWED_MAX 65536
+/* Prefixes that single endpoints may send from besides their own addresses; each that has some takes one more. */
+#define ENDPOINT_ALLOWED_MAX 65536
 /* Addresses of hosts: this one's own, and of the others of its cluster. */
 #define HOSTS_MAX 65536
 /* Pairs of networks that reach each other, both ways counted. */
@@ -52,6 +54,8 @@ struct endpoint {
 #define ENDPOINT_ISOLATED 2
 /* Its packets go by the host's stack, where something waits for them. */
 #define ENDPOINT_BY_STACK 4
+/* It may send from other addresses than its own, whatever its network says. */
+#define ENDPOINT_HAS_ALLOWANCES 8
 
 /* What holds for all endpoints of the host. */
 struct settings {
@@ -76,6 +80,24 @@ struct allowed_key {
 
 /* Bits of `network` in front of the prefix. */
 #define ALLOWED_NETWORK_BITS 32
+
+/* A prefix that one endpoint may send from besides its own addresses. `length` counts the bits behind it. */
+struct endpoint_allowed_key {
+	__u32 length;
+	/* Number of its link on the host. */
+	__u32 link;
+	struct address prefix;
+};
+
+/* Bits of `link` in front of the prefix. */
+#define ALLOWED_LINK_BITS 32
+
+/* What is at such a key. */
+enum endpoint_allowed {
+	/* Nothing that could be sent from: `::`, which the map has in front of all others of the link. */
+	ENDPOINT_ALLOWED_FRONT = 0,
+	ENDPOINT_ALLOWED_PREFIX = 1,
+};
 
 /* Who has an address on this host. */
 struct holder {

@@ -51,6 +51,23 @@ static __always_inline bool allowed_has(__u32 network, const struct address *add
 }
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, ENDPOINT_ALLOWED_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct endpoint_allowed_key);
+	__type(value, __u8);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_endpoint_allowed SEC(".maps");
+
+/* Not to be asked about `::`. */
+static __always_inline bool endpoint_allowed_has(__u32 link, const struct address *address)
+{
+	struct endpoint_allowed_key key = { .length = ALLOWED_LINK_BITS + 128, .link = link, .prefix = *address };
+
+	return bpf_map_lookup_elem(&weft_endpoint_allowed, &key);
+}
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, ADDRESSES_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -53,6 +53,8 @@ static __always_inline bool source_may(__u32 link, const struct endpoint *endpoi
 		if (holder && holder->link == link)
 			return true;
 	}
+	if (endpoint->flags & ENDPOINT_HAS_ALLOWANCES && endpoint_allowed_has(link, address))
+		return true;
 	return allowed_has(endpoint->network, address);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use weft_model::MacAddr;
 
 use crate::address::{address_of, ip_of};
@@ -13,6 +14,8 @@ use crate::{Dataplane, DataplaneError, abi};
 pub struct Admission {
     /// Its own addresses; it may send from these, and from the link-local one of its MAC address.
     pub addresses: Vec<IpAddr>,
+    /// Without host bits: it may send from these besides, whatever its network says.
+    pub allowed: Vec<IpNet>,
     /// Its Ethernet address.
     pub mac: MacAddr,
     /// Number of its network on this host.
@@ -42,7 +45,8 @@ impl Admission {
             network: self.network,
             flags: flag(has_more, abi::ENDPOINT_HAS_MORE)
                 | flag(self.isolated, abi::ENDPOINT_ISOLATED)
-                | flag(self.by_stack, abi::ENDPOINT_BY_STACK),
+                | flag(self.by_stack, abi::ENDPOINT_BY_STACK)
+                | flag(!self.allowed.is_empty(), abi::ENDPOINT_HAS_ALLOWANCES),
             mtu: self.mtu,
             throttle: self.throttle.unwrap_or(0),
             bridge: self.bridge.unwrap_or(0),
@@ -61,6 +65,7 @@ impl Dataplane {
         for ip in &admission.addresses {
             self.addresses.put(&address_of(*ip), &abi::holder { link, network: admission.network })?;
         }
+        self.endpoint_allowed.set(link, &admission.allowed)?;
         self.endpoints.put(&link, &admission.entry())?;
         self.settings.renew()
     }
@@ -76,7 +81,7 @@ impl Dataplane {
                 return Ok(false);
             }
         }
-        Ok(true)
+        self.endpoint_allowed.is(link, &admission.allowed)
     }
 
     /// Lets nothing of the link pass any more, and forgets what was counted of it.
@@ -92,6 +97,7 @@ impl Dataplane {
             }
             self.settings.renew()?;
         }
+        self.endpoint_allowed.set(link, &[])?;
         counter_keys(link).try_for_each(|key| self.counters.remove(&key))
     }
 

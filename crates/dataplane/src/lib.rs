@@ -18,6 +18,7 @@ pub mod abi {
 }
 mod address;
 mod admission;
+mod allowed;
 mod capture;
 mod error;
 mod event;
@@ -38,6 +39,7 @@ use std::sync::mpsc::Sender;
 
 use libbpf_rs::{MapHandle, ProgramHandle};
 
+use self::allowed::Allowed;
 use self::settings::Settings;
 
 pub use self::address::address_of;
@@ -59,6 +61,7 @@ pub struct Dataplane {
     stub_in: ProgramHandle,
     endpoints: Table<u32, abi::endpoint>,
     allowed: Set<Allowance>,
+    endpoint_allowed: Allowed,
     addresses: Table<abi::address, abi::holder>,
     peers: Set<Peering>,
     hosts: Set<HostAddress>,
@@ -86,7 +89,7 @@ impl Dataplane {
         [self.stub_out.id(), self.stub_in.id()]
     }
 
-    /// What endpoints may send from besides their own addresses.
+    /// What all endpoints of a network may send from besides their own addresses.
     pub fn allowances(&self) -> &Set<Allowance> {
         &self.allowed
     }

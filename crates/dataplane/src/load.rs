@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramHandle};
 
+use crate::allowed::Allowed;
 use crate::set::Set;
 use crate::settings::Settings;
 use crate::table::Table;
@@ -124,6 +125,7 @@ impl Loaded {
             stub_in: stub(STUB_IN)?,
             endpoints: Table::open(&self.directory, "weft_endpoints")?,
             allowed: Set::open(&self.directory, &settings)?,
+            endpoint_allowed: Allowed::open(&self.directory)?,
             addresses: Table::open(&self.directory, "weft_addresses")?,
             peers: Set::open(&self.directory, &settings)?,
             hosts: Set::open(&self.directory, &settings)?,

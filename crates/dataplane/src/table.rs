@@ -1,9 +1,11 @@
 //! A pinned map, with its types.
 
 use std::marker::PhantomData;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 
 use bytemuck::Pod;
+use libbpf_rs::libbpf_sys::bpf_map_get_next_key;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use crate::DataplaneError;
@@ -58,6 +60,21 @@ impl<K: Pod, V: Pod> Table<K, V> {
     /// Every key. Those that come or go meanwhile may be missing, or twice.
     pub fn keys(&self) -> Vec<K> {
         self.map.keys().map(|bytes| bytemuck::pod_read_unaligned(&bytes)).collect()
+    }
+
+    /// The key that a map with an order lists behind `key`, which must be there: else the first one.
+    pub(crate) fn key_after(&self, key: &K) -> Result<Option<K>, DataplaneError> {
+        let mut next = K::zeroed();
+        let map = self.map.as_fd().as_raw_fd();
+        // SAFETY: both are as large as the map's keys, as `open` has seen, and live through the call.
+        let answer = unsafe { bpf_map_get_next_key(map, (&raw const *key).cast(), (&raw mut next).cast()) };
+        match answer {
+            0 => Ok(Some(next)),
+            refused => match libbpf_rs::Error::from_raw_os_error(-refused) {
+                error if error.kind() == libbpf_rs::ErrorKind::NotFound => Ok(None),
+                error => Err(self.refused("read", &error)),
+            },
+        }
     }
 
     /// Shows `visit` every key with its value, many at a time. Of hashes with one value for all CPUs only; those that

@@ -19,6 +19,7 @@ use crate::ledger::Entry;
 pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge }: Detours) -> Option<Admission> {
     Some(Admission {
         addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
+        allowed: Vec::new(),
         mac: endpoint.mac?,
         network: number(&endpoint.network),
         mtu: endpoint.mtu,

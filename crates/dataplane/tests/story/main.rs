@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot be told is a failure")]
 
+mod allowed;
 mod capture;
 mod connection;
 mod detour;

@@ -47,7 +47,8 @@ pub(crate) fn ip(text: &str) -> IpAddr {
 
 pub(crate) fn admission(addresses: &[&str], mac: MacAddr, network: u32) -> Admission {
     let addresses = addresses.iter().map(|text| ip(text)).collect();
-    Admission { addresses, mac, network, mtu: 1500, isolated: false, by_stack: false, throttle: None, bridge: None }
+    let allowed = Vec::new();
+    Admission { addresses, allowed, mac, network, mtu: 1500, isolated: false, by_stack: false, throttle: None, bridge: None }
 }
 
 /// Another endpoint of the same network.
