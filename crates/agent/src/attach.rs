@@ -9,11 +9,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use weft_dataplane::Dataplane;
 use weft_ipam::Request;
 use weft_kernel::{KernelError, Netlink, Snapshot};
 use weft_model::{
-    ContainerId, Dns, Endpoint, EndpointKey, IfName, Labels, Limits, MacAddr, Name, NetnsRecord, Network,
+    ALLOWED_PER_ENDPOINT_MAX, ContainerId, Dns, Endpoint, EndpointKey, IfName, Labels, Limits, MacAddr, Name,
+    NetnsRecord, Network,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -22,7 +24,7 @@ use crate::apply::admissions::{self, Detours};
 use crate::apply::endpoints::{self, EndpointError, Endpoints};
 use crate::apply::{Indexes, sources};
 use crate::attachment::{self, Ground};
-use crate::ledger::{Entry, JournalError, Ledger, LedgerError, Phase};
+use crate::ledger::{Change, Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
 use crate::shell::reaper::Reaper;
 
@@ -62,6 +64,8 @@ pub struct Attachment {
     pub mtu: u32,
     /// How fast it may be sent to, and may send.
     pub limits: Limits,
+    /// What it may send from besides its own addresses.
+    pub allowed_addresses: BTreeSet<IpNet>,
     /// Seconds since 1970.
     pub born_s: u64,
 }
@@ -94,6 +98,30 @@ pub enum AttachError {
         /// How it joins.
         attachment: weft_model::Attachment,
     },
+    /// It has no link at which anybody would look.
+    #[error("endpoint {key}: attachment {attachment} has no link at whose door sources are checked: use {}", linked())]
+    Unchecked {
+        /// Container and interface.
+        key: EndpointKey,
+        /// How it joins.
+        attachment: weft_model::Attachment,
+    },
+    /// What it is not allowed cannot be taken away.
+    #[error("endpoint {key}: {prefix} is not among its allowed addresses: see `weft endpoint allow {}`", key.container)]
+    NotAllowed {
+        /// Container and interface.
+        key: EndpointKey,
+        /// What was to be taken away.
+        prefix: IpNet,
+    },
+    /// It would be allowed to send from more than anybody needs.
+    #[error("endpoint {key}: {count} allowed addresses: list {ALLOWED_PER_ENDPOINT_MAX} at most, or wider prefixes")]
+    TooManyAllowed {
+        /// Container and interface.
+        key: EndpointKey,
+        /// So many were wished.
+        count: usize,
+    },
     /// The link could not be made.
     #[error("endpoint {key}: {source}")]
     Endpoint {
@@ -110,7 +138,7 @@ pub enum AttachError {
 /// Namespace of endpoints whose runtime names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
-/// Attachments whose endpoints can be limited.
+/// Attachments whose endpoints have links.
 fn linked() -> String {
     let has_link = |kind: &&&dyn attachment::Kind| kind.attachment().has_link();
     attachment::KINDS.iter().filter(has_link).map(|kind| kind.attachment().word()).collect::<Vec<_>>().join(" or ")
@@ -179,6 +207,7 @@ impl Attacher {
         let kind = attachment::kind(network.attachment).ok_or_else(|| not_admitted("is not built".to_owned()))?;
         kind.admit(&Ground { host: self.host, container: wish.netns.id() }).map_err(not_admitted)?;
         admit_limits(&wish.key, network.attachment, wish.limits)?;
+        admit_allowed(&wish.key, network.attachment, &wish.allowed_addresses)?;
         let _lock = self.locks.lock(&wish.key)?;
         self.bury_stale(netlink, wish)?;
         let request = Request { addresses: wish.addresses.clone() };
@@ -246,23 +275,51 @@ impl Attacher {
         Ok(true)
     }
 
-    /// Limits an endpoint otherwise, at once and while its packets pass. If the kernel refuses, the record is what it
-    /// was, and the reconciler brings back what belongs to it.
+    /// Limits an endpoint otherwise, at once and while its packets pass.
     pub fn limit(
         &self,
         netlink: &mut Netlink,
         key: &EndpointKey,
         change: impl FnOnce(Limits) -> Limits,
     ) -> Result<Arc<Endpoint>, AttachError> {
+        self.change(netlink, key, |endpoint| {
+            let limits = change(endpoint.limits);
+            admit_limits(key, endpoint.attachment, limits)?;
+            Ok(Change::Limits(limits))
+        })
+    }
+
+    /// Allows an endpoint to send from other addresses besides its own than before, from its next packet on.
+    pub fn allow(
+        &self,
+        netlink: &mut Netlink,
+        key: &EndpointKey,
+        change: impl FnOnce(&BTreeSet<IpNet>) -> Result<BTreeSet<IpNet>, AttachError>,
+    ) -> Result<Arc<Endpoint>, AttachError> {
+        self.change(netlink, key, |endpoint| {
+            let allowed = change(&endpoint.allowed_addresses)?;
+            admit_allowed(key, endpoint.attachment, &allowed)?;
+            Ok(Change::Allowed(allowed))
+        })
+    }
+
+    /// Changes a living endpoint. If the kernel refuses, the record is what it was, and the reconciler brings back what
+    /// belongs to it.
+    fn change(
+        &self,
+        netlink: &mut Netlink,
+        key: &EndpointKey,
+        decide: impl FnOnce(&Endpoint) -> Result<Change, AttachError>,
+    ) -> Result<Arc<Endpoint>, AttachError> {
         let _lock = self.locks.lock(key)?;
         let found = self.ledger().get(key).filter(|entry| entry.phase == Phase::Live).cloned();
         let before = found.ok_or_else(|| AttachError::Gone(key.clone()))?.endpoint;
-        let limits = change(before.limits);
-        admit_limits(key, before.attachment, limits)?;
-        let written = self.ledger().set_limits(key, limits)?;
+        let change = decide(&before)?;
+        let undo = change.undo(&before);
+        let written = self.ledger().change(key, change)?;
         let endpoint = written.ok_or_else(|| AttachError::Gone(key.clone()))?;
         if let Err(error) = self.mend(netlink, &endpoint) {
-            self.ledger().set_limits(key, before.limits)?;
+            self.ledger().change(key, undo)?;
             return Err(AttachError::of(key)(error));
         }
         Ok(endpoint)
@@ -362,6 +419,20 @@ fn admit_limits(key: &EndpointKey, attachment: weft_model::Attachment, limits: L
     Err(AttachError::Unlimited { key: key.clone(), attachment })
 }
 
+fn admit_allowed(
+    key: &EndpointKey,
+    attachment: weft_model::Attachment,
+    allowed: &BTreeSet<IpNet>,
+) -> Result<(), AttachError> {
+    if allowed.len() > ALLOWED_PER_ENDPOINT_MAX {
+        return Err(AttachError::TooManyAllowed { key: key.clone(), count: allowed.len() });
+    }
+    if allowed.is_empty() || attachment.has_link() {
+        return Ok(());
+    }
+    Err(AttachError::Unchecked { key: key.clone(), attachment })
+}
+
 /// Whether the record is of this namespace.
 pub fn is_same(record: &NetnsRecord, netns: NetnsId) -> bool {
     (record.device, record.inode) == (netns.device, netns.inode)
@@ -388,6 +459,7 @@ fn record(wish: &Attachment) -> Endpoint {
         mtu: wish.mtu,
         isolated: false,
         limits: wish.limits,
+        allowed_addresses: wish.allowed_addresses.clone(),
         dns: wish.dns.clone().unwrap_or_else(|| wish.network.dns.clone()),
         born_s: wish.born_s,
     }

@@ -78,6 +78,7 @@ pub fn endpoint(endpoint: &Endpoint) -> EndpointObject {
             mac: endpoint.mac.map(|mac| mac.to_string()),
             mtu: endpoint.mtu,
             limits: endpoint.limits,
+            allowed_addresses: endpoint.allowed_addresses.iter().map(ToString::to_string).collect(),
             host_link: endpoint.attachment.has_link().then(|| endpoint.key.host_link().to_string()),
             netns: endpoint.netns.path.clone(),
             born: endpoint.born_s,

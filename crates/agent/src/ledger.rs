@@ -10,6 +10,7 @@
 //! Whatever is found in `birth` or `death` when an agent starts was under way when the last one ended: it is taken
 //! down. Every step is in the journal before it is in memory, and in memory before the kernel hears of it.
 
+mod change;
 mod journal;
 
 use std::collections::BTreeMap;
@@ -19,8 +20,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use weft_ipam::{Held, Leases, Refusal, Request};
-use weft_model::{ContainerId, Endpoint, EndpointKey, Family, IfName, Limits, Network, Pool};
+use weft_model::{ContainerId, Endpoint, EndpointKey, Family, IfName, Network, Pool};
 
+pub use change::Change;
 pub use journal::JournalError;
 use journal::{Event, Journal};
 
@@ -77,7 +79,10 @@ pub fn read_endpoints(run_dir: &Path) -> Result<Vec<Endpoint>, JournalError> {
         match event {
             Event::Birth { endpoint } => drop(endpoints.insert(endpoint.key.clone(), *endpoint)),
             Event::Limits { key, limits } => {
-                endpoints.entry(key).and_modify(|endpoint| endpoint.limits = limits);
+                endpoints.entry(key).and_modify(|endpoint| Change::Limits(limits).write(endpoint));
+            }
+            Event::Allowed { key, addresses } => {
+                endpoints.entry(key).and_modify(|endpoint| Change::Allowed(addresses).write(endpoint));
             }
             Event::Gone { key } => drop(endpoints.remove(&key)),
             Event::Open { .. }
@@ -126,7 +131,8 @@ impl Ledger {
                 }
             }
             Event::Live { key } => self.set_phase(&key, Phase::Live),
-            Event::Limits { key, limits } => drop(self.write_limits(&key, limits)),
+            Event::Limits { key, limits } => drop(self.write(&key, Change::Limits(limits))),
+            Event::Allowed { key, addresses } => drop(self.write(&key, Change::Allowed(addresses))),
             Event::Death { key } => self.set_phase(&key, Phase::Death),
             Event::Gone { key } => self.forget(&key),
         }
@@ -185,10 +191,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// The endpoint is limited otherwise from now on: gives back the new record, if there is one.
-    pub fn set_limits(&mut self, key: &EndpointKey, limits: Limits) -> Result<Option<Arc<Endpoint>>, JournalError> {
-        self.journal.append_reserving(&Event::Limits { key: key.clone(), limits }, self.entries.len())?;
-        let written = self.write_limits(key, limits);
+    /// A part of the endpoint is another from now on: gives back the new record, if there is one.
+    pub fn change(&mut self, key: &EndpointKey, change: Change) -> Result<Option<Arc<Endpoint>>, JournalError> {
+        self.journal.append_reserving(&change.event(key.clone()), self.entries.len())?;
+        let written = self.write(key, change);
         self.compact_if_long();
         Ok(written)
     }
@@ -273,9 +279,11 @@ impl Ledger {
         }
     }
 
-    fn write_limits(&mut self, key: &EndpointKey, limits: Limits) -> Option<Arc<Endpoint>> {
+    fn write(&mut self, key: &EndpointKey, change: Change) -> Option<Arc<Endpoint>> {
         let entry = self.entries.get_mut(key)?;
-        entry.endpoint = Arc::new(Endpoint { limits, ..(*entry.endpoint).clone() });
+        let mut endpoint = (*entry.endpoint).clone();
+        change.write(&mut endpoint);
+        entry.endpoint = Arc::new(endpoint);
         Some(Arc::clone(&entry.endpoint))
     }
 
@@ -329,7 +337,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_model::{Attachment, Availability, Labels, Limit, Mode, NetworkName, NetworkSpec, Transport};
+    use std::collections::BTreeSet;
+    use weft_model::{Attachment, Availability, Labels, Limit, Limits, Mode, NetworkName, NetworkSpec, Transport};
 
     struct Everything;
 
@@ -464,26 +473,35 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_remembered_as_they_were_set_last() {
-        let (path, network) = (directory("limits"), network());
-        let mut ledger = open(&path, &network);
-        birth(&mut ledger, &network, 1).unwrap();
-        birth(&mut ledger, &network, 2).unwrap();
-        let limits = |rate| Limits { egress: Some(Limit { rate, burst: 131_072 }), ..Limits::default() };
-        for n in 0..20_000 {
-            ledger.set_limits(&key(1), limits(n)).unwrap();
+    fn changes_are_remembered_as_they_were_made_last() {
+        let limits =
+            |rate| Change::Limits(Limits { egress: Some(Limit { rate, burst: 131_072 }), ..Limits::default() });
+        let allowed = |n: u64| {
+            let first = u32::try_from(n).unwrap();
+            Change::Allowed((first..first + 3).map(|ip| IpNet::from(IpAddr::from(ip.to_be_bytes()))).collect())
+        };
+        let changes: [(Change, &dyn Fn(u64) -> Change); 2] =
+            [(Change::Limits(Limits::default()), &limits), (Change::Allowed(BTreeSet::new()), &allowed)];
+        for (n, (none, change)) in changes.into_iter().enumerate() {
+            let (path, network) = (directory(&format!("changes-{n}")), network());
+            let mut ledger = open(&path, &network);
+            birth(&mut ledger, &network, 1).unwrap();
+            birth(&mut ledger, &network, 2).unwrap();
+            for n in 0..20_000 {
+                ledger.change(&key(1), change(n)).unwrap();
+            }
+            ledger.change(&key(2), change(7)).unwrap();
+            ledger.change(&key(2), none.clone()).unwrap();
+            assert_eq!(ledger.change(&key(3), change(7)).unwrap(), None, "nobody");
+            let size = std::fs::metadata(path.join("ledger")).unwrap().len();
+            assert!(size < 2 << 20, "{size} bytes for two endpoints");
+            drop(ledger);
+            let expected = [change(19_999), none];
+            let ledger = open(&path, &network);
+            assert_eq!(ledger.live().map(|endpoint| expected[0].undo(endpoint)).collect::<Vec<_>>(), expected);
+            let read = read_endpoints(&path).unwrap();
+            assert_eq!(read.iter().map(|endpoint| expected[0].undo(endpoint)).collect::<Vec<_>>(), expected);
         }
-        ledger.set_limits(&key(2), limits(7)).unwrap();
-        ledger.set_limits(&key(2), Limits::default()).unwrap();
-        assert_eq!(ledger.set_limits(&key(3), limits(7)).unwrap(), None, "nobody");
-        let size = std::fs::metadata(path.join("ledger")).unwrap().len();
-        assert!(size < 2 << 20, "{size} bytes for two endpoints");
-        drop(ledger);
-        let ledger = open(&path, &network);
-        assert_eq!(
-            ledger.live().map(|endpoint| endpoint.limits).collect::<Vec<_>>(),
-            [limits(19_999), Limits::default()]
-        );
     }
 
     #[test]

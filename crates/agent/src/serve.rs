@@ -1,5 +1,6 @@
 //! The routes of the API, each a few lines over the parts of the [`Node`].
 
+mod allowances;
 mod attach;
 mod capture;
 mod limits;
@@ -24,14 +25,14 @@ use weft_api::{
 };
 use weft_dataplane::FLOWS_MAX;
 use weft_kernel::{KernelError, Netlink, link};
-use weft_model::{Attachment, Availability as _, Endpoint, Network, NetworkName, Transport};
+use weft_model::{Attachment, Availability as _, Endpoint, InvalidFields, Network, NetworkName, Transport};
 
 use crate::apply::admissions;
-use crate::attach::Attacher;
+use crate::attach::{AttachError, Attacher};
 use crate::attachment::Built;
 use crate::describe::{self, Reference};
 use crate::faces::cni;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::networks::{Create, NetworksError};
 use crate::node::Node;
 use crate::shell::connection::{Descriptors, Peer};
@@ -54,6 +55,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/apply", post(apply))
         .route("/v1/endpoints", get(endpoints).post(attach::attach).delete(attach::detach))
         .route("/v1/endpoints/limits", post(limits::limit))
+        .route("/v1/endpoints/allowances", post(allowances::allow))
         .route("/v1/counters", get(counters))
         .route("/v1/flows", get(sight::flows))
         .route("/v1/connections", get(sight::connections))
@@ -143,11 +145,34 @@ impl From<NetworksError> for Refusal {
             NetworksError::Commit(_) | NetworksError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         match error {
-            NetworksError::Invalid(fields) => {
-                Self { status, errors: fields.0.iter().map(ToString::to_string).collect() }
-            }
+            NetworksError::Invalid(fields) => fields.into(),
             other => Self::new(status, other.to_string()),
         }
+    }
+}
+
+impl From<InvalidFields> for Refusal {
+    fn from(fields: InvalidFields) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, errors: fields.0.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl From<AttachError> for Refusal {
+    fn from(error: AttachError) -> Self {
+        let status = match &error {
+            AttachError::Gone(_) => StatusCode::NOT_FOUND,
+            AttachError::TooManyAllowed { .. } => StatusCode::BAD_REQUEST,
+            AttachError::Unlimited { .. }
+            | AttachError::Unchecked { .. }
+            | AttachError::NotAllowed { .. }
+            | AttachError::NotAdmitted { .. }
+            | AttachError::Ledger(LedgerError::Exists { .. } | LedgerError::Refused(_)) => StatusCode::CONFLICT,
+            AttachError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            AttachError::Ledger(_) | AttachError::Journal(_) | AttachError::Endpoint { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, error.to_string())
     }
 }
 

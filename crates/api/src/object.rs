@@ -151,6 +151,9 @@ pub struct EndpointStatus {
     /// How fast it may be sent to (`ingress`), and may send (`egress`).
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// CIDRs that it may send from besides its own addresses, whatever its network says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_addresses: Vec<String>,
     /// The host's end of its link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_link: Option<String>,
@@ -205,6 +208,23 @@ pub struct LimitRequest {
     /// What the container sends; as it is if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<LimitSpec>,
+}
+
+/// What an endpoint is to be allowed to send from besides its own addresses, from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AllowanceRequest {
+    /// `[NAMESPACE/]NAME`, a container id or 4 and more of its first characters, or an address; `@INTERFACE`.
+    pub endpoint: String,
+    /// CIDRs and addresses that it is allowed now, and is not to be any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// All that it is allowed now is not to be any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remove_all: bool,
+    /// CIDRs and addresses that it is to be allowed besides what is left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<String>,
 }
 
 /// A host of the cluster.

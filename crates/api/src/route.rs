@@ -6,7 +6,7 @@ use crate::capture::{Capture, CaptureWish, Packets};
 use crate::cni::{CniError, CniRequest};
 use crate::flow::{Connection, Flow};
 use crate::judgement::Judgement;
-use crate::object::{AttachRequest, EndpointObject, LimitRequest, List, NetworkObject, NodeObject};
+use crate::object::{AllowanceRequest, AttachRequest, EndpointObject, LimitRequest, List, NetworkObject, NodeObject};
 use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
 
 /// HTTP method.
@@ -187,6 +187,14 @@ pub const ROUTES: &[Route] = &[
         summary: "Limits how fast an endpoint may be sent to, and may send, while its packets pass",
         query: &[],
         request: Some(schema::<LimitRequest>),
+        replies: &[ok(schema::<EndpointObject>), BAD_REQUEST, NOT_FOUND, CONFLICT, TOO_LARGE, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/endpoints/allowances",
+        summary: "Allows an endpoint to send from addresses besides its own, or not any more, while its packets pass",
+        query: &[],
+        request: Some(schema::<AllowanceRequest>),
         replies: &[ok(schema::<EndpointObject>), BAD_REQUEST, NOT_FOUND, CONFLICT, TOO_LARGE, FAILED, BUSY],
     },
     Route {

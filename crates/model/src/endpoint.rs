@@ -1,5 +1,6 @@
 //! One interface of one container: the record of the ledger, from which everything in the kernel follows.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -141,6 +142,9 @@ pub struct Endpoint {
     /// How fast it may be sent to, and may send.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// What it may send from besides its own addresses, without host bits.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed_addresses: BTreeSet<IpNet>,
     /// What its runtime is told about name servers.
     #[serde(default, skip_serializing_if = "Dns::is_empty")]
     pub dns: Dns,

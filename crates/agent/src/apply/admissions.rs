@@ -19,7 +19,7 @@ use crate::ledger::Entry;
 pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge }: Detours) -> Option<Admission> {
     Some(Admission {
         addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
-        allowed: Vec::new(),
+        allowed: endpoint.allowed_addresses.iter().copied().collect(),
         mac: endpoint.mac?,
         network: number(&endpoint.network),
         mtu: endpoint.mtu,

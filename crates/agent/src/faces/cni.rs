@@ -75,6 +75,7 @@ impl Call<'_> {
         let wish = Attachment {
             mtu,
             limits,
+            allowed_addresses: wishes.allowed_addresses,
             key,
             network,
             netns,

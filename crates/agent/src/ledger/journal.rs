@@ -4,6 +4,7 @@
 //! ours, ends the reading and is cut off. Whoever writes a birth pays for the lines of every death to come, so that
 //! a full file system refuses births and never a death.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
@@ -35,6 +36,7 @@ pub(super) enum Event {
     Birth { endpoint: Box<Endpoint> },
     Live { key: EndpointKey },
     Limits { key: EndpointKey, limits: Limits },
+    Allowed { key: EndpointKey, addresses: BTreeSet<IpNet> },
     Death { key: EndpointKey },
     Gone { key: EndpointKey },
 }

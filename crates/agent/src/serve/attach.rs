@@ -1,5 +1,6 @@
 //! Routes by which a container joins and leaves networks without its runtime.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,31 +14,15 @@ use weft_model::{ContainerId, Endpoint, EndpointKey, IfName, Limits, MacAddr, Na
 use weft_netns::Netns;
 
 use super::{Answer, Body, Refusal, Shared, decode, one_of_container, the_one};
-use crate::attach::{AttachError, Attachment, DEFAULT_NAMESPACE, is_same};
+use crate::attach::{Attachment, DEFAULT_NAMESPACE, is_same};
 use crate::describe;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::Ledger;
 use crate::node::Node;
 
 /// Names of interfaces, where none is asked for.
 const INTERFACE_PREFIX: &str = "eth";
 /// Networks of one container.
 const INTERFACES_MAX: usize = 64;
-
-impl From<AttachError> for Refusal {
-    fn from(error: AttachError) -> Self {
-        let status = match &error {
-            AttachError::Gone(_) => StatusCode::NOT_FOUND,
-            AttachError::Unlimited { .. }
-            | AttachError::NotAdmitted { .. }
-            | AttachError::Ledger(LedgerError::Exists { .. } | LedgerError::Refused(_)) => StatusCode::CONFLICT,
-            AttachError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-            AttachError::Ledger(_) | AttachError::Journal(_) | AttachError::Endpoint { .. } => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
-        };
-        Self::new(status, error.to_string())
-    }
-}
 
 /// Joins a container to a network.
 pub(super) async fn attach(State(node): Shared, Body(body): Body) -> Answer<EndpointObject> {
@@ -140,6 +125,7 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
         cni_name: None,
         cgroup_path: None,
         addresses: request.addresses.clone(),
+        allowed_addresses: BTreeSet::new(),
         mac: mac.map_err(|error| faulty("mac", &error))?,
         dns: None,
         born_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),

@@ -85,7 +85,8 @@ fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
 fn endpoint(object: &EndpointObject) -> String {
     let EndpointObject { api_version: _, kind: _, metadata, spec, status } = object;
     let EndpointSpec { network, container_id, interface, aliases, cni_name } = spec;
-    let EndpointStatus { attachment, addresses, gateways, mac, mtu, limits, host_link, netns, born } = status;
+    let EndpointStatus { attachment, addresses, gateways, mac, mtu, limits, allowed_addresses, .. } = status;
+    let EndpointStatus { host_link, netns, born, .. } = status;
     let Limits { ingress, egress } = limits;
     self::metadata(metadata)
         .field("Network", network)
@@ -95,6 +96,7 @@ fn endpoint(object: &EndpointObject) -> String {
         .optional("CNI name", cni_name.as_ref())
         .field("Attachment", attachment)
         .list("Addresses", addresses)
+        .list("Allowed addresses", allowed_addresses)
         .list("Gateways", gateways)
         .optional("MAC", mac.as_ref())
         .field("MTU", mtu)

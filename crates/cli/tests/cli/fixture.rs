@@ -69,7 +69,7 @@ pub(crate) fn endpoint(interface: &str, address: &str) -> EndpointObject {
         "status": {
             "attachment": "bridge", "addresses": [address, "fd64::1:0/64"], "gateways": ["10.64.0.1", "fd64::1"],
             "mac": "02:aa:bb:cc:dd:ee", "mtu": 1500, "limits": { "egress": { "rate": 20_000_000, "burst": 131_072 } },
-            "hostLink": "wefteabcdefghij", "netns": "/run/netns/x",
+            "allowedAddresses": ["10.0.0.9/32", "fd00::/64"], "hostLink": "wefteabcdefghij", "netns": "/run/netns/x",
             "born": 1_795_234_477,
         },
     }))

@@ -48,7 +48,17 @@ pub(crate) fn ip(text: &str) -> IpAddr {
 pub(crate) fn admission(addresses: &[&str], mac: MacAddr, network: u32) -> Admission {
     let addresses = addresses.iter().map(|text| ip(text)).collect();
     let allowed = Vec::new();
-    Admission { addresses, allowed, mac, network, mtu: 1500, isolated: false, by_stack: false, throttle: None, bridge: None }
+    Admission {
+        addresses,
+        allowed,
+        mac,
+        network,
+        mtu: 1500,
+        isolated: false,
+        by_stack: false,
+        throttle: None,
+        bridge: None,
+    }
 }
 
 /// Another endpoint of the same network.

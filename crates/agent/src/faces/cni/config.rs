@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde_json::{Map, Value};
-use weft_model::{Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAddr, Name};
+use weft_model::{Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAddr, Name, resolve_allowed};
 
 use super::VERSIONS;
 use super::error::{Code, Failure};
@@ -15,6 +16,8 @@ const VERSION_IF_ABSENT: &str = "0.1.0";
 const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 /// The annotation with labels: `a=b,c=d`.
 const LABELS_ANNOTATION: &str = "weft.dev/labels";
+/// The annotation with what may be sent from besides the pod's own addresses: `10.0.0.9, fd00::/64`.
+const ALLOWED_ANNOTATION: &str = "weft.dev/allowed-addresses";
 /// The capability by which runtimes limit rates (CNI CONVENTIONS.md).
 const BANDWIDTH: &str = "runtimeConfig.bandwidth";
 /// Bits that containerd and CRI-O send for a burst, since pods name none.
@@ -108,6 +111,13 @@ impl Config {
         self.whole.get("runtimeConfig")?.get(field).filter(|value| !value.is_null())
     }
 
+    /// The parts of an annotation's list, of which there are none if there is no annotation.
+    fn annotated(&self, annotation: &str) -> Result<Vec<&str>, Failure> {
+        let value = self.runtime(ANNOTATIONS).and_then(|all| all.get(annotation));
+        let list = value.map(|value| text(annotation, value)).transpose()?.unwrap_or_default();
+        Ok(list.split(',').map(str::trim).filter(|part| !part.is_empty()).collect())
+    }
+
     fn cni_args(&self, field: &str) -> Option<&Value> {
         self.whole.get("args")?.get("cni")?.get(field).filter(|value| !value.is_null())
     }
@@ -125,6 +135,7 @@ pub(super) struct Wishes {
     pub(super) dns: Option<Dns>,
     pub(super) cgroup_path: Option<String>,
     pub(super) bandwidth: Bandwidth,
+    pub(super) allowed_addresses: BTreeSet<IpNet>,
 }
 
 /// What `runtimeConfig.bandwidth` asks for.
@@ -167,6 +178,7 @@ impl Wishes {
             dns: config.runtime("dns").map(parse_dns).transpose()?,
             bandwidth: config.runtime("bandwidth").map(parse_bandwidth).transpose()?.unwrap_or_default(),
             cgroup_path: config.runtime("cgroupPath").and_then(Value::as_str).map(str::to_owned),
+            allowed_addresses: allowed_addresses(config)?,
         })
     }
 }
@@ -204,8 +216,7 @@ fn addresses(config: &Config, variable: Option<&str>) -> Result<Vec<IpAddr>, Fai
 /// From the annotation, then from `args`, which wins.
 fn labels(config: &Config) -> Result<Labels, Failure> {
     let mut labels = Labels::new();
-    let annotation = config.runtime(ANNOTATIONS).and_then(|all| all.get(LABELS_ANNOTATION)).and_then(Value::as_str);
-    for pair in annotation.unwrap_or_default().split(',').filter(|pair| !pair.trim().is_empty()) {
+    for pair in config.annotated(LABELS_ANNOTATION)? {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             Failure::new(Code::Config, format!("annotation {LABELS_ANNOTATION} {pair:?}: write KEY=VALUE,KEY=VALUE"))
         })?;
@@ -217,6 +228,11 @@ fn labels(config: &Config) -> Result<Labels, Failure> {
         labels.insert(part("key")?, part("value")?);
     }
     Ok(labels)
+}
+
+fn allowed_addresses(config: &Config) -> Result<BTreeSet<IpNet>, Failure> {
+    let allowed = resolve_allowed("annotation", ALLOWED_ANNOTATION, &config.annotated(ALLOWED_ANNOTATION)?);
+    allowed.map(BTreeSet::from_iter).map_err(|invalid| Failure::new(Code::Config, invalid.to_string()))
 }
 
 /// A list, or, as podman and CRI-O send it, a list per network.
@@ -340,7 +356,10 @@ mod tests {
                 "ips": ["10.1.0.5/24", "fd00::5"], "mac": "02:00:00:00:00:09",
                 "dns": {"Servers": ["10.0.0.1"], "Searches": ["a.b"], "Options": ["ndots:5"]},
                 "aliases": {"n": ["web"], "other": ["no"]}, "cgroupPath": "/x",
-                "io.kubernetes.cri.pod-annotations": {"weft.dev/labels": "a=1, b=2"},
+                "io.kubernetes.cri.pod-annotations": {
+                    "weft.dev/labels": "a=1, b=2",
+                    "weft.dev/allowed-addresses": " fd00::/64,10.0.0.9 , 10.0.0.9/32,",
+                },
             },
             "args": {"cni": {"labels": [{"key": "b", "value": "3"}]}},
         }));
@@ -348,6 +367,8 @@ mod tests {
         assert_eq!(wishes.addresses.len(), 2, "asked for twice, given once");
         assert_eq!(wishes.labels, Labels::from([("a".into(), "1".into()), ("b".into(), "3".into())]));
         assert_eq!(wishes.aliases, ["web"]);
+        let allowed: Vec<_> = wishes.allowed_addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(allowed, ["10.0.0.9/32", "fd00::/64"]);
         let dns = wishes.dns.unwrap();
         assert_eq!(
             (dns.servers.len(), dns.searches, dns.options),
@@ -370,6 +391,7 @@ mod tests {
     #[test]
     fn faulty_wishes_name_field_and_value() {
         let with = |runtime: Value| parse(json!({"cniVersion": "1.0.0", "name": "n", "runtimeConfig": runtime}));
+        let allowing = |text: &str| json!({"io.kubernetes.cri.pod-annotations": {"weft.dev/allowed-addresses": text}});
         for (runtime, expected) in [
             (json!({"ips": ["10.1.0"]}), "runtimeConfig.ips \"10.1.0\": is not an address"),
             (json!({"ips": "10.1.0.1"}), "runtimeConfig.ips \"10.1.0.1\": is not a list"),
@@ -377,6 +399,15 @@ mod tests {
             (json!({"mac": "zz"}), "is not a MAC address"),
             (json!({"dns": {"servers": ["ns1"]}}), "runtimeConfig.dns.servers \"ns1\": is not an address"),
             (json!({"io.kubernetes.cri.pod-annotations": {"weft.dev/labels": "a"}}), "write KEY=VALUE"),
+            (
+                allowing("10.0.0.9, 10.0.0.7/24"),
+                "annotation: weft.dev/allowed-addresses[1] \"10.0.0.7/24\": has host bits set: write 10.0.0.0/24",
+            ),
+            (allowing("0.0.0.0/0"), "weft.dev/allowed-addresses[0] \"0.0.0.0/0\": would allow everything"),
+            (allowing("::/0"), "\"::/0\": would allow everything: list what endpoints really send from"),
+            (allowing("::ffff:10.0.0.9"), "is IPv4 in IPv6 clothes"),
+            (allowing("10.0.0.9 10.0.0.8"), "\"10.0.0.9 10.0.0.8\": is not a CIDR: write ADDRESS/LENGTH"),
+            (json!({"io.kubernetes.cri.pod-annotations": {"weft.dev/allowed-addresses": 9}}), "is not a text"),
         ] {
             let failure = Wishes::gather(&with(runtime), "").unwrap_err();
             assert!(failure.message.contains(expected), "{}", failure.message);

@@ -73,7 +73,11 @@ fn code_of(error: &AttachError) -> Code {
         AttachError::Ledger(LedgerError::Refused(refusal)) => code_of_refusal(refusal),
         AttachError::Ledger(LedgerError::Held(_)) => Code::AddressTaken,
         AttachError::Ledger(LedgerError::Journal(_)) | AttachError::Journal(_) => Code::Io,
-        AttachError::NotAdmitted { .. } | AttachError::Unlimited { .. } => Code::Config,
+        AttachError::NotAdmitted { .. }
+        | AttachError::Unlimited { .. }
+        | AttachError::Unchecked { .. }
+        | AttachError::NotAllowed { .. }
+        | AttachError::TooManyAllowed { .. } => Code::Config,
         AttachError::Gone(_) => Code::UnknownContainer,
         AttachError::Endpoint { source: EndpointError::Birth(birth), .. } => code_of_birth(birth),
         AttachError::Endpoint { .. } => Code::Io,

@@ -1,6 +1,7 @@
 //! The price of the kernel objects alone: the agent's own plan of a link, made in this process, and one exec of a
 //! static program. The host has the network that weft made on it, and no agent any more.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -124,6 +125,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         mtu: MTU,
         isolated: false,
         limits: Limits::default(),
+        allowed_addresses: BTreeSet::new(),
         dns: Dns::default(),
         born_s: 0,
     })
