@@ -43,7 +43,7 @@ pub enum Verb {
     Attach(attach::Attach),
     /// Take a container out of a network that it was attached to
     Detach(attach::Detach),
-    /// Show what happens to the packets of endpoints, and limit their rate
+    /// Show what happens to the packets of endpoints, limit their rate, and allow them more addresses
     Endpoint(endpoint::Args),
     /// Show connections that begin and end and packets that are dropped, with names
     Observe(observe::Args),

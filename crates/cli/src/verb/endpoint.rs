@@ -1,11 +1,14 @@
 //! `weft endpoint`: what happens at endpoints' doors.
 
+mod allow;
 mod limit;
 
 use anyhow::Result;
+use weft_api::EndpointObject;
 
 use crate::fetch;
 use crate::session::Session;
+use crate::sheet::Sheet;
 
 /// Arguments of `weft endpoint`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +27,9 @@ enum Action {
     /// Show and change how fast an endpoint may be sent to, and may send
     #[command(after_help = "Example: weft endpoint limit web --ingress 100M --egress 20M")]
     Limit(limit::Args),
+    /// Show and change what an endpoint may send from besides its own addresses
+    #[command(after_help = "Example: weft endpoint allow web 10.0.0.9 fd00::/64")]
+    Allow(allow::Args),
 }
 
 impl Args {
@@ -34,6 +40,15 @@ impl Args {
                 session.show_list(counters)
             }
             Action::Limit(args) => args.run(session),
+            Action::Allow(args) => args.run(session),
         }
     }
+}
+
+/// Which endpoint it is, above what is shown of it.
+fn sheet(object: &EndpointObject) -> Sheet {
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    Sheet::default()
+        .field("Endpoint", format!("{namespace}/{}", object.metadata.name))
+        .field("Interface", &object.spec.interface)
 }

@@ -154,3 +154,34 @@ fn limits_are_sent_as_they_are_written_and_shown_as_they_are() {
         assert!(told.contains(expected), "{told}");
     }
 }
+
+#[test]
+fn what_is_allowed_is_sent_as_it_is_written_and_shown_as_it_is() {
+    let object = fixture::endpoint("eth0", "10.64.1.0/16");
+    let mut bare = object.clone();
+    bare.status.allowed_addresses.clear();
+    let agent = Agent::new()
+        .ok("POST /v1/endpoints/allowances", &object)
+        .ok("GET /v1/endpoints?match=web", &List { items: vec![object] })
+        .ok("GET /v1/endpoints?match=bare", &List { items: vec![bare] })
+        .start();
+    golden("change/endpoint-allow.txt", &weft(&agent.socket, "endpoint allow web").out());
+    golden("change/endpoint-allow-none.txt", &weft(&agent.socket, "endpoint allow bare").out());
+    let sent = |line: &str| -> Value {
+        let told = weft(&agent.socket, &format!("endpoint allow web {line}")).out();
+        golden("change/endpoint-allow.txt", &told);
+        agent.questions().pop().expect("a question").1
+    };
+    let prefixes = ["10.0.0.9", "fd00::/64"];
+    assert_eq!(sent("10.0.0.9 fd00::/64"), json!({ "endpoint": "web", "add": prefixes }));
+    assert_eq!(sent("--remove 10.0.0.9 fd00::/64"), json!({ "endpoint": "web", "remove": prefixes }));
+    assert_eq!(sent("--none"), json!({ "endpoint": "web", "removeAll": true }));
+    for (line, expected) in [
+        ("--remove", "<PREFIX>"),
+        ("--none 10.0.0.9", "cannot be used with"),
+        ("--none --remove 10.0.0.9", "cannot be used with"),
+    ] {
+        let told = refusal(&format!("endpoint allow web {line}"));
+        assert!(told.contains(expected), "{told}");
+    }
+}

@@ -6,7 +6,6 @@ use weft_model::{Limit, LimitSpec, Limits, Rate, Size};
 
 use crate::fetch;
 use crate::session::Session;
-use crate::sheet::Sheet;
 
 /// Arguments of `weft endpoint limit`.
 #[derive(Debug, clap::Args)]
@@ -50,11 +49,5 @@ impl Args {
 fn text(object: &EndpointObject) -> String {
     let Limits { ingress, egress } = object.status.limits;
     let shown = |limit: Option<Limit>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
-    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-    Sheet::default()
-        .field("Endpoint", format!("{namespace}/{}", object.metadata.name))
-        .field("Interface", &object.spec.interface)
-        .field("Ingress", shown(ingress))
-        .field("Egress", shown(egress))
-        .into_text()
+    super::sheet(object).field("Ingress", shown(ingress)).field("Egress", shown(egress)).into_text()
 }
