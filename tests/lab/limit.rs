@@ -72,13 +72,6 @@ fn has_link(host: &Host, link: &str) -> bool {
     host.run(&["ip", "link", "show", "dev", link]).is_ok()
 }
 
-/// Has the agent look at everything.
-fn round(api: &Api) {
-    api.network("round", json!({"mode": "routed", "pools": ["10.99.0.0/24"]}));
-    let (status, answer) = api.delete("/v1/networks/round");
-    assert_eq!(status, 200, "{answer}");
-}
-
 #[test]
 fn limits_hold_in_both_directions_are_changed_live_and_lifted() {
     for mode in ["bridge", "routed"] {
@@ -215,7 +208,7 @@ fn limits_outlive_the_agent_and_come_back_when_somebody_takes_them_away() {
     ] {
         host.run(&spoil).unwrap();
         assert!(!api.findings().is_empty(), "{spoil:?}");
-        round(&api);
+        api.round();
         api.assert_clean();
         assert!(through_bucket(&host, &link).is_some() && through_bucket(&host, &throttle).is_some(), "{spoil:?}");
         assert!(pings(&host, "a", &b), "{spoil:?}");

@@ -16,8 +16,9 @@ use crate::strace::{Strace, counts, is_asleep, threads};
 const TRACE: &str = "/tmp/trace";
 /// The agent's socket, inside.
 const SOCKET: &str = "/run/weft/weft.sock";
-/// The route by which limits are set and lifted, while the container runs.
+/// The routes by which an endpoint is changed while its container runs.
 const LIMITS: &str = "/v1/endpoints/limits";
+const ALLOWANCES: &str = "/v1/endpoints/allowances";
 /// What a runtime is told if the agent is away.
 const TRY_AGAIN: u64 = 11;
 /// Threads by what their names begin with (those that read requests and do the work, those in the background), and the
@@ -28,8 +29,8 @@ struct Stage<'h> {
     host: &'h Host,
     api: Api,
     weftd: Weftd<'h>,
-    /// Endpoints are born with these limits, as CNI has them.
-    bandwidth: Value,
+    /// What endpoints are born with, as CNI has it.
+    runtime: Value,
 }
 
 impl Stage<'_> {
@@ -60,8 +61,8 @@ impl Stage<'_> {
         let threads = threads(&self.weftd, names);
         let inject = format!("inject={name}:signal=KILL:when={when}");
         let strace = Strace::attach(&threads, &["-o", "/dev/null", "-e", &inject]);
-        let answer = match self.limits(command) {
-            Some(request) => self.try_limits(&request),
+        let answer = match change(command) {
+            Some(change) => self.try_change(&change),
             // With a descriptor of the namespace, or without, by turns.
             None if when.is_multiple_of(2) => self.call(command).run(self.host),
             None => self.call(command).ask(self.host),
@@ -92,22 +93,12 @@ impl Stage<'_> {
     }
 
     fn call(&self, command: &str) -> Call {
-        Call::new(command, "c", "net").with("runtimeConfig", json!({"bandwidth": self.bandwidth}))
+        Call::new(command, "c", "net").with("runtimeConfig", self.runtime.clone())
     }
 
-    /// What is asked for where the operation is none of CNI's: other limits, or none.
-    fn limits(&self, command: &str) -> Option<Value> {
-        let rate = match command {
-            "LIMIT" => 20_000_000,
-            "LIFT" => 0,
-            _ => return None,
-        };
-        Some(json!({"endpoint": "c", "ingress": {"rate": rate}, "egress": {"rate": rate}}))
-    }
-
-    fn try_limits(&self, request: &Value) -> Answer {
+    fn try_change(&self, (route, request): &(&str, Value)) -> Answer {
         let client = Client::new(self.host.path(SOCKET));
-        let (ok, output) = match client.exchange(Method::Post, LIMITS, request.to_string().into_bytes()) {
+        let (ok, output) = match client.exchange(Method::Post, route, request.to_string().into_bytes()) {
             Ok((status, body)) => (status == 200, serde_json::from_slice(&body).unwrap()),
             Err(error) => (false, json!({"code": TRY_AGAIN, "msg": error.to_string()})),
         };
@@ -133,8 +124,8 @@ impl Stage<'_> {
     }
 
     fn ask(&self, command: &str) -> Answer {
-        let answer = match self.limits(command) {
-            Some(request) => self.try_limits(&request),
+        let answer = match change(command) {
+            Some(change) => self.try_change(&change),
             None => self.call(command).ask(self.host),
         };
         assert!(answer.ok, "{command}: {answer:?}");
@@ -142,7 +133,19 @@ impl Stage<'_> {
     }
 }
 
-fn kill_everywhere(mode: &str, bandwidth: &Value, commands: &[&str]) {
+/// What is asked for where the operation is none of CNI's: other limits or allowances, or none.
+fn change(command: &str) -> Option<(&'static str, Value)> {
+    let limits = |rate: u64| json!({"endpoint": "c", "ingress": {"rate": rate}, "egress": {"rate": rate}});
+    match command {
+        "LIMIT" => Some((LIMITS, limits(20_000_000))),
+        "LIFT" => Some((LIMITS, limits(0))),
+        "ALLOW" => Some((ALLOWANCES, json!({"endpoint": "c", "add": ["10.7.0.9", "fd67::/64"]}))),
+        "FORBID" => Some((ALLOWANCES, json!({"endpoint": "c", "removeAll": true}))),
+        _ => None,
+    }
+}
+
+fn kill_everywhere(mode: &str, runtime: &Value, commands: &[&str]) {
     let host = Host::start(&format!("syscalls-{mode}-{}", commands.concat().to_lowercase())).unwrap();
     let mut weftd = host.weftd::<&str>(&[]).unwrap();
     let api = Api::of(&host);
@@ -150,7 +153,7 @@ fn kill_everywhere(mode: &str, bandwidth: &Value, commands: &[&str]) {
     namespaces(&host, ["c"]);
     // Threads that helped to make the network end when they like.
     weftd.restart().unwrap();
-    let mut stage = Stage { host: &host, api, weftd, bandwidth: bandwidth.clone() };
+    let mut stage = Stage { host: &host, api, weftd, runtime: runtime.clone() };
     for (names, points_min) in SWEEPS {
         for command in commands {
             let points = stage.sweep(command, names);
@@ -163,17 +166,25 @@ fn kill_everywhere(mode: &str, bandwidth: &Value, commands: &[&str]) {
 
 #[test]
 fn a_bridge_endpoint_survives_an_agent_killed_at_any_system_call() {
-    kill_everywhere("bridge", &Value::Null, &["ADD", "DEL"]);
+    kill_everywhere("bridge", &json!({}), &["ADD", "DEL"]);
 }
 
 #[test]
 fn a_routed_endpoint_survives_an_agent_killed_at_any_system_call() {
-    kill_everywhere("routed", &Value::Null, &["ADD", "DEL"]);
+    kill_everywhere("routed", &json!({}), &["ADD", "DEL"]);
 }
 
 #[test]
 fn a_limited_endpoint_survives_an_agent_killed_at_any_system_call() {
-    let limited = json!({"ingressRate": 10_000_000, "egressRate": 10_000_000});
+    let limited = json!({"bandwidth": {"ingressRate": 10_000_000, "egressRate": 10_000_000}});
     kill_everywhere("bridge", &limited, &["ADD", "DEL", "LIFT"]);
-    kill_everywhere("routed", &Value::Null, &["LIMIT"]);
+    kill_everywhere("routed", &json!({}), &["LIMIT"]);
+}
+
+#[test]
+fn an_endpoint_that_is_allowed_more_survives_an_agent_killed_at_any_system_call() {
+    let annotations = json!({"weft.dev/allowed-addresses": "10.7.0.8, fd67::/64"});
+    let allowed = json!({"io.kubernetes.cri.pod-annotations": annotations});
+    kill_everywhere("routed", &allowed, &["ADD", "FORBID"]);
+    kill_everywhere("bridge", &json!({}), &["ALLOW"]);
 }

@@ -100,6 +100,13 @@ impl Api {
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
+    /// Has the agent look at everything.
+    pub fn round(&self) {
+        self.network("round", json!({"mode": "routed", "pools": ["10.99.0.0/24"]}));
+        let (status, answer) = self.delete("/v1/networks/round");
+        assert_eq!(status, 200, "{answer}");
+    }
+
     fn call(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         self.call_raw(method, path, bytes)
