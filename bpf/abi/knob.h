@@ -7,6 +7,9 @@ struct knobs {
 	/* Not 0: decides about packets that nobody sent. Nothing is counted, remembered or told, and the program's answer
 	 * is TRIAL_*. */
 	__u8 trial;
+	/* Not 0: tells nobody of connections that begin and end, nor of drops. Counters, connections and captures are as
+	 * ever. */
+	__u8 silent;
 };
 
 #define TRIAL_PASSED 0

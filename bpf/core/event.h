@@ -57,14 +57,17 @@ static __always_inline void event_fill(struct event *event, struct __sk_buff *sk
 	event->pad[0] = event->pad[1] = 0;
 }
 
-/* Tells of a packet, without waking anybody for it alone. */
+/* Tells of a packet, without waking anybody for it alone; unless nobody is to be told of any. */
 static __always_inline void event_tell(struct __sk_buff *skb, const struct packet *p, enum direction direction,
 				       enum event_kind kind)
 {
-	struct telling *telling = telling_of_cpu();
+	struct telling *telling;
 	struct event *event;
 	__u64 wake;
 
+	if (knobs.silent)
+		return;
+	telling = telling_of_cpu();
 	if (!telling)
 		return;
 	if (kind == EVENT_DROPPED && !telling_has_room(telling)) {

@@ -49,7 +49,7 @@ pub use self::error::DataplaneError;
 pub use self::event::Events;
 pub use self::flow::{FLOWS_MAX, Flow, Swept};
 pub use self::front::has_programs_in_front;
-pub use self::load::Loaded;
+pub use self::load::{Loaded, Telling};
 pub use self::set::{Allowance, HostAddress, Member, Peering, Set};
 pub use self::table::Table;
 pub use self::trial::{Opening, Trial, Verdict};

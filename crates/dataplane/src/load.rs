@@ -60,6 +60,21 @@ impl Which {
     }
 }
 
+/// What the programs tell of connections and drops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// All that there is room for.
+    Flows,
+    /// Nothing. What they count, track and give to who captures is the same.
+    Nothing,
+}
+
+impl Telling {
+    fn knobs(self) -> abi::knobs {
+        abi::knobs { silent: u8::from(self == Telling::Nothing), ..abi::knobs::default() }
+    }
+}
+
 /// Programs and maps as one agent loaded them; the programs go with it unless something holds them.
 #[derive(Debug)]
 pub struct Loaded {
@@ -73,7 +88,7 @@ pub struct Loaded {
 impl Loaded {
     /// Loads every program over the maps pinned in `root`, which must be in a BPF file system, and makes the maps that
     /// are not there: filled with what an agent of another layout left.
-    pub fn load(root: &Path) -> Result<Self, DataplaneError> {
+    pub fn load(root: &Path, telling: Telling) -> Result<Self, DataplaneError> {
         let directory = root.join(format!("v{}", abi::ABI_VERSION));
         std::fs::create_dir_all(&directory)
             .map_err(|e| DataplaneError::new("make directory", directory.display().to_string(), &e))?;
@@ -85,7 +100,7 @@ impl Loaded {
         if !root.join(STUB_OUT).exists() || !root.join(STUB_IN).exists() {
             pin_stubs(root)?;
         }
-        let objects = Which::ALL.map(|which| Ok((which.hook(), open(which, root, &directory, abi::knobs::default())?)));
+        let objects = Which::ALL.map(|which| Ok((which.hook(), open(which, root, &directory, telling.knobs())?)));
         let objects = objects.into_iter().collect::<Result<_, _>>()?;
         migrate::copy(root, &directory)?;
         Ok(Self { objects, root: root.to_owned(), directory })

@@ -82,7 +82,7 @@ pub struct Trial {
 impl Dataplane {
     /// Loads the programs once more, for trials; they go with the result.
     pub fn trial(&self) -> Result<Trial, DataplaneError> {
-        let knobs = abi::knobs { trial: 1 };
+        let knobs = abi::knobs { trial: 1, ..abi::knobs::default() };
         let one = |which| load::open(which, &self.root, &self.directory, knobs);
         Ok(Trial { out: one(Which::Check)?, into: one(Which::In)? })
     }

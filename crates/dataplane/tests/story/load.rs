@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, libbpf_sys};
-use weft_dataplane::{Loaded, has_programs_in_front};
+use weft_dataplane::{Loaded, Telling, has_programs_in_front};
 
 use crate::frames::udp;
 use crate::world::{LINK, MAC, OTHER_LINK, OWN, World, admission};
@@ -19,7 +19,7 @@ fn another_agent_finds_what_the_first_one_wrote() {
     let world = World::new();
     let frame = udp(("10.1.0.2", 1), ("198.51.100.1", 53));
     assert_eq!(world.sends(&frame), "passed");
-    let next = Loaded::load(&world.directory).unwrap().enforce().unwrap();
+    let next = Loaded::load(&world.directory, Telling::Flows).unwrap().enforce().unwrap();
     assert_eq!(next.admitted(), [LINK]);
     assert_eq!(next.counted(LINK).unwrap(), world.dataplane.counted(LINK).unwrap());
     assert_eq!(world.sends(&frame), "passed");
@@ -37,7 +37,7 @@ fn an_agent_of_another_layout_knows_what_the_one_before_it_knew() {
     shorten(&world.directory.join("v7/weft_endpoints"), 4);
     std::fs::rename(world.directory.join("v7/weft_peers"), world.directory.join("v7/weft_else")).unwrap();
 
-    let next = Loaded::load(&world.directory).unwrap().enforce().unwrap();
+    let next = Loaded::load(&world.directory, Telling::Flows).unwrap().enforce().unwrap();
     assert_eq!(next.admitted(), [LINK]);
     assert!(next.has_admitted(LINK, &admission(&["10.1.0.2", "fd61::2"], MAC, OWN)).unwrap());
     assert_eq!(next.counted(LINK).unwrap(), counted);
@@ -75,7 +75,7 @@ fn shorten(pin: &Path, bytes: u32) {
 #[test]
 fn programs_load_and_are_short() {
     let world = World::empty();
-    let loaded = Loaded::load(&world.directory).unwrap();
+    let loaded = Loaded::load(&world.directory, Telling::Flows).unwrap();
     for (hook, program) in loaded.programs() {
         println!("hook {hook}: {} has {} instructions", program.name().display(), program.insn_cnt());
         assert!(program.insn_cnt() < INSTRUCTIONS_MAX);
@@ -85,7 +85,7 @@ fn programs_load_and_are_short() {
 #[test]
 fn programs_in_front_of_ours_are_noticed() {
     let world = World::empty();
-    let loaded = Loaded::load(&world.directory).unwrap();
+    let loaded = Loaded::load(&world.directory, Telling::Flows).unwrap();
     let (_, program) = loaded.programs().next().unwrap();
     assert!(!has_programs_in_front(OTHER_LINK));
     let hook = libbpf_sys::BPF_TCX_INGRESS;
@@ -103,7 +103,7 @@ fn programs_in_front_of_ours_are_noticed() {
 #[test]
 fn a_directory_that_holds_no_programs_is_refused_with_the_remedy() {
     let elsewhere = std::env::temp_dir().join(format!("weft-no-bpffs-{}", std::process::id()));
-    let error = Loaded::load(&elsewhere).unwrap_err().to_string();
+    let error = Loaded::load(&elsewhere, Telling::Flows).unwrap_err().to_string();
     std::fs::remove_dir_all(&elsewhere).unwrap();
     assert!(error.contains("mount -t bpf"), "{error}");
 }

@@ -12,6 +12,7 @@ mod full;
 mod load;
 mod short;
 mod source;
+mod telling;
 mod trial;
 mod vouched;
 mod world;

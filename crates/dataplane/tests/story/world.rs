@@ -9,7 +9,7 @@ use std::process::Command;
 use libbpf_rs::{MapHandle, ProgramInput};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::UnshareFlags;
-use weft_dataplane::{Admission, Dataplane, Loaded, abi};
+use weft_dataplane::{Admission, Dataplane, Loaded, Telling, abi};
 use weft_model::MacAddr;
 
 pub(crate) const LINK: u32 = 1;
@@ -87,8 +87,13 @@ impl World {
     }
 
     pub(crate) fn empty() -> Self {
+        Self::of(Telling::Flows)
+    }
+
+    /// Without endpoints, and with programs that tell so much.
+    pub(crate) fn of(telling: Telling) -> Self {
         let directory = bpf_file_system();
-        let loaded = Loaded::load(&directory).unwrap();
+        let loaded = Loaded::load(&directory, telling).unwrap();
         let dataplane = loaded.enforce().unwrap();
         Self { directory, dataplane, loaded }
     }
