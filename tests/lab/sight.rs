@@ -95,6 +95,31 @@ fn a_flood_of_drops_is_counted_and_hides_nothing_else() {
 }
 
 #[test]
+fn an_agent_that_tells_of_no_flows_says_so_and_counts_tracks_and_captures_all_the_same() {
+    let host = Host::start("silent").unwrap();
+    let _weftd = host.weftd(&["--flow-events", "off"]).unwrap();
+    let api = populate(&host, "routed");
+    let b = api.address("b", 0);
+    let capture = host.spawn("capture", &["weft", "pcap", "a", "--count", "1"]).unwrap();
+    until("a packet is captured", || {
+        assert!(pings(&host, "a", &b));
+        capture.has_ended().then_some(())
+    });
+    assert!(capture.log().contains("1 packets captured"), "{}", capture.log());
+    assert!(api.counted("a", "out", "") > 0);
+    let connections = host.run(&["weft", "connections", "a"]).unwrap();
+    assert!(connections.contains("ICMP"), "{connections}");
+    for follow in [&[][..], &["--follow"]] {
+        let refused = host.run(&[&["weft", "observe"], follow].concat()).unwrap_err().to_string();
+        assert!(refused.contains("tells of no flows") && refused.contains("--flow-events on"), "{refused}");
+    }
+    assert_eq!(api.get("/v1/flows?waitMs=1").0, 409);
+    let status = host.run(&["weft", "status"]).unwrap();
+    let row = status.lines().find(|line| line.trim_start().starts_with("flows")).unwrap();
+    assert!(row.contains("--flow-events on"), "{row}");
+}
+
+#[test]
 fn why_answers_from_the_kernel_who_may_speak_to_whom() {
     let host = Host::start("why").unwrap();
     let mut weftd = host.weftd::<&str>(&[]).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use weft_dataplane::{Loaded, Telling};
+use weft_dataplane::Loaded;
 use weft_netns::Netns;
 use weft_store::{Embedded, Store};
 
@@ -52,7 +52,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let networks = Arc::new(Networks::open(store)?);
     let ledger = Ledger::open(&config.run_dir)?;
     let host = Netns::current()?.id();
-    let dataplane = Loaded::load(&config.bpf_dir, Telling::Flows)?.enforce()?;
+    let dataplane = Loaded::load(&config.bpf_dir, config.telling())?.enforce()?;
     let attacher = Arc::new(Attacher::new(ledger, Arc::clone(&networks), Reaper::start()?, dataplane, host));
     let changed = Changed::open(&config.run_dir);
     let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), config.uplink(), changed)?;

@@ -6,9 +6,30 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use serde::Deserialize;
+use weft_dataplane::Telling;
 
 /// Read if it is there.
 pub const DEFAULT_FILE: &str = "/etc/weft/weft.toml";
+
+/// A setting that is on or off.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    /// Yes
+    On,
+    /// No
+    Off,
+}
+
+/// As the configuration file has it, since [`Config::show`] writes all settings by `Debug`.
+impl std::fmt::Debug for Switch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Switch::On => "\"on\"",
+            Switch::Off => "\"off\"",
+        })
+    }
+}
 
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr;)+) => {
@@ -74,6 +95,8 @@ settings! {
     uplink: String = String::new();
     /// ADDRESS:PORT at which Prometheus may read /metrics by TCP, too [default: none, the socket only]
     metrics: String = String::new();
+    /// Whether to tell of connections that begin and end, and of drops, as they happen (`weft observe`) [default: on]
+    flow_events: Switch = Switch::On;
     /// What to log: error, warn, info, debug or trace, or a filter such as weft_agent=debug
     log: String = "info".to_owned();
 }
@@ -102,6 +125,14 @@ impl Config {
     /// The uplink that was named, if one was.
     pub fn uplink(&self) -> Option<String> {
         Some(self.uplink.clone()).filter(|name| !name.is_empty())
+    }
+
+    /// What the programs are to tell.
+    pub fn telling(&self) -> Telling {
+        match self.flow_events {
+            Switch::On => Telling::Flows,
+            Switch::Off => Telling::Nothing,
+        }
     }
 
     /// Where metrics are served by TCP, if anywhere.
@@ -167,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_read_back() {
-        let config = load("uplink = \"eth7\"\n", Flags::default()).unwrap();
+        let config = load("uplink = \"eth7\"\nflow-events = \"off\"\n", Flags::default()).unwrap();
         assert_eq!(load(&config.show(), Flags::default()).unwrap(), config);
     }
 
@@ -178,6 +209,8 @@ mod tests {
             ("run-dir = \"x\"\n", "run-dir \"x\": write an absolute path"),
             ("uplink = \"a/b\"\n", "uplink"),
             ("metrics = \"9464\"\n", "metrics \"9464\": write ADDRESS:PORT"),
+            ("flow-events = true\n", "flow-events"),
+            ("flow-events = \"some\"\n", "expected `on` or `off`"),
             ("log = \"=,\"\n", "log"),
         ] {
             let error = format!("{:#}", load(text, Flags::default()).unwrap_err());

@@ -23,7 +23,7 @@ use weft_api::{
     API_VERSION, Applied, Availability, CniError, CniRequest, Condition, Counter, EndpointObject, ErrorReply,
     IpamCheck, Lease, List, NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
 };
-use weft_dataplane::FLOWS_MAX;
+use weft_dataplane::{FLOWS_MAX, Telling};
 use weft_kernel::{KernelError, Netlink, link};
 use weft_model::{Attachment, Availability as _, Endpoint, InvalidFields, Network, NetworkName, Transport};
 
@@ -41,6 +41,8 @@ use crate::{check, metrics, shell};
 
 /// Endpoints named in a refusal.
 const USERS_SHOWN: usize = 5;
+/// Why nobody is told of flows, and what to do about it.
+const SILENT: &str = "weftd's setting `flow-events` is off: start it with `--flow-events on`";
 
 type Shared = State<Arc<Node>>;
 
@@ -231,7 +233,7 @@ async fn status(State(node): Shared) -> Json<Status> {
         uplink: report.facts.uplink.map(|uplink| uplink.name),
         networks,
         endpoints,
-        features: features(report.stack_has_say),
+        features: features(report.stack_has_say, config.telling()),
         settings: report.settings,
         accepts: report.accepts,
         conditions: report.conditions.into_iter().chain(tracking(node.listener.swept().living)).collect(),
@@ -249,7 +251,7 @@ fn tracking(living: usize) -> Option<Condition> {
 }
 
 /// `stack_has_say` tells why packets among endpoints go by the host's stack, if they must.
-fn features(stack_has_say: Option<String>) -> Vec<Availability> {
+fn features(stack_has_say: Option<String>, telling: Telling) -> Vec<Availability> {
     let row = |feature: &str, name: &str, served: Result<(), String>| Availability {
         feature: feature.to_owned(),
         name: name.to_owned(),
@@ -260,7 +262,11 @@ fn features(stack_has_say: Option<String>) -> Vec<Availability> {
     let transports = Transport::ALL.iter().filter(|t| **t != Transport::None);
     let transports = transports.map(|t| row("transport", t.word(), Built.transport(*t)));
     let short_way = row("path", "past the host's stack", stack_has_say.map_or(Ok(()), Err));
-    attachments.chain(transports).chain([short_way]).collect()
+    let told = match telling {
+        Telling::Flows => Ok(()),
+        Telling::Nothing => Err(SILENT.to_owned()),
+    };
+    attachments.chain(transports).chain([short_way, row("flows", "told as they happen", told)]).collect()
 }
 
 async fn networks(State(node): Shared) -> Json<List<NetworkObject>> {

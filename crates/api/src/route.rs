@@ -229,7 +229,7 @@ pub const ROUTES: &[Route] = &[
             ("waitMs", "where there is none, wait for one for so many milliseconds, up to 2000"),
         ],
         request: None,
-        replies: &[ok(schema::<List<Flow>>), BAD_REQUEST],
+        replies: &[ok(schema::<List<Flow>>), BAD_REQUEST, CONFLICT],
     },
     Route {
         method: Method::Get,

@@ -10,10 +10,11 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use weft_api::{Connection, Flow, Judgement, List};
+use weft_dataplane::Telling;
 use weft_kernel::nft::Nft;
 use weft_model::Protocol;
 
-use super::{Answer, Refusal, Shared};
+use super::{Answer, Refusal, SILENT, Shared};
 use crate::describe::Reference;
 use crate::flows::{self, HISTORY_MAX, Party, Wanted};
 use crate::node::Node;
@@ -76,6 +77,9 @@ impl Asked {
 pub(super) async fn flows(State(node): Shared, asked: AskedFor) -> Answer<List<Flow>> {
     let Query(asked) = asked.map_err(|rejection| refused(rejection.body_text()))?;
     let wanted = asked.wanted()?;
+    if node.config.telling() == Telling::Nothing {
+        return Err(Refusal::new(StatusCode::CONFLICT, format!("this agent tells of no flows: {SILENT}")));
+    }
     let (after, limit) = (asked.after.unwrap_or(0), asked.last.unwrap_or(HISTORY_MAX));
     let wait = Duration::from_millis(asked.wait_ms.unwrap_or(0));
     Ok(Json(List { items: node.listener.flows(&wanted, after, limit, wait).await }))
