@@ -24,3 +24,18 @@ fn packets_take_every_path_that_is_compared_and_all_of_them_arrive() {
     // Each exchange has three rivals, the others have one; weft is there on two networks.
     assert_eq!(report["answers"].as_array().unwrap().len(), (3 + 3 + 1 + 1) * 2, "{report:#}");
 }
+
+#[test]
+fn telling_of_flows_is_weighed_against_telling_of_none() {
+    let mut weft = Command::new(programs::find("weft").unwrap());
+    weft.args(["bench", "sight", "--rounds", "1", "--mode", "routed", "-o", "json"]);
+    weft.args(["exchange", "connect"].iter().flat_map(|case| ["--case", case]));
+    let report: Value = serde_json::from_str(&stdout_of(&mut weft).unwrap()).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    assert_eq!(figures.len(), 2 * 2, "{report:#}");
+    for figure in figures {
+        assert_eq!((&figure["turns"], &figure["failed"]), (&1.into(), &0.into()), "{figure:#}");
+        assert!(figure["median"].as_f64().unwrap() > 0.0, "{figure:#}");
+    }
+    assert_eq!(report["answers"].as_array().unwrap().len(), 2, "{report:#}");
+}

@@ -4,6 +4,7 @@
 //!   attach   what a container's birth and death cost
 //!   path     what the way of a packet between containers of one host costs
 //!   limit    what a limited endpoint really gets and gives
+//!   sight    what it costs to tell of connections and drops
 //!      │
 //!      ├── prompter   speaks with the performers inside the hosts of the lab
 //!      ├── network, plugin   weftd, its network, and the shim as a runtime calls it
@@ -22,6 +23,7 @@ mod path;
 mod plugin;
 mod prompter;
 mod report;
+mod sight;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -35,6 +37,7 @@ use attach::Attach;
 use limit::Limit;
 use path::Path;
 use report::{Answer, Circumstances, Figure, Report};
+use sight::Sight;
 
 /// A program's dynamic linker is named within so many bytes (elf(5), `PT_INTERP`, right behind the headers).
 const LINKER_BYTES: usize = 4096;
@@ -49,6 +52,8 @@ pub(crate) enum Bench {
     Path(Path),
     /// What limits of 10, 100 and 1000 Mbit/s give in either direction (as root, on an idle machine)
     Limit(Limit),
+    /// What the programs' time per packet is more if they tell of connections and drops (as root, on an idle machine)
+    Sight(Sight),
     /// Do as a bench says, inside a host of the lab
     #[command(hide = true)]
     Perform {
@@ -108,6 +113,7 @@ impl Bench {
             Bench::Attach(attach) => attach.run(session),
             Bench::Path(path) => path.run(session),
             Bench::Limit(limit) => limit.run(session),
+            Bench::Sight(sight) => sight.run(session),
             Bench::Perform { bench: Stage::Attach } => attach::perform(),
             Bench::Perform { bench: Stage::Path } => path::perform(),
         }
@@ -117,6 +123,8 @@ impl Bench {
 /// What a bench has found out.
 struct Findings<F> {
     answers: Vec<Answer>,
+    /// As [`Report::legend`].
+    legend: &'static [&'static str],
     figures: Vec<F>,
 }
 
@@ -134,8 +142,8 @@ impl Options {
             Output::Yaml | Output::Name => return Err(UsageError("use -o table or json".to_owned()).into()),
         };
         let circumstances = circumstances(rounds)?;
-        let Findings { answers, figures } = measure(session.err)?;
-        let shown = render(&Report { circumstances, answers, figures })?;
+        let Findings { answers, legend, figures } = measure(session.err)?;
+        let shown = render(&Report { circumstances, answers, legend, figures })?;
         if let Some(path) = &self.out {
             std::fs::write(path, &shown).with_context(|| format!("cannot write {}", path.display()))?;
         }

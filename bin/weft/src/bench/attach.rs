@@ -51,7 +51,8 @@ impl Attach {
         let plan = Plan { attachments: self.options.mode.attachments(), cases: self.cases(), rounds };
         self.options.publish(session, rounds, |progress| {
             let record = conduct::conduct(&plan, progress)?;
-            Ok(Findings { answers: figure::answers_of(&record), figures: figure::figures_of(&record) })
+            let (answers, figures) = (figure::answers_of(&record), figure::figures_of(&record));
+            Ok(Findings { answers, legend: &[], figures })
         })
     }
 

@@ -73,7 +73,7 @@ impl Limit {
         let attachments = self.options.mode.attachments();
         self.options.publish(session, rounds, |progress| {
             let record = conduct(attachments, rounds, turn, progress)?;
-            Ok(Findings { answers: record.answers(), figures: record.figures() })
+            Ok(Findings { answers: record.answers(), legend: &[], figures: record.figures() })
         })
     }
 }

@@ -75,6 +75,14 @@ impl Estimate {
         Self::of(&above.zip(below).filter_map(|(above, below)| Some(above? / below?)).collect::<Vec<_>>())
     }
 
+    /// The same of by how much one is more than the other.
+    pub(super) fn of_difference(
+        more: impl Iterator<Item = Option<f64>>,
+        less: impl Iterator<Item = Option<f64>>,
+    ) -> Option<Self> {
+        Self::of(&more.zip(less).filter_map(|(more, less)| Some(more? - less?)).collect::<Vec<_>>())
+    }
+
     /// Of what is counted, not sampled.
     pub(super) fn exact(value: f64) -> Self {
         Self { median: value, interval: Some((value, value)) }

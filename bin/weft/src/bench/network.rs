@@ -1,7 +1,7 @@
 //! The network that weft attaches containers to, and the agent that serves it.
 
-use anyhow::Result;
-use weft_api::{API_VERSION, Client, EndpointObject, LimitRequest, Metadata, NetworkObject, Version};
+use anyhow::{Context as _, Result};
+use weft_api::{API_VERSION, Client, EndpointObject, LimitRequest, Metadata, Method, NetworkObject, Version};
 use weft_lab::{Daemon, Host};
 use weft_model::{Attachment, LimitSpec, NetworkSpec};
 
@@ -14,6 +14,9 @@ pub(super) const PLUGIN: &str = "weft-cni";
 /// What it is called with. The host's agent is at its usual socket.
 pub(super) const CONFIG: &[u8] = br#"{"cniVersion":"1.0.0","name":"bench","type":"weft-cni"}"#;
 
+/// Where weftd pins its programs and maps, inside.
+pub(super) const BPF_DIR: &str = "/sys/fs/bpf/weft";
+
 /// weftd's socket, inside.
 const SOCKET: &str = "/run/weft/weft.sock";
 /// Large enough for every population; not of the reference's ranges.
@@ -25,9 +28,9 @@ pub(super) fn spec(attachment: Attachment) -> NetworkSpec {
     NetworkSpec { attachment: Some(attachment), pools, ..NetworkSpec::default() }
 }
 
-/// Starts the host's agent, and has it make the network.
-pub(super) fn serve(host: &Host, attachment: Attachment) -> Result<Daemon> {
-    let weftd = host.spawn("weftd", &["weftd"])?;
+/// Starts the host's agent with `options`, and has it make the network.
+pub(super) fn serve(host: &Host, attachment: Attachment, options: &[&str]) -> Result<Daemon> {
+    let weftd = host.spawn("weftd", &[&["weftd"], options].concat())?;
     let client = Client::new(host.path(SOCKET));
     weftd.wait_ready(|| client.get::<Version>("/v1/version").is_ok())?;
     client.post::<NetworkObject>("/v1/networks", &object(attachment))?;
@@ -39,6 +42,14 @@ pub(super) fn limit(host: &Host, endpoint: &str, ingress: Option<LimitSpec>, egr
     let request = LimitRequest { endpoint: endpoint.to_owned(), ingress, egress };
     Client::new(host.path(SOCKET)).post::<EndpointObject>("/v1/endpoints/limits", &request)?;
     Ok(())
+}
+
+/// How many flows nobody was told of, because they were too many at once.
+pub(super) fn flows_untold(host: &Host) -> Result<u64> {
+    let (_, metrics) = Client::new(host.path(SOCKET)).call(Method::Get, "/metrics", Vec::new())?;
+    let metrics = String::from_utf8(metrics)?;
+    let untold = metrics.lines().find_map(|line| line.strip_prefix("weft_flows_untold_total "));
+    Ok(untold.context("weftd does not say how many flows went untold")?.trim().parse()?)
 }
 
 /// The network, as weft's API takes it.

@@ -4,7 +4,7 @@
 //!   conduct ── orders, tallies ──► weft bench perform path, one at each end
 //!     case, cpus, stage              work::exchange, streams, connect, datagrams
 //!     record, figure
-//!   contender::weft       network, shim, weftd
+//!   contender::weft       network, shim, weftd; also one that tells of no flows, for bench sight
 //!   contender::empty      programs that carry and do nothing else
 //!   contender::bridge     a Linux bridge, no program
 //!   contender::loopback   one namespace
@@ -32,15 +32,15 @@ use weft_cli::Session;
 
 use super::measure::ROUNDS_MIN;
 use super::{Findings, Options};
-use case::{Case, TURN, TURN_QUICK};
 use conduct::Plan;
 
-pub(super) use case::FLOW;
+pub(super) use case::{CONNECT, Case, DATAGRAMS, EXCHANGE, FLOW, TURN, TURN_QUICK};
 pub(super) use contender::Contender;
 pub(super) use contender::weft::{CLIENT, SERVER};
 pub(super) use cpus::Machine;
+pub(super) use figure::{Figure, figures_of};
 pub(super) use performer::perform;
-pub(super) use record::Series;
+pub(super) use record::{Record, Series};
 pub(super) use stage::Stage;
 
 /// What performers of this bench are told to be.
@@ -67,7 +67,7 @@ impl Path {
         self.options.publish(session, rounds, |progress| {
             let record = conduct::conduct(&plan, progress)?;
             let answers = figure::answers_of(&record, attachments);
-            Ok(Findings { answers, figures: figure::figures_of(&record) })
+            Ok(Findings { answers, legend: &[], figures: figures_of(&record, |case| case.work.unit()) })
         })
     }
 

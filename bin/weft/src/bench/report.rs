@@ -80,6 +80,8 @@ pub(super) trait Figure: Row + Serialize {
 pub(super) struct Report<F> {
     pub(super) circumstances: Circumstances,
     pub(super) answers: Vec<Answer>,
+    /// How an answer comes about, where its question does not say it all: a line each.
+    pub(super) legend: &'static [&'static str],
     pub(super) figures: Vec<F>,
 }
 
@@ -91,6 +93,9 @@ impl<F: Figure> Report<F> {
             format!("weft {weft}, {shim} shim, Linux {kernel}, {cores} cores of {cpu}, {date}, {rounds} rounds\n\n");
         text += &table(&self.answers);
         text.push('\n');
+        for line in self.legend {
+            let _ = writeln!(text, "{line}\n");
+        }
         text += &table(&self.figures);
         for failure in self.figures.iter().filter_map(Figure::failure) {
             let _ = writeln!(text, "\nfailed: {failure}");
@@ -194,6 +199,7 @@ mod tests {
                 answer("is it faster", unsure, Some(Bound::AtLeast(1.0))),
                 answer("how fast is it", unsure, None),
             ],
+            legend: &["fast: less than 1.5 x"],
             figures: vec![Sprint(9.58, None), Sprint(12.0, Some("false start"))],
         }
     }
@@ -209,6 +215,7 @@ mod tests {
             "is it fast routed 1.20 x 1.20 to 1.20 <= 1.5 met",
             "is it faster routed 1.20 x - >= 1 not resolved at this noise",
             "how fast is it routed 1.20 x - - -",
+            "fast: less than 1.5 x",
             "RUNNER S",
             "weft 9.58",
             "failed: weft: false start",

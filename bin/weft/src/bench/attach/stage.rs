@@ -28,7 +28,7 @@ impl Stage {
         let Lane { who, attachment, present } = lane;
         let host = Host::start(&format!("bench-{who:?}-{attachment}-{present}").to_lowercase())?;
         let mut weftd = match who {
-            Who::Weft | Who::Bare => Some(network::serve(&host, attachment)?),
+            Who::Weft | Who::Bare => Some(network::serve(&host, attachment, &[])?),
             Who::Bridge | Who::Chain => None,
         };
         if who == Who::Bare {

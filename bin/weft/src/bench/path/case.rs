@@ -12,8 +12,8 @@ use crate::bench::measure::Bound;
 /// Work that every contender does by turns, in every round.
 #[derive(Debug)]
 pub(in crate::bench) struct Case {
-    pub(super) name: &'static str,
-    pub(super) title: &'static str,
+    pub(in crate::bench) name: &'static str,
+    pub(in crate::bench) title: &'static str,
     pub(super) work: Work,
     pub(super) family: Family,
     pub(super) cpus: Cpus,
@@ -22,9 +22,9 @@ pub(in crate::bench) struct Case {
 }
 
 /// How long one turn lasts.
-pub(super) const TURN: Duration = Duration::from_millis(300);
+pub(in crate::bench) const TURN: Duration = Duration::from_millis(300);
 /// The same in a quick run.
-pub(super) const TURN_QUICK: Duration = Duration::from_millis(100);
+pub(in crate::bench) const TURN_QUICK: Duration = Duration::from_millis(100);
 
 const COST: &[(Contender, Option<Bound>)] = &[
     (Contender::Empty, Some(Bound::AtLeast(0.95))),
@@ -35,7 +35,7 @@ const REPORTED: &[(Contender, Option<Bound>)] =
     &[(Contender::Empty, None), (Contender::Loopback, None), (Contender::Bridge, None)];
 const NEVER_BEHIND: &[(Contender, Option<Bound>)] = &[(Contender::Bridge, Some(Bound::AtLeast(1.0)))];
 
-pub(super) static EXCHANGE: Case = Case {
+pub(in crate::bench) static EXCHANGE: Case = Case {
     name: "exchange",
     title: "request/response, one CPU",
     work: Work::Exchange,
@@ -69,11 +69,11 @@ static STREAM: Case = Case {
 static STREAMS: Case =
     Case { name: "streams", title: "throughput, 4 streams", work: Work::Streams(4), cpus: Cpus::Any, ..STREAM };
 
-static CONNECT: Case =
+pub(in crate::bench) static CONNECT: Case =
     Case { name: "connect", title: "connect rate, one CPU", work: Work::Connect, cpus: Cpus::One, ..STREAM };
 
 /// On one CPU, the sender would only fill the receiver's queue until its time is up.
-static DATAGRAMS: Case =
+pub(in crate::bench) static DATAGRAMS: Case =
     Case { name: "datagrams", title: "64-byte UDP received", work: Work::Datagrams, cpus: Cpus::Two, ..STREAM };
 
 /// A stream that is not compared with anybody's: the ends are wherever the kernel puts them.

@@ -27,6 +27,8 @@ use crate::bench::prompter::Prompter;
 pub(in crate::bench) enum Contender {
     /// Containers of a network of weft's.
     Weft(Attachment),
+    /// The same, of an agent that tells of no flows.
+    Silent(Attachment),
     /// Two veth pairs, with programs that pass packets from one to the other and do nothing else.
     Empty,
     /// Two veth pairs and a Linux bridge, without any program.
@@ -39,6 +41,7 @@ impl Contender {
     pub(super) fn title(self) -> &'static str {
         match self {
             Contender::Weft(_) => "weft",
+            Contender::Silent(_) => "silent weft",
             Contender::Empty => "empty programs",
             Contender::Bridge => "plain bridge",
             Contender::Loopback => "loopback",
@@ -48,12 +51,12 @@ impl Contender {
     /// How weft attaches the ends, if it does.
     pub(super) fn network(self) -> Option<Attachment> {
         match self {
-            Contender::Weft(attachment) => Some(attachment),
+            Contender::Weft(attachment) | Contender::Silent(attachment) => Some(attachment),
             Contender::Empty | Contender::Bridge | Contender::Loopback => None,
         }
     }
 
-    /// All of them, with weft once for each attachment.
+    /// All that the paths are compared of, with weft once for each attachment.
     pub(super) fn all(attachments: &[Attachment]) -> Vec<Self> {
         let weft = attachments.iter().copied().map(Contender::Weft);
         weft.chain([Contender::Empty, Contender::Bridge, Contender::Loopback]).collect()
@@ -62,7 +65,8 @@ impl Contender {
     /// Joins two ends on `host`, which is fresh.
     pub(super) fn join(self, host: &Host) -> Result<Joined> {
         match self {
-            Contender::Weft(attachment) => weft::join(host, attachment),
+            Contender::Weft(attachment) => weft::join(host, attachment, &[]),
+            Contender::Silent(attachment) => weft::join(host, attachment, &["--flow-events", "off"]),
             Contender::Empty => empty::join(host),
             Contender::Bridge => bridge::join(host),
             Contender::Loopback => loopback::join(host),

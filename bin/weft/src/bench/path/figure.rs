@@ -11,7 +11,7 @@ use crate::bench::report::{self, Answer, figures_or_dash, range};
 
 /// What one contender came to in one case.
 #[derive(Debug, Serialize)]
-pub(super) struct Figure {
+pub(in crate::bench) struct Figure {
     case: &'static str,
     contender: &'static str,
     /// How weft attaches the ends, where it does.
@@ -27,16 +27,19 @@ pub(super) struct Figure {
     complaint: Option<String>,
 }
 
-/// One row for each contender of each case.
-pub(super) fn figures_of(record: &Record) -> Vec<Figure> {
+/// One row for each contender of each case, whose figures are in `unit`.
+pub(in crate::bench) fn figures_of(record: &Record, unit: fn(&Case) -> &'static str) -> Vec<Figure> {
     let of_case = |case: &&'static Case| {
         let case = *case;
-        record.of_case(case).map(move |(contender, series)| figure(case, contender, series)).collect::<Vec<_>>()
+        record
+            .of_case(case)
+            .map(move |(contender, series)| figure(case, contender, series, unit(case)))
+            .collect::<Vec<_>>()
     };
     CASES.iter().flat_map(of_case).collect()
 }
 
-fn figure(case: &Case, contender: Contender, series: &Series) -> Figure {
+fn figure(case: &Case, contender: Contender, series: &Series, unit: &'static str) -> Figure {
     let estimate = series.estimate();
     Figure {
         case: case.name,
@@ -46,7 +49,7 @@ fn figure(case: &Case, contender: Contender, series: &Series) -> Figure {
         failed: series.failures(),
         median: estimate.map(|estimate| estimate.median),
         interval: estimate.and_then(|estimate| estimate.interval),
-        unit: case.work.unit(),
+        unit,
         complaint: series.complaint.clone(),
     }
 }
@@ -114,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_row_counts_turns_and_names_the_first_failure() {
-        let rows = figures_of(&record());
+        let rows = figures_of(&record(), |case| case.work.unit());
         assert_eq!(rows[0].cells().join(" "), "exchange weft routed 8 0 57000 57000 to 57000 transactions/s");
         assert_eq!(rows[2].cells().join(" "), "exchange plain bridge - 8 8 - - transactions/s");
         assert_eq!(rows[2].failure().as_deref(), Some("exchange, plain bridge: server: no end after 5 s"));

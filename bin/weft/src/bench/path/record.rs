@@ -10,7 +10,7 @@ use crate::bench::measure::Estimate;
 /// The turns of one contender in one case.
 #[derive(Debug, Default)]
 pub(in crate::bench) struct Series {
-    /// A rate per round; none where it failed.
+    /// A figure per round, of most benches a rate; none where it failed.
     pub(in crate::bench) rounds: Vec<Option<f64>>,
     /// What the first failure said.
     pub(in crate::bench) complaint: Option<String>,
@@ -41,13 +41,13 @@ impl Series {
 
 /// The book of one run.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(in crate::bench) struct Record {
     series: BTreeMap<(&'static str, Contender), Series>,
 }
 
 impl Record {
     /// One turn.
-    pub(super) fn take(&mut self, case: &Case, contender: Contender, rate: Answer<f64>) {
+    pub(in crate::bench) fn take(&mut self, case: &Case, contender: Contender, rate: Answer<f64>) {
         self.series.entry((case.name, contender)).or_default().take(rate);
     }
 
@@ -60,8 +60,16 @@ impl Record {
 
     /// By what one outdoes the other, paired by round; `None` if it was not measured.
     pub(super) fn ratio(&self, case: &Case, above: Contender, below: Contender) -> Option<Estimate> {
-        let rates = |contender| self.series.get(&(case.name, contender)).map(|series| series.rounds.iter().copied());
-        Estimate::of_ratio(rates(above)?, rates(below)?)
+        Estimate::of_ratio(self.rounds(case, above)?, self.rounds(case, below)?)
+    }
+
+    /// How much more of it one has than the other, paired by round; `None` if it was not measured.
+    pub(in crate::bench) fn difference(&self, case: &Case, more: Contender, less: Contender) -> Option<Estimate> {
+        Estimate::of_difference(self.rounds(case, more)?, self.rounds(case, less)?)
+    }
+
+    fn rounds(&self, case: &Case, contender: Contender) -> Option<impl Iterator<Item = Option<f64>>> {
+        self.series.get(&(case.name, contender)).map(|series| series.rounds.iter().copied())
     }
 }
 

@@ -18,7 +18,7 @@ const TURN_FIRST: Duration = Duration::from_millis(10);
 /// What is dropped first stands first: the ends, then the host with all that is left.
 #[derive(Debug)]
 pub(in crate::bench) struct Stage {
-    pub(super) contender: Contender,
+    pub(in crate::bench) contender: Contender,
     joined: Joined,
     host: Host,
 }

@@ -12,8 +12,8 @@ use crate::bench::plugin::{Container, Operation, Plugin, addresses};
 pub(in crate::bench) const CLIENT: &str = "client";
 pub(in crate::bench) const SERVER: &str = "server";
 
-pub(super) fn join(host: &Host, attachment: Attachment) -> Result<Joined> {
-    let weftd = network::serve(host, attachment)?;
+pub(super) fn join(host: &Host, attachment: Attachment, options: &[&str]) -> Result<Joined> {
+    let weftd = network::serve(host, attachment, options)?;
     let (client, server) = (attach(host, CLIENT)?, attach(host, SERVER)?);
     Ok(Joined { client, server, _weftd: Some(weftd) })
 }
