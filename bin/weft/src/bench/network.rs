@@ -1,7 +1,7 @@
 //! The network that weft attaches containers to, and the agent that serves it.
 
 use anyhow::{Context as _, Result};
-use weft_api::{API_VERSION, Client, EndpointObject, LimitRequest, Metadata, Method, NetworkObject, Version};
+use weft_api::{API_VERSION, Client, EndpointObject, LimitRequest, Metadata, Method, NetworkObject, Status, Version};
 use weft_lab::{Daemon, Host};
 use weft_model::{Attachment, LimitSpec, NetworkSpec};
 
@@ -42,6 +42,11 @@ pub(super) fn limit(host: &Host, endpoint: &str, ingress: Option<LimitSpec>, egr
     let request = LimitRequest { endpoint: endpoint.to_owned(), ingress, egress };
     Client::new(host.path(SOCKET)).post::<EndpointObject>("/v1/endpoints/limits", &request)?;
     Ok(())
+}
+
+/// Kernel memory of the programs' maps, in bytes, as the agent tells it.
+pub(super) fn map_bytes(host: &Host) -> Result<u64> {
+    Ok(Client::new(host.path(SOCKET)).get::<Status>("/v1/status")?.map_bytes)
 }
 
 /// How many flows nobody was told of, because they were too many at once.

@@ -76,8 +76,10 @@ impl Run<'_> {
             bursts.iter().for_each(|burst| self.record.take(FILL, lane, turn, burst));
             self.record.take_bursts(lane.attachment, &bursts);
         }
-        if let Some(mb) = stage.resident_mb()?.filter(|_| lane.present == PRESENT_MAX) {
-            self.record.add(Fact::ResidentMb, lane.attachment, mb);
+        if lane.present == PRESENT_MAX {
+            for (fact, mb) in [(Fact::ResidentMb, stage.resident_mb()?), (Fact::MapMb, stage.map_mb()?)] {
+                mb.into_iter().for_each(|mb| self.record.add(fact, lane.attachment, mb));
+            }
         }
         self.stages.insert(lane, stage);
         Ok(())

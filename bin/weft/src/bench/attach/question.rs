@@ -28,6 +28,8 @@ pub(super) enum Fact {
     BurstDuplicates,
     /// The agent's resident memory, in MB, with all endpoints present.
     ResidentMb,
+    /// Kernel memory of the programs' maps, in MB, with all endpoints present.
+    MapMb,
 }
 
 /// What a question is about.
@@ -43,7 +45,7 @@ impl Asked {
         match self {
             Asked::Ratio(..) => "x",
             Asked::Milliseconds(_) => "ms",
-            Asked::Fact(Fact::ResidentMb) => "MB",
+            Asked::Fact(Fact::ResidentMb | Fact::MapMb) => "MB",
             Asked::Fact(Fact::BurstFailures | Fact::BurstDuplicates) => "",
         }
     }
@@ -91,7 +93,7 @@ const REFERENCE_MEAN: Term = add_mean(&ALONE, FEW, Who::Bridge);
 const WEFT_IN_CROWD: Term = add(&CROWD, FEW, Who::Weft, 1000);
 
 /// Every question with its target.
-pub(super) static QUESTIONS: [Question; 12] = [
+pub(super) static QUESTIONS: [Question; 13] = [
     ratio("ADD: weft / bare netlink + exec", BOTH, WEFT_ALONE, add(&ALONE, FEW, Who::Bare, 1), Bound::AtMost(1.5)),
     ratio("mean ADD: bridge+host-local / weft", BRIDGE, REFERENCE_MEAN, WEFT_MEAN, Bound::AtLeast(8.0)),
     ratio("mean ADD: bridge+host-local / weft", ROUTED, REFERENCE_MEAN, WEFT_MEAN, Bound::AtLeast(10.0)),
@@ -135,6 +137,12 @@ pub(super) static QUESTIONS: [Question; 12] = [
         attachments: BOTH,
         asked: Asked::Fact(Fact::ResidentMb),
         target: Bound::AtMost(30.0),
+    },
+    Question {
+        text: "kernel memory of the maps, 1,000 present",
+        attachments: BOTH,
+        asked: Asked::Fact(Fact::MapMb),
+        target: Bound::AtMost(64.0),
     },
 ];
 

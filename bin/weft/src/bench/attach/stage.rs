@@ -12,6 +12,7 @@ use crate::bench::prompter::{Prompter, Ready};
 
 /// The unit of memory figures.
 const KIB_PER_MB: f64 = 1e6 / 1024.0;
+const BYTES_PER_MB: f64 = 1e6;
 
 /// What is dropped first stands first: the performer, then the agent, then the host with all that is left.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(super) struct Stage {
     pub(super) lane: Lane,
     performer: Prompter,
     weftd: Option<Daemon>,
-    _host: Host,
+    host: Host,
 }
 
 impl Stage {
@@ -38,7 +39,7 @@ impl Stage {
         let mut performer = Prompter::start(host.command("weft"), "attach")?;
         let part = Part { lane, slots: present + SPARE_SLOTS };
         let _: Ready = performer.ask(&part).context("the performer did not come")?;
-        Ok(Self { lane, performer, weftd, _host: host })
+        Ok(Self { lane, performer, weftd, host })
     }
 
     /// Attaches the endpoints that are present from the beginning. One outcome per burst.
@@ -65,5 +66,11 @@ impl Stage {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("weftd has ended")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(Some(kib / KIB_PER_MB))
+    }
+
+    /// Kernel memory of the programs' maps, in MB; `None` without an agent.
+    pub(super) fn map_mb(&self) -> Result<Option<f64>> {
+        let told = self.weftd.as_ref().map(|_| network::map_bytes(&self.host)).transpose()?;
+        Ok(told.map(|bytes| bytes as f64 / BYTES_PER_MB))
     }
 }
