@@ -55,7 +55,16 @@ const LAYERS: &[Layer] = &[
     Layer {
         package: "weft",
         tier: 5,
-        uses: &["weft-model", "weft-netns", "weft-kernel", "weft-agent", "weft-api", "weft-cli", "weft-lab"],
+        uses: &[
+            "weft-model",
+            "weft-netns",
+            "weft-kernel",
+            "weft-dataplane",
+            "weft-agent",
+            "weft-api",
+            "weft-cli",
+            "weft-lab",
+        ],
         outside: Any,
     },
     Layer { package: "weft-tests", tier: 5, uses: &["weft-netns", "weft-api", "weft-lab"], outside: Any },

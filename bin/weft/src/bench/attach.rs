@@ -52,7 +52,7 @@ impl Attach {
         self.options.publish(session, rounds, |progress| {
             let record = conduct::conduct(&plan, progress)?;
             let (answers, figures) = (figure::answers_of(&record), figure::figures_of(&record));
-            Ok(Findings { answers, legend: &[], figures })
+            Ok(Findings { answers, legend: &[question::LEGEND], figures })
         })
     }
 

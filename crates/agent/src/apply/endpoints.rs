@@ -183,11 +183,15 @@ pub fn read(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Snapshot, Kern
 }
 
 /// What a newborn's link needs of the agent.
-struct Doorway<'a> {
-    indexes: &'a Indexes,
-    dataplane: &'a Dataplane,
-    endpoint: &'a Endpoint,
-    bridge: Option<u32>,
+pub struct Doorway<'a> {
+    /// Numbers for links.
+    pub indexes: &'a Indexes,
+    /// The programs at the door.
+    pub dataplane: &'a Dataplane,
+    /// Who is born.
+    pub endpoint: &'a Endpoint,
+    /// Number of its network's bridge, where it has one.
+    pub bridge: Option<u32>,
 }
 
 impl Door for Doorway<'_> {

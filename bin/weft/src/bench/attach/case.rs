@@ -12,6 +12,8 @@ pub(super) enum Who {
     Weft,
     /// The kernel objects of the same attachment, made by netlink in one process, and one exec of a static program.
     Bare,
+    /// The same, and what the programs at an endpoint's door add: the queueing discipline, both filters, their maps.
+    Doors,
     /// Debian's `bridge` with `host-local`.
     Bridge,
     /// Debian's `bridge`, translating, with `host-local`, then `portmap`, then `firewall`.
@@ -23,6 +25,7 @@ impl Who {
         match self {
             Who::Weft => "weft",
             Who::Bare => "bare netlink + exec",
+            Who::Doors => "bare netlink + doors + exec",
             Who::Bridge => "bridge+host-local",
             Who::Chain => "the same+portmap+firewall",
         }
@@ -32,7 +35,7 @@ impl Who {
     pub(super) fn fills_at_once(self) -> u32 {
         match self {
             Who::Weft => BURST,
-            Who::Bare | Who::Chain => 1,
+            Who::Bare | Who::Doors | Who::Chain => 1,
             Who::Bridge => 8,
         }
     }
@@ -50,7 +53,7 @@ impl Lane {
     /// The lane in which `who` competes for `attachment`: the reference knows but one.
     pub(super) fn new(who: Who, attachment: Attachment, present: u32) -> Self {
         let attachment = match who {
-            Who::Weft | Who::Bare => attachment,
+            Who::Weft | Who::Bare | Who::Doors => attachment,
             Who::Bridge | Who::Chain => Attachment::Bridge,
         };
         Self { who, attachment, present }
@@ -90,6 +93,8 @@ pub(super) const SPARE_SLOTS: u32 = 128;
 
 pub(super) const FEW: Turn = Turn::pure(1, 4);
 pub(super) const ONE: Turn = Turn::pure(1, 1);
+pub(super) const EIGHT_AT_ONCE: Turn = Turn::pure(8, 64);
+pub(super) const ALL_AT_ONCE: Turn = Turn::pure(64, 64);
 pub(super) const MANY: Turn = Turn::pure(1, 100);
 pub(super) const MANY_MIXED: Turn = Turn::mixed(1, 200);
 pub(super) const MANY_BY_8: Turn = Turn::pure(8, 104);
@@ -133,9 +138,19 @@ pub(super) static CHAIN: Case = Case {
 static AT_ONCE: Case = Case {
     name: "at-once",
     cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Bridge, &[1])],
-    turns: &[Turn::pure(8, 64), Turn::pure(64, 64)],
+    turns: &[EIGHT_AT_ONCE, ALL_AT_ONCE],
     share: 10,
     rounds_min: 1,
+    slow: false,
+};
+
+/// What programs add, at every load that it is asked for.
+pub(super) static DOORS: Case = Case {
+    name: "doors",
+    cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Doors, &[1])],
+    turns: &[FEW, EIGHT_AT_ONCE, ALL_AT_ONCE],
+    share: 30,
+    rounds_min: RESOLVED,
     slow: false,
 };
 
@@ -168,7 +183,7 @@ pub(super) static CROWD: Case = Case {
 };
 
 /// In the order in which they are measured: the crowd last, so that nothing else has it on the machine.
-pub(super) static CASES: [&Case; 6] = [&ALONE, &CHAIN, &AT_ONCE, &CHAIN_AT_ONCE, &MIXED, &CROWD];
+pub(super) static CASES: [&Case; 7] = [&ALONE, &CHAIN, &AT_ONCE, &DOORS, &CHAIN_AT_ONCE, &MIXED, &CROWD];
 
 /// The name under which bursts are recorded that make populations.
 pub(super) const FILL: &str = "burst";

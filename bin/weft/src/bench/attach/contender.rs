@@ -35,6 +35,7 @@ pub(super) fn of(lane: Lane) -> Result<Box<dyn Contender>> {
     Ok(match lane.who {
         Who::Weft => Box::new(weft::Weft),
         Who::Bare => Box::new(bare::Bare::new(lane.attachment)?),
+        Who::Doors => Box::new(bare::Bare::with_doors(lane.attachment)?),
         Who::Bridge => Box::new(reference::Reference::bridge()),
         Who::Chain => Box::new(reference::Reference::chain()),
     })

@@ -3,7 +3,8 @@
 use weft_model::Attachment;
 
 use super::case::{
-    ALONE, CHAIN, CROWD, Case, FEW, MANY, MANY_BY_8, MANY_MIXED, MANY_MIXED_BY_8, MIXED, ONE, Turn, Who,
+    ALL_AT_ONCE, ALONE, CHAIN, CROWD, Case, DOORS, EIGHT_AT_ONCE, FEW, MANY, MANY_BY_8, MANY_MIXED, MANY_MIXED_BY_8,
+    MIXED, ONE, Turn, Who,
 };
 use crate::bench::measure::{Bound, Point};
 use crate::bench::plugin::Operation;
@@ -36,6 +37,13 @@ pub(super) enum Fact {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked {
     Ratio(Term, Term),
+    /// ADD over ADD without programs. weft has no ADD without programs, so it is what is left of `weft` without that by
+    /// which `doors`, the bare requests with all that programs add to a birth, exceeds `bare`.
+    OverDoorless {
+        weft: Term,
+        doors: Term,
+        bare: Term,
+    },
     Milliseconds(Term),
     Fact(Fact),
 }
@@ -43,7 +51,7 @@ pub(super) enum Asked {
 impl Asked {
     pub(super) fn unit(self) -> &'static str {
         match self {
-            Asked::Ratio(..) => "x",
+            Asked::Ratio(..) | Asked::OverDoorless { .. } => "x",
             Asked::Milliseconds(_) => "ms",
             Asked::Fact(Fact::ResidentMb | Fact::MapMb) => "MB",
             Asked::Fact(Fact::BurstFailures | Fact::BurstDuplicates) => "",
@@ -59,6 +67,10 @@ pub(super) struct Question {
     pub(super) asked: Asked,
     pub(super) target: Bound,
 }
+
+/// How [`Asked::OverDoorless`] comes about.
+pub(super) const LEGEND: &str = "weft without programs, which there is not: weft - (bare netlink + doors - bare \
+                                 netlink), round by round";
 
 const BOTH: &[Attachment] = &[Attachment::Bridge, Attachment::Routed];
 const BRIDGE: &[Attachment] = &[Attachment::Bridge];
@@ -87,13 +99,20 @@ const fn ratio(
     Question { text, attachments, asked: Asked::Ratio(above, below), target }
 }
 
+const fn over_doorless(text: &'static str, turn: Turn) -> Question {
+    let [weft, doors, bare] =
+        [add(&DOORS, turn, Who::Weft, 1), add(&DOORS, turn, Who::Doors, 1), add(&DOORS, turn, Who::Bare, 1)];
+    let asked = Asked::OverDoorless { weft, doors, bare };
+    Question { text, attachments: BOTH, asked, target: Bound::AtMost(1.3) }
+}
+
 const WEFT_ALONE: Term = add(&ALONE, FEW, Who::Weft, 1);
 const WEFT_MEAN: Term = add_mean(&ALONE, FEW, Who::Weft);
 const REFERENCE_MEAN: Term = add_mean(&ALONE, FEW, Who::Bridge);
 const WEFT_IN_CROWD: Term = add(&CROWD, FEW, Who::Weft, 1000);
 
 /// Every question with its target.
-pub(super) static QUESTIONS: [Question; 13] = [
+pub(super) static QUESTIONS: [Question; 16] = [
     ratio("ADD: weft / bare netlink + exec", BOTH, WEFT_ALONE, add(&ALONE, FEW, Who::Bare, 1), Bound::AtMost(1.5)),
     ratio("mean ADD: bridge+host-local / weft", BRIDGE, REFERENCE_MEAN, WEFT_MEAN, Bound::AtLeast(8.0)),
     ratio("mean ADD: bridge+host-local / weft", ROUTED, REFERENCE_MEAN, WEFT_MEAN, Bound::AtLeast(10.0)),
@@ -112,6 +131,9 @@ pub(super) static QUESTIONS: [Question; 13] = [
         Bound::AtMost(1.2),
     ),
     ratio("ADD: 1,000 / 1 present", ROUTED, WEFT_IN_CROWD, add(&CROWD, FEW, Who::Weft, 1), Bound::AtMost(1.2)),
+    over_doorless("ADD: weft / weft without programs", FEW),
+    over_doorless("ADD, 8 at once: weft / weft without programs", EIGHT_AT_ONCE),
+    over_doorless("ADD, 64 at once: weft / weft without programs", ALL_AT_ONCE),
     Question {
         text: "DEL p50",
         attachments: BOTH,
@@ -156,6 +178,7 @@ mod tests {
         for question in &QUESTIONS {
             let terms = match question.asked {
                 Asked::Ratio(above, below) => vec![above, below],
+                Asked::OverDoorless { weft, doors, bare } => vec![weft, doors, bare],
                 Asked::Milliseconds(term) => vec![term],
                 Asked::Fact(_) => vec![],
             };

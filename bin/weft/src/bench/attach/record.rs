@@ -114,6 +114,14 @@ impl Record {
             Asked::Ratio(above, below) => {
                 Estimate::of_ratio(self.points(above, attachment), self.points(below, attachment))
             }
+            Asked::OverDoorless { weft, doors, bare } => {
+                let added = self.points(doors, attachment).zip(self.points(bare, attachment));
+                let rounds = self.points(weft, attachment).zip(added);
+                let ratio = |(weft, (doors, bare)): (Option<f64>, (Option<f64>, Option<f64>))| {
+                    Some(over_doorless(weft?, doors? - bare?))
+                };
+                Estimate::of(&rounds.filter_map(ratio).collect::<Vec<_>>())
+            }
         }
     }
 
@@ -126,10 +134,15 @@ impl Record {
     }
 }
 
+/// Infinite where noise has programs add all that there is.
+fn over_doorless(weft: f64, added: f64) -> f64 {
+    if added < weft { weft / (weft - added) } else { f64::INFINITY }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::attach::case::{CASES, Who};
+    use crate::bench::attach::case::{CASES, DOORS, Who};
     use crate::bench::attach::question::QUESTIONS;
 
     fn outcome(samples: &[(Operation, f64, Result<&str, &str>)]) -> Outcome {
@@ -162,6 +175,22 @@ mod tests {
         let series = &record.series[&Key { case, turn, lane: lane(Who::Weft), operation: Operation::Add }];
         assert_eq!((series.failures, series.complaint.as_deref(), series.all().len()), (1, Some("no"), 7));
         assert_eq!(record.answer(&QUESTIONS[0], Attachment::Routed), None);
+    }
+
+    #[test]
+    fn what_programs_add_is_taken_from_who_can_do_without() {
+        let mut record = Record::default();
+        let question = QUESTIONS.iter().find(|question| matches!(question.asked, Asked::OverDoorless { .. })).unwrap();
+        for round in 0..8_u32 {
+            let noise = f64::from(round % 3);
+            for (who, ms) in [(Who::Weft, 2.0), (Who::Doors, 1.9 + noise), (Who::Bare, 1.5 + noise)] {
+                let outcome = outcome(&[(Operation::Add, ms, Ok("10.0.0.1"))]);
+                record.take(DOORS.name, lane(who), DOORS.turns[0], &outcome);
+            }
+        }
+        let (low, high) = record.answer(question, Attachment::Bridge).unwrap().interval.unwrap();
+        assert!((low - 1.25).abs() < 1e-9 && (high - 1.25).abs() < 1e-9, "2.0 of 1.6: {low} {high}");
+        assert_eq!(over_doorless(2.0, 2.5), f64::INFINITY);
     }
 
     #[test]

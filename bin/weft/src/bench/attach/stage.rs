@@ -29,10 +29,10 @@ impl Stage {
         let Lane { who, attachment, present } = lane;
         let host = Host::start(&format!("bench-{who:?}-{attachment}-{present}").to_lowercase())?;
         let mut weftd = match who {
-            Who::Weft | Who::Bare => Some(network::serve(&host, attachment, &[])?),
+            Who::Weft | Who::Bare | Who::Doors => Some(network::serve(&host, attachment, &[])?),
             Who::Bridge | Who::Chain => None,
         };
-        if who == Who::Bare {
+        if matches!(who, Who::Bare | Who::Doors) {
             // What it made stays.
             weftd.take().map_or(Ok(()), |mut weftd| weftd.terminate().map(drop))?;
         }

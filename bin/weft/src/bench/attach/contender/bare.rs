@@ -1,14 +1,19 @@
 //! The price of the kernel objects alone: the agent's own plan of a link, made in this process, and one exec of a
 //! static program. The host has the network that weft made on it, and no agent any more.
+//!
+//! With doors, it puts weft's own programs on each link, too, and lets the endpoint in as the agent does.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use weft_agent::apply::Indexes;
+use weft_agent::apply::endpoints::Doorway;
 use weft_agent::attachment::{self, Built};
+use weft_dataplane::{Dataplane, Loaded, Telling};
 use weft_kernel::endpoint::{self, LinkPlan, Remains};
 use weft_kernel::neighbour::Neighbour;
 use weft_kernel::{Netlink, link};
@@ -17,7 +22,7 @@ use weft_model::{Name, NetnsRecord};
 use weft_netns::Netns;
 
 use super::{Contender, Slot};
-use crate::bench::network::{MTU, NAME, spec};
+use crate::bench::network::{BPF_DIR, MTU, NAME, spec};
 use crate::bench::plugin::{self, IFNAME};
 
 /// Does nothing, and needs no dynamic linker for it (package busybox-static).
@@ -30,6 +35,8 @@ pub(super) struct Bare {
     /// Number of the network's bridge, where it has one.
     bridge: Option<u32>,
     indexes: Indexes,
+    /// The programs, where links get any.
+    doors: Option<Dataplane>,
     /// Sockets that nobody uses just now: a thread that finds none opens another.
     idle: Mutex<Vec<Netlink>>,
 }
@@ -43,7 +50,13 @@ impl Bare {
             Some((name, _)) => link::find(&mut netlink, name.as_str())?.map(|link| link.index),
             None => None,
         };
-        Ok(Self { network, bridge, indexes: Indexes::default(), idle: Mutex::new(vec![netlink]) })
+        Ok(Self { network, bridge, indexes: Indexes::default(), doors: None, idle: Mutex::new(vec![netlink]) })
+    }
+
+    /// Over the maps that weft left on the host.
+    pub(super) fn with_doors(attachment: Attachment) -> Result<Self> {
+        let doors = Loaded::load(Path::new(BPF_DIR), Telling::Flows)?.enforce()?;
+        Ok(Self { doors: Some(doors), ..Self::new(attachment)? })
     }
 
     fn with_netlink<T>(&self, work: impl FnOnce(&mut Netlink) -> Result<T>) -> Result<T> {
@@ -55,31 +68,43 @@ impl Bare {
         Ok(done)
     }
 
-    fn plan(&self, slot: &Slot) -> Result<LinkPlan> {
+    /// The endpoint, and its link.
+    fn plan(&self, slot: &Slot) -> Result<(Endpoint, LinkPlan)> {
         let kind = attachment::kind(self.network.attachment).context("an attachment that is not built")?;
         let chosen: Vec<(IpAddr, &Pool)> =
             self.network.pools.iter().map(|pool| (address(pool, slot.number), pool)).collect();
         let mut record = record(&self.network, slot)?;
         kind.endow(&self.network, &chosen, &mut record);
-        kind.link(&record, self.bridge).context("an attachment without a link")
+        let plan = kind.link(&record, self.bridge).context("an attachment without a link")?;
+        Ok((record, plan))
     }
 }
 
 impl Contender for Bare {
     fn add(&self, slot: &Slot) -> Result<Vec<u8>> {
-        let (plan, netns) = (self.plan(slot)?, Netns::open(&slot.container.netns)?);
-        self.with_netlink(|netlink| Ok(endpoint::create(netlink, &netns, &plan, &mut || self.indexes.next())?))?;
+        let ((endpoint, plan), netns) = (self.plan(slot)?, Netns::open(&slot.container.netns)?);
+        self.with_netlink(|netlink| match &self.doors {
+            None => Ok(endpoint::create(netlink, &netns, &plan, &mut || self.indexes.next())?),
+            Some(dataplane) => {
+                let mut doorway =
+                    Doorway { indexes: &self.indexes, dataplane, endpoint: &endpoint, bridge: self.bridge };
+                Ok(endpoint::create(netlink, &netns, &plan, &mut doorway)?)
+            }
+        })?;
         exec_static()
     }
 
     fn del(&self, slot: &Slot) -> Result<()> {
-        let (plan, netns) = (self.plan(slot)?, Netns::open(&slot.container.netns)?);
+        let ((_, plan), netns) = (self.plan(slot)?, Netns::open(&slot.container.netns)?);
         let neighbour = |index| {
             plan.addresses.iter().map(move |net| Neighbour { index, ip: net.addr(), mac: plan.inside_mac }).collect()
         };
         let on_bridge = self.bridge.map_or_else(Vec::new, neighbour);
         let remains = Remains { host: &plan.host, on_bridge, throttle: None };
-        self.with_netlink(|netlink| Ok(endpoint::delete(netlink, Some(&netns), &remains)?))?;
+        let link = self.with_netlink(|netlink| Ok(endpoint::delete(netlink, Some(&netns), &remains)?))?;
+        if let (Some(dataplane), Some(link)) = (&self.doors, link) {
+            dataplane.dismiss(link)?;
+        }
         exec_static().map(drop)
     }
 
