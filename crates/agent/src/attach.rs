@@ -239,8 +239,8 @@ impl Attacher {
         self.bury(netlink, &entry, netns)
     }
 
-    /// As [`Attacher::detach`], on behalf of the container's runtime: with the last of its endpoints go those that others
-    /// joined to further networks, of which it knows nothing.
+    /// As [`Attacher::detach`], on behalf of the container's runtime: with the last of its endpoints go those that
+    /// others joined to further networks, of which it knows nothing.
     pub fn detach_container(
         &self,
         netlink: &mut Netlink,

@@ -1,5 +1,5 @@
-//! By which of a container's interfaces its packets leave, where it has several: what is sent from an address goes by the
-//! interface that has it. So answers leave by the network that the question came from, and no door drops them.
+//! By which of a container's interfaces its packets leave, where it has several: what is sent from an address goes by
+//! the interface that has it. So answers leave by the network that the question came from, and no door drops them.
 //!
 //! ```text
 //!   from 10.1.0.5 lookup 1048577 ── default via 10.1.0.1 dev eth0
