@@ -84,6 +84,8 @@ fn everything_of_wefts_goes_and_nothing_of_others_does() {
     let host = Host::start("uninstall").unwrap();
     sh(&host, FOREIGN);
     host.cni_conflist("10-other", r#"{"cniVersion":"1.0.0","name":"o","plugins":[{"type":"loopback"}]}"#).unwrap();
+    // Or what is compared changes by itself, once the kernel knows that nobody else has those addresses.
+    until("addresses are settled", || sh(&host, "ip -6 address show tentative").is_empty().then_some(()));
     let foreign = sh(&host, FOREIGN_SHOWN);
     let mut weftd = host.weftd::<&str>(&[]).unwrap();
     let api = populate(&host);
@@ -100,6 +102,7 @@ fn everything_of_wefts_goes_and_nothing_of_others_does() {
 
     // Neither a dry run nor one that nobody confirms changes anything.
     weftd.kill9().unwrap();
+    until("links have told that they run", || (!sh(&host, "ip link").contains("NO-CARRIER")).then_some(()));
     let before = sh(&host, SHOWN);
     let shown = uninstall(&host, &["--dry-run"]).unwrap();
     for expected in
