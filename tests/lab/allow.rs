@@ -138,13 +138,17 @@ fn an_endpoint_is_allowed_more_while_it_lives_until_it_is_taken_back() {
 #[test]
 fn a_container_is_born_with_what_its_annotation_allows_and_leaves_nothing() {
     let host = Host::start("allow-cni").unwrap();
-    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let weftd = host.weftd::<&str>(&[]).unwrap();
     let api = populate(&host, "bridge");
     host.netns("c").unwrap();
     let born = |text: &str| {
         let annotations = json!({"weft.dev/allowed-addresses": text});
         Call::new("ADD", "c", "app").with("runtimeConfig", json!({"io.kubernetes.cri.pod-annotations": annotations}))
     };
+    let told = born("10.7.0.0/24").refused(&host, 7);
+    assert!(told.contains("this weftd takes none: start it with --allow-by-annotation on"), "{told}");
+    drop(weftd);
+    let _weftd = host.weftd(&["--allow-by-annotation", "on"]).unwrap();
     for (text, expected) in [
         ("10.7.0.9, 10.7.0.1/24", "annotation: weft.dev/allowed-addresses[1] \"10.7.0.1/24\": has host bits set"),
         ("::/0", "weft.dev/allowed-addresses[0] \"::/0\": would allow everything"),

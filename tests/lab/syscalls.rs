@@ -150,7 +150,7 @@ fn change(command: &str) -> Option<(&'static str, Value)> {
 
 fn kill_everywhere(sweeps: &[Sweep], mode: &str, runtime: &Value, commands: &[&str]) {
     let host = Host::start(&format!("syscalls-{mode}-{}", commands.concat().to_lowercase())).unwrap();
-    let mut weftd = host.weftd::<&str>(&[]).unwrap();
+    let mut weftd = host.weftd(&["--allow-by-annotation", "on"]).unwrap();
     let api = Api::of(&host);
     api.network("net", json!({"mode": mode, "pools": ["10.1.0.0/24", "fd61::/64"]}));
     namespaces(&host, ["c"]);

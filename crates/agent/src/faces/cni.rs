@@ -18,6 +18,7 @@ use weft_netns::Netns;
 
 use crate::attach::{Attachment, DEFAULT_NAMESPACE};
 use crate::check;
+use crate::config::Switch;
 use crate::node::Node;
 use config::Config;
 use error::{Code, Failure};
@@ -60,6 +61,12 @@ impl Call<'_> {
         let key = self.key()?;
         let network = self.network()?;
         let wishes = config::Wishes::gather(&self.config, &self.request.args)?;
+        // Whoever may make pods may annotate them.
+        if !wishes.allowed_addresses.is_empty() && self.node.config.allow_by_annotation == Switch::Off {
+            let remedy = "start it with --allow-by-annotation on, or use `weft endpoint allow`";
+            let reason = format!("annotation {}: this weftd takes none: {remedy}", config::ALLOWED_ANNOTATION);
+            return Err(Failure::new(Code::Config, reason));
+        }
         let netns = self.netns()?.ok_or_else(|| Failure::missing("CNI_NETNS"))?;
         let facts = self.node.reconciler.report().facts;
         let default_namespace = || Name::parse(DEFAULT_NAMESPACE).ok();

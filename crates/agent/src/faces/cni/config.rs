@@ -17,7 +17,7 @@ const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 /// The annotation with labels: `a=b,c=d`.
 const LABELS_ANNOTATION: &str = "weft.dev/labels";
 /// The annotation with what may be sent from besides the pod's own addresses: `10.0.0.9, fd00::/64`.
-const ALLOWED_ANNOTATION: &str = "weft.dev/allowed-addresses";
+pub(super) const ALLOWED_ANNOTATION: &str = "weft.dev/allowed-addresses";
 /// The capability by which runtimes limit rates (CNI CONVENTIONS.md).
 const BANDWIDTH: &str = "runtimeConfig.bandwidth";
 /// Bits that containerd and CRI-O send for a burst, since pods name none.
