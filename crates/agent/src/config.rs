@@ -97,7 +97,7 @@ settings! {
     metrics: String = String::new();
     /// Whether to tell of connections that begin and end, and of drops, as they happen (`weft observe`) [default: on]
     flow_events: Switch = Switch::On;
-    /// Whether pods may say themselves, by an annotation, what they send from besides their own addresses [default: off]
+    /// Whether pods may say by an annotation what they send from besides their own addresses [default: off]
     allow_by_annotation: Switch = Switch::Off;
     /// What to log: error, warn, info, debug or trace, or a filter such as weft_agent=debug
     log: String = "info".to_owned();
