@@ -62,7 +62,7 @@ fn figure(key: &Key, series: &Series) -> Figure {
         failed: series.failures,
         p50_ms: Point::Median.of(&all),
         p99_ms: Point::P99.of(&all),
-        per_second: all.len() as f64 / (series.wall_ms / 1e3).max(f64::MIN_POSITIVE),
+        per_second: all.len() as f64 / (series.wall_ms.iter().sum::<f64>() / 1e3).max(f64::MIN_POSITIVE),
         complaint: series.complaint.clone(),
     }
 }

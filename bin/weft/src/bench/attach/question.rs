@@ -38,7 +38,8 @@ pub(super) enum Fact {
 pub(super) enum Asked {
     Ratio(Term, Term),
     /// ADD over ADD without programs. weft has no ADD without programs, so it is what is left of `weft` without that by
-    /// which `doors`, the bare requests with all that programs add to a birth, exceeds `bare`.
+    /// which `doors`, the bare requests with all that programs add to a birth, exceeds `bare`. Of each, the time that a
+    /// round took by its calls.
     OverDoorless {
         weft: Term,
         doors: Term,
@@ -70,7 +71,8 @@ pub(super) struct Question {
 
 /// How [`Asked::OverDoorless`] comes about.
 pub(super) const LEGEND: &str = "weft without programs, which there is not: weft - (bare netlink + doors - bare \
-                                 netlink), round by round";
+                                 netlink), round by round, each as the time a round took by its ADDs: what calls at \
+                                 once wait for each other does not add up";
 
 const BOTH: &[Attachment] = &[Attachment::Bridge, Attachment::Routed];
 const BRIDGE: &[Attachment] = &[Attachment::Bridge];
@@ -98,10 +100,9 @@ const fn ratio(
     Question { text, attachments, asked: Asked::Ratio(above, below), target }
 }
 
-/// By means, because medians of what waits for each other do not add up.
 const fn over_doorless(text: &'static str, turn: Turn) -> Question {
     let [weft, doors, bare] =
-        [add_mean(&DOORS, turn, Who::Weft), add_mean(&DOORS, turn, Who::Doors), add_mean(&DOORS, turn, Who::Bare)];
+        [add(&DOORS, turn, Who::Weft, 1), add(&DOORS, turn, Who::Doors, 1), add(&DOORS, turn, Who::Bare, 1)];
     let asked = Asked::OverDoorless { weft, doors, bare };
     Question { text, attachments: BOTH, asked, target: Bound::AtMost(1.3) }
 }
@@ -132,9 +133,9 @@ pub(super) static QUESTIONS: [Question; 16] = [
         Bound::AtMost(1.2),
     ),
     ratio("ADD: 1,000 / 1 present", ROUTED, WEFT_IN_CROWD, add(&CROWD, FEW, Who::Weft, 1), Bound::AtMost(1.2)),
-    over_doorless("mean ADD: weft / weft without programs", FEW),
-    over_doorless("mean ADD, 8 at once: weft / weft without programs", EIGHT_AT_ONCE),
-    over_doorless("mean ADD, 64 at once: weft / weft without programs", ALL_AT_ONCE),
+    over_doorless("pace of ADD: weft / weft without programs", FEW),
+    over_doorless("pace of ADD, 8 at once: weft / weft without programs", EIGHT_AT_ONCE),
+    over_doorless("pace of ADD, 64 at once: weft / weft without programs", ALL_AT_ONCE),
     Question {
         text: "DEL p50",
         attachments: BOTH,

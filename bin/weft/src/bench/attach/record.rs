@@ -24,8 +24,8 @@ pub(super) struct Key {
 pub(super) struct Series {
     /// Milliseconds of each call that succeeded, by round.
     pub(super) rounds: Vec<Vec<f64>>,
-    /// Wall clock of all rounds, in milliseconds.
-    pub(super) wall_ms: f64,
+    /// Milliseconds by the clock on the wall, of each round.
+    pub(super) wall_ms: Vec<f64>,
     pub(super) failures: usize,
     /// What the first failure said.
     pub(super) complaint: Option<String>,
@@ -69,7 +69,7 @@ impl Record {
             let mut samples = outcome.samples.iter().filter(|sample| sample.operation == operation).peekable();
             if samples.peek().is_some() {
                 let series = self.series.entry(Key { case, turn, lane, operation }).or_default();
-                series.wall_ms += outcome.ms;
+                series.wall_ms.push(outcome.ms);
                 series.add(samples);
             }
         }
@@ -115,8 +115,8 @@ impl Record {
                 Estimate::of_ratio(self.points(above, attachment), self.points(below, attachment))
             }
             Asked::OverDoorless { weft, doors, bare } => {
-                let added = self.points(doors, attachment).zip(self.points(bare, attachment));
-                let rounds = self.points(weft, attachment).zip(added);
+                let added = self.paces(doors, attachment).zip(self.paces(bare, attachment));
+                let rounds = self.paces(weft, attachment).zip(added);
                 let ratio = |(weft, (doors, bare)): (Option<f64>, (Option<f64>, Option<f64>))| {
                     Some(over_doorless(weft?, doors? - bare?))
                 };
@@ -125,13 +125,23 @@ impl Record {
         }
     }
 
+    /// How long a round took for each call that succeeded, however many there were at once; `None` where all failed.
+    fn paces(&self, term: Term, attachment: Attachment) -> impl Iterator<Item = Option<f64>> {
+        let series = self.series.get(&key(term, attachment));
+        let rounds = series.into_iter().flat_map(|series| series.rounds.iter().zip(&series.wall_ms));
+        rounds.map(|(round, wall_ms)| (!round.is_empty()).then(|| wall_ms / round.len() as f64))
+    }
+
     /// One figure per round; `None` where all calls of a round failed.
     fn points(&self, term: Term, attachment: Attachment) -> impl Iterator<Item = Option<f64>> {
-        let lane = Lane::new(term.who, attachment, term.present);
-        let key = Key { case: term.case.name, turn: term.turn, lane, operation: term.operation };
-        let rounds = self.series.get(&key).map_or(&[][..], |series| &series.rounds);
+        let rounds = self.series.get(&key(term, attachment)).map_or(&[][..], |series| &series.rounds);
         rounds.iter().map(move |round| term.point.of(round))
     }
+}
+
+fn key(term: Term, attachment: Attachment) -> Key {
+    let lane = Lane::new(term.who, attachment, term.present);
+    Key { case: term.case.name, turn: term.turn, lane, operation: term.operation }
 }
 
 /// Infinite where noise has programs add all that there is.
@@ -184,7 +194,9 @@ mod tests {
         for round in 0..8_u32 {
             let noise = f64::from(round % 3);
             for (who, ms) in [(Who::Weft, 2.0), (Who::Doors, 1.9 + noise), (Who::Bare, 1.5 + noise)] {
-                let outcome = outcome(&[(Operation::Add, ms, Ok("10.0.0.1"))]);
+                // Two at once, each of which took as long as both.
+                let both = [(Operation::Add, 2.0 * ms, Ok("10.0.0.1")), (Operation::Add, 2.0 * ms, Ok("10.0.0.2"))];
+                let outcome = Outcome { ms: 2.0 * ms, ..outcome(&both) };
                 record.take(DOORS.name, lane(who), DOORS.turns[0], &outcome);
             }
         }
