@@ -35,7 +35,7 @@ struct packet {
 	__u8 tcp_flags;
 	/* Its connection goes past the host's stack. */
 	bool is_short;
-	/* Of what it may be, it goes by the stack all the same: something waits for it there. Set by `route_note`. */
+	/* It goes by the stack all the same: something waits for it there. Set by `route_note`. */
 	bool is_by_stack;
 	/* Offsets in the frame, in bytes. */
 	__u16 network_at;

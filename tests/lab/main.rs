@@ -13,6 +13,7 @@ mod limit;
 mod networks;
 mod pcap;
 mod population;
+mod run;
 mod scarcity;
 mod several;
 mod sight;

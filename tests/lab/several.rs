@@ -78,17 +78,19 @@ fn whoever_is_in_a_namespace_joins_by_its_path() {
     assert_eq!(object["metadata"]["labels"]["tier"], "db");
     assert_eq!(object["status"]["addresses"][0], "10.2.0.77/24");
     assert!(pings(&host, "b", "10.2.0.77"));
+    api.network("three", json!({"mode": "routed", "pools": ["10.3.0.0/24"]}));
     weft(&host, &["attach", "blue", "--network", "one"]);
     assert!(pings(&host, "a", &api.address("blue@eth1", 1)), "a further network of the same container");
 
     for (args, expected) in [
         (&["attach", "nobody", "--network", "two"][..], "there is no endpoint \"nobody\""),
         (&["attach", "blue", "--network", "none"], "network \"none\" does not exist: create it"),
-        (&["attach", "blue", "--network", "two", "--ifname", "eth0"], "exists on network two"),
-        (&["attach", "blue", "--network", "two", "--ifname", "a/b"], "interface: \"a/b\" is not an interface name"),
+        (&["attach", "blue", "--network", "two"], "default/blue is on network two already, by eth0"),
+        (&["attach", "blue", "--network", "three", "--ifname", "eth0"], "exists on network two"),
+        (&["attach", "blue", "--network", "three", "--ifname", "a/b"], "interface: \"a/b\" is not an interface name"),
         (&["attach", "--netns", "/run/netns/none", "--network", "two"], "/run/netns/none"),
-        (&["attach", "blue", "--network", "two", "--address", "10.9.9.9"], "10.9.9.9"),
-        (&["attach", "blue", "--network", "two", "--mac", "x"], "mac: "),
+        (&["attach", "blue", "--network", "three", "--address", "10.9.9.9"], "10.9.9.9"),
+        (&["attach", "blue", "--network", "three", "--mac", "x"], "mac: "),
         (&["attach", "--network", "two"], "required"),
         (&["detach", "nobody"], "there is no endpoint \"nobody\""),
     ] {

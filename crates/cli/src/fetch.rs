@@ -42,6 +42,17 @@ pub(crate) fn endpoint(client: &Client, reference: &str, network: Option<&str>) 
     }
 }
 
+/// Any endpoint of the one container that `reference` means.
+pub(crate) fn one_of_container(client: &Client, reference: &str) -> Result<EndpointObject> {
+    let found = client.get::<List<EndpointObject>>(&query("/v1/endpoints", &[("match", Some(reference))]))?.items;
+    match found.as_slice() {
+        [first, others @ ..] if others.iter().all(|other| other.spec.container_id == first.spec.container_id) => {
+            Ok(first.clone())
+        }
+        _ => endpoint(client, reference, None),
+    }
+}
+
 /// Where an endpoint leaves its network.
 pub(crate) fn leaving(reference: &str, force: bool) -> String {
     query("/v1/endpoints", &[("match", Some(reference)), ("force", force.then_some("true"))])

@@ -6,6 +6,7 @@ mod completions;
 mod delete;
 mod describe;
 mod endpoint;
+mod exec;
 mod get;
 mod install;
 mod ipam;
@@ -13,6 +14,7 @@ mod man;
 mod network;
 mod observe;
 mod pcap;
+mod run;
 mod status;
 mod sysdump;
 mod uninstall;
@@ -43,6 +45,13 @@ pub enum Verb {
     Attach(attach::Attach),
     /// Take a container out of a network that it was attached to
     Detach(attach::Detach),
+    /// Run a command on networks, without a container runtime (as root)
+    Run(run::Run),
+    /// Run a command in the network namespace of an endpoint's container (as root)
+    Exec(exec::Exec),
+    /// Process 1 of what `weft run` runs
+    #[command(hide = true)]
+    RunInit(run::Init),
     /// Show what happens to the packets of endpoints, limit their rate, and allow them more addresses
     Endpoint(endpoint::Args),
     /// Show connections that begin and end and packets that are dropped, with names
@@ -70,7 +79,8 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Does it. The exit code is 0, 1 where a check found something, or 3 where `why` found a connection denied.
+    /// Does it. The exit code is 0, 1 where a check found something, 3 where `why` found a connection denied, or that
+    /// of a command that was run.
     pub fn run(self, session: &mut Session<'_>) -> Result<ExitCode> {
         let done = match self {
             Verb::Apply(args) => args.run(session),
@@ -80,6 +90,9 @@ impl Verb {
             Verb::Network(args) => args.run(session),
             Verb::Attach(args) => args.run(session),
             Verb::Detach(args) => args.run(session),
+            Verb::Run(args) => return args.run(session),
+            Verb::Exec(args) => args.run(session),
+            Verb::RunInit(args) => return args.run(),
             Verb::Endpoint(args) => args.run(session),
             Verb::Observe(args) => args.run(session),
             Verb::Connections(args) => args.run(session),

@@ -105,6 +105,16 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
         Some(beside) => beside.key.container.clone(),
         None => container_of(&node.attacher.ledger(), &netns).map_err(|error| faulty("netns", &error))?,
     };
+    // Two interfaces cannot share a gateway.
+    let there = {
+        let ledger = node.attacher.ledger();
+        let mut beside = ledger.of_container(&container);
+        beside.find(|entry| entry.endpoint.network == network.name).map(|entry| Arc::clone(&entry.endpoint))
+    };
+    if let Some(there) = there {
+        let reason = format!("{} is on network {} already, by {}", there.title(), network.name, there.key.ifname);
+        return Err(Refusal::new(StatusCode::CONFLICT, reason));
+    }
     let ifname = match &request.interface {
         Some(text) => IfName::parse(text.as_str()).map_err(|error| faulty("interface", &error))?,
         None => next_interface(&node.attacher.ledger(), &container)

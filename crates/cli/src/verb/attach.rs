@@ -83,7 +83,7 @@ impl Detach {
 }
 
 /// `KEY=VALUE`.
-fn label(text: &str) -> Result<(String, String), String> {
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?}: write KEY=VALUE"))?;
     Ok((key.to_owned(), value.to_owned()))
 }

@@ -33,7 +33,8 @@ fn check(command: &mut Command, name: &str, names: &mut BTreeSet<String>) {
     let file = format!("{name}.txt");
     golden(&format!("help/{file}"), &command.render_long_help().to_string());
     names.insert(file);
-    for subcommand in command.get_subcommands_mut().filter(|subcommand| subcommand.get_name() != "help") {
+    let is_shown = |subcommand: &&mut clap::Command| subcommand.get_name() != "help" && !subcommand.is_hide_set();
+    for subcommand in command.get_subcommands_mut().filter(is_shown) {
         let name = format!("{name}-{}", subcommand.get_name());
         check(subcommand, &name, names);
     }

@@ -1,0 +1,169 @@
+//! `weft run`: a command on weft's networks, without any container runtime.
+//!
+//! ```text
+//!   weft run        makes the namespaces, joins the networks, passes signals on, ends as the command ends
+//!     └─ init       process 1 inside: mounts /proc, reaps, and ends when it is left alone
+//!          └─ COMMAND
+//! ```
+//!
+//! The process namespace is what leaves nothing behind: whoever of the three is killed, the kernel ends all that is
+//! inside. The network goes with `weft run`, or else when weftd finds that the namespace is gone.
+
+mod files;
+mod init;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitCode, ExitStatus};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::libc;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::Pid;
+use rustix::io::FdFlags;
+use rustix::thread::UnshareFlags;
+use weft_api::{AttachRequest, Client, EndpointObject};
+
+use super::attach::label;
+use crate::fetch;
+use crate::session::{Session, UsageError};
+pub(super) use init::Init;
+
+/// This very program.
+const SELF: &str = "/proc/self/exe";
+/// What a command that was ended by a signal ends as, plus the signal's number: as shells have it.
+const SIGNALLED: i32 = 128;
+/// Signals that are for the command.
+const PASSED_ON: [Signal; 8] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGWINCH,
+];
+
+/// Arguments of `weft run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  weft run --network app -- ip address
+  weft run --network app,backend --name probe --label tier=test -- bash
+  weft run --network app -- python3 -m http.server 80")]
+pub struct Run {
+    /// The networks to join, the first of which has the default route
+    #[arg(long = "network", value_name = "NAME[,NAME…]", value_delimiter = ',', required = true)]
+    networks: Vec<String>,
+    /// Its name; run- and the process's number if absent
+    #[arg(long)]
+    name: Option<String>,
+    /// Namespace of its name
+    #[arg(long)]
+    namespace: Option<String>,
+    /// A label
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// An address to get on the first network, at most one of each pool
+    #[arg(long = "address", value_name = "IP")]
+    addresses: Vec<IpAddr>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Run {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<ExitCode> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(UsageError("`weft run` makes namespaces: run it as root".to_owned()).into());
+        }
+        for network in &self.networks {
+            fetch::network(&session.client, network)?;
+        }
+        // Before anything is there that a signal could leave behind.
+        let signals = Signals::held()?;
+        let own = std::process::id();
+        let flags = UnshareFlags::NEWNET | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+        // SAFETY: this thread is the process's only one, and nobody relies on what its file system state was.
+        unsafe { rustix::thread::unshare_unsafe(flags) }.context("cannot make namespaces")?;
+        let name = self.name.unwrap_or_else(|| format!("run-{own}"));
+        let mut joined = Joined { client: &session.client, endpoints: Vec::new() };
+        for (place, network) in self.networks.iter().enumerate() {
+            let request = AttachRequest {
+                network: network.clone(),
+                netns: Some(format!("/proc/{own}/ns/net")),
+                namespace: self.namespace.clone(),
+                name: Some(name.clone()),
+                labels: self.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+                addresses: if place == 0 { self.addresses.clone() } else { Vec::new() },
+                ..AttachRequest::default()
+            };
+            joined.endpoints.push(session.client.post("/v1/endpoints", &request)?);
+        }
+        files::prepare(&name, &joined.endpoints, &fetch::network(&session.client, &self.networks[0])?)?;
+        let status = watch(&mut init::spawn(&self.command)?, &signals)?;
+        drop(joined);
+        Ok(exit_code(status))
+    }
+}
+
+/// Endpoints that go when this does, the last one first.
+struct Joined<'a> {
+    client: &'a Client,
+    endpoints: Vec<EndpointObject>,
+}
+
+impl Drop for Joined<'_> {
+    fn drop(&mut self) {
+        for endpoint in self.endpoints.iter().rev() {
+            let reference = format!("{}@{}", endpoint.spec.container_id, endpoint.spec.interface);
+            // weftd, if it is there at all, finds the namespace gone.
+            let _ = self.client.delete::<EndpointObject>(&fetch::leaving(&reference, false));
+        }
+    }
+}
+
+/// Signals that wait to be read. Children inherit that they are held.
+struct Signals(SignalFd);
+
+impl Signals {
+    fn held() -> Result<Self> {
+        let mut mask = SigSet::empty();
+        PASSED_ON.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| mask.add(signal));
+        mask.thread_block()?;
+        Ok(Self(SignalFd::new(&mask)?))
+    }
+
+    /// The next one, and whether a process sent it: the terminal's are for all of its foreground, the command included.
+    fn next(&self) -> Result<(Signal, bool)> {
+        let info = self.0.read_signal()?.context("there is always one to wait for")?;
+        let signal = Signal::try_from(i32::try_from(info.ssi_signo)?)?;
+        Ok((signal, info.ssi_code <= libc::SI_USER))
+    }
+}
+
+/// Passes signals on until `child` has ended.
+fn watch(child: &mut Child, signals: &Signals) -> Result<ExitStatus> {
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    loop {
+        match signals.next()? {
+            (Signal::SIGCHLD, _) => {
+                if let Some(status) = child.try_wait()? {
+                    return Ok(status);
+                }
+            }
+            // It may have ended meanwhile.
+            (signal, true) => drop(kill(pid, signal)),
+            (_, false) => {}
+        }
+    }
+}
+
+/// As shells have it.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| Some(SIGNALLED + status.signal()?)).unwrap_or(SIGNALLED);
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
