@@ -81,6 +81,8 @@ fn signals_reach_the_command_and_whoever_is_killed_nothing_is_left() {
         assert!(pings(&host, "b", &api.address("web", 0)), "it is there for others");
         let inside = host.run(&["weft", "exec", "web", "--", "ip", "-o", "address"]).unwrap();
         assert!(inside.contains(&api.address("web", 1)), "{inside}");
+        let refused = host.run(&["weft", "exec", "web", "--", "no-such-command"]).unwrap_err().to_string();
+        assert!(refused.contains("127") && refused.contains("no-such-command"), "{refused}");
         // As the host counts processes: the endpoint's namespace is that of `weft run`.
         let netns = api.endpoints("web")[0]["status"]["netns"].as_str().unwrap().to_owned();
         let pid = netns.split('/').nth(2).unwrap().to_owned();

@@ -208,7 +208,13 @@ fn one_of_container(node: &Node, text: &str) -> Result<Arc<Endpoint>, Refusal> {
 fn not_one(text: &str, others: &[String]) -> Refusal {
     match others {
         [] => Refusal::new(StatusCode::NOT_FOUND, format!("there is no endpoint {text:?}: see `weft get endpoints`")),
-        others => Refusal::new(StatusCode::CONFLICT, format!("{text:?} may be any of {}", others.join(", "))),
+        others => Refusal::new(
+            StatusCode::CONFLICT,
+            format!(
+                "{text:?} may be any of {}: add @INTERFACE, or use the container's id or an address",
+                others.join(", ")
+            ),
+        ),
     }
 }
 

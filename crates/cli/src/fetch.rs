@@ -37,7 +37,10 @@ pub(crate) fn endpoint(client: &Client, reference: &str, network: Option<&str>) 
         (Some(endpoint), false) => {
             found.push(endpoint);
             let choice = table(&found);
-            bail!("{reference:?} may be any of these, add NAMESPACE/ or @INTERFACE:\n{}", choice.trim_end())
+            bail!(
+                "{reference:?} may be any of these, add NAMESPACE/ or @INTERFACE, or use a container's id or an address:\n{}",
+                choice.trim_end()
+            )
         }
     }
 }

@@ -91,7 +91,7 @@ impl Verb {
             Verb::Attach(args) => args.run(session),
             Verb::Detach(args) => args.run(session),
             Verb::Run(args) => return args.run(session),
-            Verb::Exec(args) => args.run(session),
+            Verb::Exec(args) => return args.run(session),
             Verb::RunInit(args) => return args.run(),
             Verb::Endpoint(args) => args.run(session),
             Verb::Observe(args) => args.run(session),

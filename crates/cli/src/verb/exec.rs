@@ -2,12 +2,13 @@
 
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::LinkNameSpaceType;
 
+use super::run::not_run;
 use crate::fetch;
 use crate::session::Session;
 
@@ -25,7 +26,7 @@ pub struct Exec {
 }
 
 impl Exec {
-    pub(super) fn run(self, session: &mut Session<'_>) -> Result<()> {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<ExitCode> {
         let endpoint = fetch::one_of_container(&session.client, &self.endpoint)?;
         let path = &endpoint.status.netns;
         let netns = rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
@@ -33,6 +34,6 @@ impl Exec {
         rustix::thread::move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))
             .with_context(|| format!("cannot enter {path} (as root)"))?;
         let error = Command::new(&self.command[0]).args(&self.command[1..]).exec();
-        Err(error).with_context(|| format!("cannot run {:?}", self.command[0]))
+        Ok(not_run(&self.command[0], &error))
     }
 }

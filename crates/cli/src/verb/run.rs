@@ -36,6 +36,9 @@ pub(super) use init::Init;
 const SELF: &str = "/proc/self/exe";
 /// What a command that was ended by a signal ends as, plus the signal's number: as shells have it.
 const SIGNALLED: i32 = 128;
+/// Exit codes of a command that is not there, and of one that cannot be run: as shells have it.
+const NOT_FOUND: u8 = 127;
+const NOT_RUN: u8 = 126;
 /// Signals that are for the command.
 const PASSED_ON: [Signal; 8] = [
     Signal::SIGHUP,
@@ -166,4 +169,10 @@ fn watch(child: &mut Child, signals: &Signals) -> Result<ExitStatus> {
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| Some(SIGNALLED + status.signal()?)).unwrap_or(SIGNALLED);
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// Says why a command was not run, and with which exit code that ends.
+pub(super) fn not_run(program: &str, error: &std::io::Error) -> ExitCode {
+    eprintln!("weft: error: cannot run {program:?}: {error}");
+    ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN })
 }

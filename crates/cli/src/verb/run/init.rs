@@ -4,9 +4,6 @@ use std::os::unix::process::CommandExt as _;
 
 use super::*;
 
-/// Exit codes of a command that is not there, and of one that cannot be run: as shells have it.
-const NOT_FOUND: u8 = 127;
-const NOT_RUN: u8 = 126;
 /// Exit code when whoever started it is gone.
 const ABANDONED: i32 = SIGNALLED + 9;
 
@@ -43,11 +40,7 @@ impl Init {
         unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) };
         match command.args(arguments).spawn() {
             Ok(child) => reap(&child, &signals),
-            Err(error) => {
-                eprintln!("weft: error: cannot run {program:?}: {error}");
-                let is_absent = error.kind() == std::io::ErrorKind::NotFound;
-                Ok(ExitCode::from(if is_absent { NOT_FOUND } else { NOT_RUN }))
-            }
+            Err(error) => Ok(not_run(program, &error)),
         }
     }
 }
