@@ -37,10 +37,8 @@ pub(crate) fn endpoint(client: &Client, reference: &str, network: Option<&str>) 
         (Some(endpoint), false) => {
             found.push(endpoint);
             let choice = table(&found);
-            bail!(
-                "{reference:?} may be any of these, add NAMESPACE/ or @INTERFACE, or use a container's id or an address:\n{}",
-                choice.trim_end()
-            )
+            let remedy = "add NAMESPACE/ or @INTERFACE, or use a container's id or an address";
+            bail!("{reference:?} may be any of these, {remedy}:\n{}", choice.trim_end())
         }
     }
 }
