@@ -65,9 +65,10 @@ impl<'h> Dump<'h> {
     }
 }
 
+/// Those that read, but for the one that answers only who asks about something.
 fn routes() -> impl Iterator<Item = &'static str> {
     let plain = ROUTES.iter().filter(|route| route.method == Method::Get && !route.path.contains('{'));
-    plain.map(|route| route.path)
+    plain.map(|route| route.path).filter(|path| *path != "/v1/why")
 }
 
 fn populate(host: &Host) {
@@ -88,11 +89,6 @@ fn every_route_and_all_of_the_host_is_in_it() {
     assert!(dump.read("weftd/cmdline").starts_with("weftd"));
     let index = dump.read("index.txt");
     for path in routes() {
-        if path != "/metrics" && Api::of(&host).get(path).0 == 400 {
-            let missing = format!("(GET {path}): ");
-            assert!(index.contains(&missing), "it answers only who asks about something: {index}");
-            continue;
-        }
         let file =
             index.lines().find(|line| line.ends_with(&format!("GET {path}"))).unwrap_or_else(|| panic!("{path}"));
         let text = dump.read(file.split_whitespace().next().unwrap());

@@ -22,7 +22,8 @@ const FOREIGN_SHOWN: &str = "\
     ip route show proto 118; nft list table inet weftless; iptables-nft -S";
 /// Whatever of weft's the kernel or the file system could show, file contents and counters of rules aside.
 const SHOWN: &str = "\
-    ip -o link | sed 's/ state [A-Z]*//'; ip route show table all; ip -6 route show table all; ip neigh; \
+    ip -o link | sed 's/ state [A-Z]*//'; ip route show table all; ip -6 route show table all; \
+    ip neigh show nud permanent; \
     nft -s list ruleset; cat /proc/sys/net/ipv4/ip_forward; \
     find /sys/fs/bpf /var/lib/weft /etc/cni /var/local/cni; find /run/weft /var/lib/weft -type f | xargs sha256sum";
 /// Whatever of weft's the file system has.
