@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
-/* Every map, beside the functions through which alone it is read. All are pinned and outlive the agent. */
+/* The maps that the agent writes, beside the functions through which alone they are read. All maps are pinned and
+ * outlive the agent. */
 #pragma once
 
 #include "../abi/endpoint.h"

@@ -161,20 +161,23 @@ impl<'a> Reference<'a> {
 
     /// The one endpoint that is meant; else what all are called that may be.
     pub fn one(&self, ledger: &Ledger) -> Result<Arc<Endpoint>, Vec<String>> {
-        let found: Vec<_> = ledger.live().filter(|endpoint| self.matches(endpoint)).collect();
-        match found.as_slice() {
-            [endpoint] => Ok(Arc::clone(endpoint)),
-            others => Err(others.iter().map(|e| format!("{}@{}", e.title(), e.key.ifname)).collect()),
-        }
+        self.first_if(ledger, |_, _| false)
     }
 
     /// Any endpoint of the one container that is meant; else what all are called that may be.
     pub fn one_container(&self, ledger: &Ledger) -> Result<Arc<Endpoint>, Vec<String>> {
+        self.first_if(ledger, |first, other| other.key.container == first.key.container)
+    }
+
+    /// The first that is meant, if all others are as good.
+    fn first_if(
+        &self,
+        ledger: &Ledger,
+        is_as_good: impl Fn(&Endpoint, &Endpoint) -> bool,
+    ) -> Result<Arc<Endpoint>, Vec<String>> {
         let found: Vec<_> = ledger.live().filter(|endpoint| self.matches(endpoint)).collect();
         match found.as_slice() {
-            [first, others @ ..] if others.iter().all(|other| other.key.container == first.key.container) => {
-                Ok(Arc::clone(first))
-            }
+            [first, others @ ..] if others.iter().all(|other| is_as_good(first, other)) => Ok(Arc::clone(first)),
             others => Err(others.iter().map(|e| format!("{}@{}", e.title(), e.key.ifname)).collect()),
         }
     }

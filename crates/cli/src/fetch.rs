@@ -29,8 +29,24 @@ pub(crate) fn endpoints(client: &Client, network: Option<&str>) -> Result<Vec<En
 /// The one endpoint that `reference` means: `[NAMESPACE/]NAME`, a container id or 4 and more of its first characters,
 /// or an address; `@INTERFACE` picks one of several.
 pub(crate) fn endpoint(client: &Client, reference: &str, network: Option<&str>) -> Result<EndpointObject> {
+    the_one(reference, meant(client, reference, network)?)
+}
+
+/// Any endpoint of the one container that `reference` means.
+pub(crate) fn one_of_container(client: &Client, reference: &str) -> Result<EndpointObject> {
+    let mut found = meant(client, reference, None)?;
+    if found.iter().all(|endpoint| endpoint.spec.container_id == found[0].spec.container_id) {
+        found.truncate(1);
+    }
+    the_one(reference, found)
+}
+
+fn meant(client: &Client, reference: &str, network: Option<&str>) -> Result<Vec<EndpointObject>> {
     let path = query("/v1/endpoints", &[("match", Some(reference)), ("network", network)]);
-    let mut found = client.get::<List<EndpointObject>>(&path)?.items;
+    Ok(client.get::<List<_>>(&path)?.items)
+}
+
+fn the_one(reference: &str, mut found: Vec<EndpointObject>) -> Result<EndpointObject> {
     match (found.pop(), found.is_empty()) {
         (None, _) => bail!("there is no endpoint {reference:?}: see `weft get endpoints`"),
         (Some(endpoint), true) => Ok(endpoint),
@@ -40,17 +56,6 @@ pub(crate) fn endpoint(client: &Client, reference: &str, network: Option<&str>) 
             let remedy = "add NAMESPACE/ or @INTERFACE, or use a container's id or an address";
             bail!("{reference:?} may be any of these, {remedy}:\n{}", choice.trim_end())
         }
-    }
-}
-
-/// Any endpoint of the one container that `reference` means.
-pub(crate) fn one_of_container(client: &Client, reference: &str) -> Result<EndpointObject> {
-    let found = client.get::<List<EndpointObject>>(&query("/v1/endpoints", &[("match", Some(reference))]))?.items;
-    match found.as_slice() {
-        [first, others @ ..] if others.iter().all(|other| other.spec.container_id == first.spec.container_id) => {
-            Ok(first.clone())
-        }
-        _ => endpoint(client, reference, None),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   BPF_DIR/weft_stub_{out,in}  ◄── filters on every link: they jump to
-//!   BPF_DIR/weft_programs       ──► endpoint_out, endpoint_in, which read
+//!   BPF_DIR/weft_programs       ──► endpoint_out, endpoint_check, endpoint_in, which read
 //!   BPF_DIR/v2/weft_*           ◄── the maps that the agent writes, of this layout
 //! ```
 //!

@@ -1,8 +1,15 @@
 //! Process 1 of `weft run`'s namespace.
 
-use std::os::unix::process::CommandExt as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitCode, ExitStatus};
 
-use super::*;
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+use rustix::io::FdFlags;
+
+use super::{NOT_FOUND, SELF, SIGNALLED, Signals, exit_code, files, not_run};
 
 /// Exit code when whoever started it is gone.
 const ABANDONED: i32 = SIGNALLED + 9;
