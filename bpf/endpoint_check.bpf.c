@@ -14,7 +14,7 @@ int endpoint_check(struct __sk_buff *skb)
 	struct settings settings = settings_now();
 	const struct endpoint *endpoint = endpoint_find(skb->ifindex);
 	struct connection c = {};
-	struct packet p = {};
+	struct packet p = { .link = skb->ifindex };
 	enum verdict verdict;
 
 	verdict = endpoint ? packet_parse(skb, &p) : packet_drop(&p, REASON_NO_ENDPOINT);
@@ -25,7 +25,7 @@ int endpoint_check(struct __sk_buff *skb)
 	if (verdict == VERDICT_CONTINUE) {
 		connection_find(skb, &p, &c, DIRECTION_OUT);
 		receiver_find(&p, &c);
-		verdict = network_check(&p, endpoint, skb->ifindex);
+		verdict = network_check(&p, endpoint);
 	}
 	if (verdict == VERDICT_CONTINUE)
 		verdict = connection_check(skb, &p, &c, DIRECTION_OUT);

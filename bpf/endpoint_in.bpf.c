@@ -9,7 +9,7 @@ int endpoint_in(struct __sk_buff *skb)
 {
 	struct settings settings = settings_now();
 	struct connection c = {};
-	struct packet p = {};
+	struct packet p = { .link = skb->ifindex };
 	enum verdict verdict;
 
 	verdict = endpoint_find(skb->ifindex) ? packet_parse(skb, &p) : packet_drop(&p, REASON_NO_ENDPOINT);

@@ -11,7 +11,7 @@ int endpoint_out(struct __sk_buff *skb)
 {
 	struct settings settings = settings_now();
 	struct connection c = {};
-	struct packet p = {};
+	struct packet p = { .link = skb->ifindex };
 
 	if (packet_parse(skb, &p) != VERDICT_CONTINUE)
 		jump(skb, HOOK_ENDPOINT_CHECK);

@@ -19,4 +19,32 @@ int weft_stub_in(struct __sk_buff *skb)
 	jump(skb, HOOK_ENDPOINT_IN);
 }
 
+SEC("tc")
+int weft_stub_parent_out(struct __sk_buff *skb)
+{
+	jump(skb, HOOK_PARENT_OUT);
+}
+
+SEC("tc")
+int weft_stub_parent_in(struct __sk_buff *skb)
+{
+	jump(skb, HOOK_PARENT_IN);
+}
+
+/* On a link that is the host's own. A jump that fails lets pass: that nothing of containers' is lost there is no reason
+ * to cut the host off. */
+SEC("tc")
+int weft_stub_uplink_in(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &weft_programs, HOOK_UPLINK_IN);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int weft_stub_uplink_out(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &weft_programs, HOOK_UPLINK_OUT);
+	return TC_ACT_UNSPEC;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

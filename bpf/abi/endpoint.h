@@ -18,6 +18,8 @@
 #define HOSTS_MAX 65536
 /* Pairs of networks that reach each other, both ways counted. */
 #define PEERS_MAX 65536
+/* Links that endpoints' own ones sit on: some for each VLAN of each link to the outside. */
+#define PARENTS_MAX 8192
 /* Counters: some reasons in either direction, for each endpoint. */
 #define COUNTERS_MAX 131072
 
@@ -45,7 +47,8 @@ struct endpoint {
 	__u32 throttle;
 	/* Number of the bridge that its link is a port of; 0 if it is none. */
 	__u32 bridge;
-	__u8 pad_end[4];
+	/* Number of the link that its own one sits on, as `weft_parents` has it; 0 if it has an end on the host. */
+	__u32 parent;
 };
 
 /* It has more addresses than two. */
@@ -56,6 +59,12 @@ struct endpoint {
 #define ENDPOINT_BY_STACK 4
 /* It may send from other addresses than its own, whatever its network says. */
 #define ENDPOINT_HAS_ALLOWANCES 8
+/* What it sends to others on its parent goes by the physical switch. */
+#define ENDPOINT_BY_SWITCH 16
+/* It does not reach the host, nor the host it. */
+#define ENDPOINT_WITHOUT_HOST 32
+/* Its addresses are leased by DHCP: it may ask for one while it has none. */
+#define ENDPOINT_LEASES 64
 
 /* What holds for all endpoints of the host. */
 struct settings {
@@ -111,6 +120,51 @@ struct holder {
 struct peering {
 	__u32 from;
 	__u32 to;
+};
+
+/* What endpoints' links sit on: a link of weft's own that stands in for one to the outside. All that leaves by it was
+ * sent by endpoints, and by nobody else, whatever Ethernet address it has; so the host's cannot be forged. */
+struct parent {
+	/* Number of the Ethernet segment that it is part of: the same for all that sit on one link to the outside. */
+	__u32 segment;
+	/* Number of the link to the outside; 0 while there is none. */
+	__u32 uplink;
+	/* Number of the other parent of the segment, whose endpoints are of another kind; 0 if there is none. */
+	__u32 sibling;
+	/* PARENT_*. */
+	__u32 flags;
+	/* Of the link to the outside: the host's. */
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+/* Its endpoints have all one Ethernet address, and are told apart by their IP addresses (ipvlan). */
+#define PARENT_BY_ADDRESS 1
+
+/* A link to the outside that parents stand in for. */
+struct uplink {
+	/* Number of the segment. */
+	__u32 segment;
+	/* Numbers of the parent whose endpoints have Ethernet addresses of their own, and of the one whose have not; 0 if
+	 * there is none. */
+	__u32 by_mac;
+	__u32 by_address;
+	/* The host's. */
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+/* An Ethernet address of an endpoint on a segment. */
+struct station_key {
+	__u32 segment;
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+/* Who has it. */
+struct station {
+	/* Number of the endpoint's link. */
+	__u32 link;
 };
 
 struct counter_key {

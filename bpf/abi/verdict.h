@@ -46,5 +46,9 @@ enum reason {
 	REASON_ISOLATED = 15,
 	/* A tunnel's packet to a host, whose own tunnel would take it for one of another host's. */
 	REASON_TUNNEL = 16,
-	REASON_MAX = 17,
+	/* To the outside, by a parent link that is gone or down. */
+	REASON_NO_PARENT = 17,
+	/* Between the host and an endpoint of a network that it keeps apart from itself. */
+	REASON_HOST = 18,
+	REASON_MAX = 19,
 };

@@ -57,7 +57,7 @@ static __always_inline void captures_tell(struct __sk_buff *skb, const struct pa
 
 		if (!capture || !capture->link)
 			continue;
-		if (capture->link == skb->ifindex)
+		if (capture->link == p->link)
 			capture_tell(skb, p, capture, direction, verdict);
 		else if (verdict == VERDICT_REDIRECT && capture->link == p->receiver_link)
 			capture_tell(skb, p, capture, DIRECTION_IN, verdict);

@@ -46,7 +46,7 @@ static __always_inline void event_fill(struct event *event, struct __sk_buff *sk
 	event->destination_port = p->destination_port;
 	event->ethertype = p->ethertype;
 	event->reason = kind == EVENT_DROPPED ? p->reason : REASON_PASSED;
-	event->link = skb->ifindex;
+	event->link = p->link;
 	event->bytes = skb->len;
 	event->kind = kind;
 	event->direction = direction;

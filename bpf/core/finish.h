@@ -13,16 +13,15 @@ static __always_inline int verdict_finish(struct __sk_buff *skb, const struct pa
 						     : TRIAL_PASSED;
 	if (settings->flags & SETTING_CAPTURE)
 		captures_tell(skb, p, direction, verdict);
-	counter_add(skb->ifindex, direction, verdict == VERDICT_DROP ? p->reason : REASON_PASSED, skb->len);
+	counter_add(p->link, direction, verdict == VERDICT_DROP ? p->reason : REASON_PASSED, skb->len);
 	if (verdict == VERDICT_REDIRECT) {
 		/* It passes two doors at once. */
 		counter_add(p->receiver_link, DIRECTION_IN, REASON_PASSED, skb->len);
 		return bpf_redirect_peer(p->receiver_link, 0);
 	}
-	/* It comes back by the link that it came by, and passes no filter again. */
-	if (verdict == VERDICT_THROTTLE)
+	if (verdict == VERDICT_OUT_BY)
 		return bpf_redirect(p->detour, 0);
-	if (verdict == VERDICT_HOST)
+	if (verdict == VERDICT_IN_BY)
 		return bpf_redirect(p->detour, BPF_F_INGRESS);
 	if (verdict == VERDICT_DROP)
 		event_tell(skb, p, direction, EVENT_DROPPED);

@@ -84,6 +84,54 @@ static __always_inline const struct holder *address_find(const struct address *a
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PARENTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct parent);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_parents SEC(".maps");
+
+static __always_inline const struct parent *parent_find(__u32 link)
+{
+	return bpf_map_lookup_elem(&weft_parents, &link);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PARENTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct uplink);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_uplinks SEC(".maps");
+
+static __always_inline const struct uplink *uplink_find(__u32 link)
+{
+	return bpf_map_lookup_elem(&weft_uplinks, &link);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ENDPOINTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct station_key);
+	__type(value, struct station);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_stations SEC(".maps");
+
+/* The number of the link of the endpoint that has this Ethernet address; 0 if none has it. */
+static __always_inline __u32 station_find(__u32 segment, const __u8 *mac)
+{
+	struct station_key key = { .segment = segment };
+	const struct station *station;
+
+	__builtin_memcpy(key.mac, mac, sizeof(key.mac));
+	station = bpf_map_lookup_elem(&weft_stations, &key);
+	return station ? station->link : 0;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PEERS_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct peering);

@@ -23,6 +23,8 @@ enum {
 };
 
 struct packet {
+	/* Number of the link at whose door it is: by this the programs know endpoints. */
+	__u32 link;
 	/* Host byte order. */
 	__u16 ethertype;
 	/* Of the transport: IPPROTO_*. */
@@ -57,8 +59,8 @@ struct packet {
 	__u8 receiver_mac[6];
 	/* That endpoint, where the short way was thought of. */
 	const struct endpoint *receiver;
-	/* Number of the link by which it goes on: the one that holds it back, or the host's end of a bridge. Set by
-	 * `route_detour`. */
+	/* Number of the link by which it goes on, where that is not for the stack to say. Set by `route_detour` and
+	 * `segment_choose`. */
 	__u32 detour;
 	/* Set by whoever drops it. */
 	enum reason reason;

@@ -14,8 +14,8 @@ enum verdict {
 	VERDICT_DROP = 2,
 	/* Into the container behind the packet's `receiver_link`, past the stack. */
 	VERDICT_REDIRECT = 3,
-	/* On to the stack by way of the packet's `detour`, which holds it back. */
-	VERDICT_THROTTLE = 4,
-	/* On to the host alone, as if it had come in by the packet's `detour`. */
-	VERDICT_HOST = 5,
+	/* Out by the packet's `detour`. */
+	VERDICT_OUT_BY = 4,
+	/* On as if it had come in by the packet's `detour`. */
+	VERDICT_IN_BY = 5,
 };

@@ -154,7 +154,7 @@ static __always_inline enum verdict connection_relate(struct __sk_buff *skb, str
 		return packet_drop(p, REASON_UNRELATED);
 	from = flow_key_of(about, &key);
 	flow = flow_find(&key);
-	if (!flow || flow_is_over(flow, flow_now()) || flow_link(flow, direction == DIRECTION_OUT ? !from : from) != skb->ifindex)
+	if (!flow || flow_is_over(flow, flow_now()) || flow_link(flow, direction == DIRECTION_OUT ? !from : from) != p->link)
 		return packet_drop(p, REASON_UNRELATED);
 	return VERDICT_PASS;
 }
@@ -172,7 +172,7 @@ static __always_inline void connection_find(struct __sk_buff *skb, struct packet
 	c->from = flow_key_of(p, &c->key);
 	c->own = direction == DIRECTION_OUT ? c->from : !c->from;
 	flow = flow_find(&c->key);
-	if (flow && !connection_is_past(p, c, flow, skb->ifindex)) {
+	if (flow && !connection_is_past(p, c, flow, p->link)) {
 		c->flow = flow;
 		p->is_short = flow->flags & FLOW_IS_SHORT;
 	}
@@ -189,7 +189,7 @@ static __always_inline bool connection_is_vouched(struct __sk_buff *skb, struct 
 		return false;
 	if (p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6)
 		return false;
-	if (flow_link(flow, c->from) != skb->ifindex || !mac_equal(p->source_mac, flow_mac(flow, c->from)))
+	if (flow_link(flow, c->from) != p->link || !mac_equal(p->source_mac, flow_mac(flow, c->from)))
 		return false;
 	if (p->is_short) {
 		p->receiver_link = flow_link(flow, !c->from);
@@ -243,7 +243,7 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 					    enum direction direction)
 {
 	struct flow *flow = c->flow;
-	__u32 link = skb->ifindex;
+	__u32 link = p->link;
 	__u8 state, before;
 	__u32 expires;
 

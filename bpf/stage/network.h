@@ -31,13 +31,13 @@ static __always_inline void receiver_find(struct packet *p, struct connection *c
 }
 
 /* Drops what is for an endpoint that the sender may not reach. What is for nobody here is none of this stage's business. */
-static __always_inline enum verdict network_check(struct packet *p, const struct endpoint *endpoint, __u32 link)
+static __always_inline enum verdict network_check(struct packet *p, const struct endpoint *endpoint)
 {
 	if (!p->receiver_link)
 		return VERDICT_CONTINUE;
 	if (p->receiver_network != endpoint->network && !peers(endpoint->network, p->receiver_network))
 		return packet_drop(p, REASON_NETWORK);
-	if (endpoint->flags & ENDPOINT_ISOLATED && p->receiver_network == endpoint->network && p->receiver_link != link)
+	if (endpoint->flags & ENDPOINT_ISOLATED && p->receiver_network == endpoint->network && p->receiver_link != p->link)
 		return packet_drop(p, REASON_ISOLATED);
 	return VERDICT_CONTINUE;
 }

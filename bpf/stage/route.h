@@ -73,10 +73,11 @@ static __always_inline enum verdict route_detour(struct packet *p, const struct 
 		return verdict;
 	if (endpoint->bridge && route_is_for_router(p)) {
 		p->detour = endpoint->bridge;
-		return VERDICT_HOST;
+		return VERDICT_IN_BY;
 	}
 	if (!endpoint->throttle)
 		return verdict;
+	/* It comes back by the link that it came by, and passes no filter again. */
 	p->detour = endpoint->throttle;
-	return VERDICT_THROTTLE;
+	return VERDICT_OUT_BY;
 }

@@ -2,6 +2,7 @@
 /* Whether a packet is really its sender's: what an endpoint may say it is comes from the ledger alone. */
 #pragma once
 
+#define DHCP_CLIENT_PORT 68
 #define DHCP_SERVER_PORT 67
 #define DHCPV6_SERVER_PORT 547
 
@@ -76,7 +77,7 @@ static __always_inline enum verdict source_arp(struct __sk_buff *skb, struct pac
 	if (!ip && arp.operation == bpf_htons(1))
 		return VERDICT_CONTINUE;
 	address_of_ipv4(&sender, ip);
-	if (!source_may(skb->ifindex, endpoint, &sender))
+	if (!source_may(p->link, endpoint, &sender))
 		return packet_drop(p, REASON_SOURCE_ARP);
 	return VERDICT_CONTINUE;
 }
@@ -129,9 +130,19 @@ static __always_inline enum verdict source_icmpv6(struct __sk_buff *skb, struct 
 	if (bpf_skb_load_bytes(skb, p->transport_at + ICMP_BYTES, &target, sizeof(target)))
 		return packet_drop(p, REASON_MALFORMED);
 	/* An advertisement is about its sender; a solicitation from :: asks whether an address is free (RFC 4862). */
-	if (type == ND_NEIGHBOUR_ADVERTISEMENT && !source_may(skb->ifindex, endpoint, &target))
+	if (type == ND_NEIGHBOUR_ADVERTISEMENT && !source_may(p->link, endpoint, &target))
 		return packet_drop(p, REASON_SOURCE_ND);
 	return source_nd_options(skb, p, endpoint, p->transport_at + ND_NEIGHBOUR_BYTES);
+}
+
+/* Who leases an address has none to ask from, at first (RFC 2131, section 4.1). */
+static __always_inline bool source_asks_for_lease(const struct packet *p, const struct endpoint *endpoint)
+{
+	const __u32 *to = (const void *)&p->destination;
+
+	return endpoint->flags & ENDPOINT_LEASES && p->ethertype == ETH_P_IP && p->protocol == IPPROTO_UDP && !p->fragment &&
+	       p->source_port == DHCP_CLIENT_PORT && p->destination_port == DHCP_SERVER_PORT &&
+	       address_is_unspecified(&p->source) && to[3] == 0xffffffff;
 }
 
 /* Drops what is not the endpoint's own. */
@@ -153,7 +164,9 @@ static __always_inline enum verdict source_check(struct __sk_buff *skb, struct p
 		if (address_is_unspecified(&p->source) && p->fragment != FRAGMENT_LATER)
 			return VERDICT_CONTINUE;
 	}
-	if (!source_may(skb->ifindex, endpoint, &p->source))
+	if (source_asks_for_lease(p, endpoint))
+		return VERDICT_CONTINUE;
+	if (!source_may(p->link, endpoint, &p->source))
 		return packet_drop(p, REASON_SOURCE_ADDRESS);
 	if (p->protocol == IPPROTO_UDP &&
 	    p->source_port == (p->ethertype == ETH_P_IP ? DHCP_SERVER_PORT : DHCPV6_SERVER_PORT))

@@ -15,7 +15,17 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bpf");
     println!("cargo:rerun-if-changed={}", source.display());
-    for name in ["endpoint_check", "endpoint_in", "endpoint_out", "endpoint_stub"] {
+    for name in [
+        "endpoint_check",
+        "endpoint_in",
+        "endpoint_out",
+        "endpoint_stub",
+        "parent_check",
+        "parent_in",
+        "parent_out",
+        "uplink_in",
+        "uplink_out",
+    ] {
         compile(&source.join(format!("{name}.bpf.c")), &out.join(format!("{name}.bpf.o")));
     }
     bind(&source, &out.join("abi.rs"));

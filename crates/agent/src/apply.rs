@@ -4,18 +4,46 @@ pub mod admissions;
 pub mod bridges;
 pub mod endpoints;
 pub mod forward;
+pub mod parents;
 pub mod routes;
 pub mod settings;
 pub mod short_way;
 pub mod sources;
 pub mod table;
+pub mod uplinks;
+pub mod vlans;
 
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use weft_kernel::{Errno, KernelError, Netlink, Request, link};
+use weft_model::IfName;
 
 /// The first number that weft gives its links: far above what the kernel counts up to.
 const INDEX_FIRST: u32 = 1 << 20;
 /// How many numbers are used before they begin anew.
 const INDEX_SPAN: u32 = 1 << 28;
+/// How many numbers are tried when one is taken.
+const INDEX_ROUNDS_MAX: u32 = 64;
+
+/// Makes a link on the host with a number that is free; gives back that number.
+fn create(
+    netlink: &mut Netlink,
+    indexes: &Indexes,
+    name: &IfName,
+    request: impl Fn(u32) -> Request,
+) -> Result<u32, KernelError> {
+    for _ in 0..INDEX_ROUNDS_MAX {
+        let index = indexes.next();
+        match netlink.run(&[request(index)]) {
+            Ok(()) => return Ok(index),
+            Err(error) if error.errno == Errno::BUSY => {}
+            // Older kernels say so for a number that is taken, too.
+            Err(error) if error.is_present() && link::find_index(netlink, index)?.is_some() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(KernelError::new("find a free number for link", name.as_str(), Errno::BUSY))
+}
 
 /// Numbers for new links. The kernel refuses one that is taken, and then the next is tried.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use weft_dataplane::Dataplane;
 use weft_ipam::Request;
-use weft_kernel::{KernelError, Netlink, Snapshot};
+use weft_kernel::{KernelError, Netlink, Snapshot, link};
 use weft_model::{
     ALLOWED_PER_ENDPOINT_MAX, ContainerId, Dns, Endpoint, EndpointKey, IfName, Labels, Limits, MacAddr, Name,
     NetnsRecord, Network,
@@ -23,6 +23,7 @@ use weft_reconcile::Target as _;
 use crate::apply::admissions::{self, Detours};
 use crate::apply::endpoints::{self, EndpointError, Endpoints};
 use crate::apply::{Indexes, sources};
+use crate::attachment::place::Place;
 use crate::attachment::{self, Ground};
 use crate::ledger::{Change, Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
@@ -99,7 +100,7 @@ pub enum AttachError {
         attachment: weft_model::Attachment,
     },
     /// It has no link at which anybody would look.
-    #[error("endpoint {key}: attachment {attachment} has no link at whose door sources are checked: use {}", linked())]
+    #[error("endpoint {key}: attachment {attachment} has no link at whose door sources are checked: use {}", doored())]
     Unchecked {
         /// Container and interface.
         key: EndpointKey,
@@ -140,8 +141,14 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 
 /// Attachments whose endpoints have links.
 fn linked() -> String {
-    let has_link = |kind: &&&dyn attachment::Kind| kind.attachment().has_link();
+    let has_link = |kind: &&&dyn attachment::Kind| kind.attachment().has_host_link();
     attachment::KINDS.iter().filter(has_link).map(|kind| kind.attachment().word()).collect::<Vec<_>>().join(" or ")
+}
+
+/// Attachments at whose doors weft looks at packets.
+fn doored() -> String {
+    let has_door = |kind: &&&dyn attachment::Kind| kind.attachment().has_door();
+    attachment::KINDS.iter().filter(has_door).map(|kind| kind.attachment().word()).collect::<Vec<_>>().join(" or ")
 }
 
 impl AttachError {
@@ -158,6 +165,7 @@ pub struct Attacher {
     reaper: Reaper,
     locks: Locks,
     arranging: Mutex<()>,
+    uplink: Mutex<Option<IfName>>,
     indexes: Indexes,
     dataplane: Dataplane,
     host: NetnsId,
@@ -172,6 +180,7 @@ impl Attacher {
             reaper,
             locks: Locks::default(),
             arranging: Mutex::new(()),
+            uplink: Mutex::new(None),
             indexes: Indexes::default(),
             dataplane,
             host,
@@ -211,12 +220,18 @@ impl Attacher {
         let _lock = self.locks.lock(&wish.key)?;
         self.bury_stale(netlink, wish)?;
         let request = Request { addresses: wish.addresses.clone() };
-        let endpoint = self.ledger().begin_birth(&wish.key, network, &request, |chosen, taken| {
+        let place = self.place(netlink, wish)?;
+        let network = &place.network;
+        let mut ledger = self.ledger();
+        place.admit_beside(&ledger).map_err(not_admitted)?;
+        let endpoint = ledger.begin_birth(&wish.key, network, &request, |chosen, taken| {
             let mut endpoint = record(wish);
             kind.endow(network, chosen, &mut endpoint);
+            place.take(&self.indexes, &mut endpoint);
             attachment::stand_back(network, taken, &mut endpoint);
             endpoint
         })?;
+        drop(ledger);
         // The record is in the ledger: from here on the network cannot be deleted. Was it, a moment ago?
         let kept = self.networks.get(network.name.as_str()).map(drop);
         let kept = kept.ok_or_else(|| not_admitted("was deleted meanwhile: create it, or use another".to_owned()));
@@ -230,6 +245,22 @@ impl Attacher {
             return Err(error);
         }
         Ok(endpoint)
+    }
+
+    /// The host's link to the outside is this one now.
+    pub fn set_uplink(&self, uplink: Option<IfName>) {
+        *self.uplink.lock().unwrap_or_else(PoisonError::into_inner) = uplink;
+    }
+
+    /// Where the endpoint is to sit, if on a link of the host's.
+    fn place(&self, netlink: &mut Netlink, wish: &Attachment) -> Result<Place, AttachError> {
+        let network = &wish.network;
+        let uplink = self.uplink.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hosts = if network.attachment.has_parent() { self.dataplane.hosts().list() } else { Vec::new() };
+        let hosts: Vec<IpAddr> = hosts.into_iter().map(|host| host.0).collect();
+        let find = |name: &IfName| link::find(netlink, name.as_str());
+        let place = Place::find(network, uplink, &hosts, find).map_err(|e| AttachError::of(&wish.key)(e.into()))?;
+        place.map_err(|reason| AttachError::NotAdmitted { network: network.name.to_string(), reason })
     }
 
     /// A container dies, or is as good as dead. `netns` is its namespace, if it can be had. Nothing there is success.
@@ -266,7 +297,7 @@ impl Attacher {
         let _lock = self.locks.lock(&found.key)?;
         let Some(entry) = self.ledger().get(&found.key).cloned() else { return Ok(false) };
         let host = found.key.host_link();
-        let link = weft_kernel::link::find(netlink, host.as_str());
+        let link = link::find(netlink, host.as_str());
         let link = link.map_err(|e| AttachError::of(&found.key)(e.into()))?;
         if !Arc::ptr_eq(&entry.endpoint, found) || link.is_some() {
             return Ok(false);
@@ -392,7 +423,10 @@ impl Attacher {
     /// Buries the links, and rings for the reaper.
     fn take_down(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) -> Result<(), KernelError> {
         let taken = self.endpoints(netlink, netns).take_down(endpoint);
-        self.reaper.note();
+        match netns.filter(|_| endpoint.seat.is_some()) {
+            Some(netns) => self.reaper.note_in(netns),
+            None => self.reaper.note(),
+        }
         taken.and_then(|()| netns.map_or(Ok(()), |netns| self.arrange(netlink, &endpoint.key, netns)))
     }
 
@@ -413,7 +447,7 @@ impl Attacher {
 }
 
 fn admit_limits(key: &EndpointKey, attachment: weft_model::Attachment, limits: Limits) -> Result<(), AttachError> {
-    if limits.is_empty() || attachment.has_link() {
+    if limits.is_empty() || attachment.has_host_link() {
         return Ok(());
     }
     Err(AttachError::Unlimited { key: key.clone(), attachment })
@@ -427,7 +461,7 @@ fn admit_allowed(
     if allowed.len() > ALLOWED_PER_ENDPOINT_MAX {
         return Err(AttachError::TooManyAllowed { key: key.clone(), count: allowed.len() });
     }
-    if allowed.is_empty() || attachment.has_link() {
+    if allowed.is_empty() || attachment.has_door() {
         return Ok(());
     }
     Err(AttachError::Unchecked { key: key.clone(), attachment })
@@ -458,6 +492,8 @@ fn record(wish: &Attachment) -> Endpoint {
         source_routes: Vec::new(),
         mtu: wish.mtu,
         isolated: false,
+        link: None,
+        seat: None,
         limits: wish.limits,
         allowed_addresses: wish.allowed_addresses.clone(),
         dns: wish.dns.clone().unwrap_or_else(|| wish.network.dns.clone()),

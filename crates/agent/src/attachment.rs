@@ -6,7 +6,11 @@
 
 mod bridge;
 mod host;
+mod ipvlan;
+mod macvlan;
 mod none;
+pub mod parent;
+pub mod place;
 mod routed;
 
 use std::net::IpAddr;
@@ -53,7 +57,8 @@ pub trait Kind: Sync {
 }
 
 /// Every kind.
-pub const KINDS: &[&dyn Kind] = &[&bridge::Bridge, &routed::Routed, &host::Host, &none::None];
+pub const KINDS: &[&dyn Kind] =
+    &[&bridge::Bridge, &routed::Routed, &macvlan::Macvlan, &ipvlan::Ipvlan, &host::Host, &none::None];
 const TRANSPORTS: &[Transport] = &[Transport::Local, Transport::None];
 
 /// The row of `attachment`, if it is built.
@@ -152,7 +157,7 @@ mod tests {
         for attachment in Attachment::ALL {
             match Built.attachment(*attachment) {
                 Ok(()) => assert!(kind(*attachment).is_some()),
-                Err(reason) => assert!(reason.contains("bridge, routed, host, none"), "{reason}"),
+                Err(reason) => assert!(reason.contains("bridge, routed, macvlan, ipvlan, host, none"), "{reason}"),
             }
         }
     }

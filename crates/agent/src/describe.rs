@@ -79,7 +79,7 @@ pub fn endpoint(endpoint: &Endpoint) -> EndpointObject {
             mtu: endpoint.mtu,
             limits: endpoint.limits,
             allowed_addresses: endpoint.allowed_addresses.iter().map(ToString::to_string).collect(),
-            host_link: endpoint.attachment.has_link().then(|| endpoint.key.host_link().to_string()),
+            host_link: endpoint.attachment.has_host_link().then(|| endpoint.key.host_link().to_string()),
             netns: endpoint.netns.path.clone(),
             born: endpoint.born_s,
         },

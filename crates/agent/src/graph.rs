@@ -12,9 +12,9 @@ use weft_kernel::nft::{
 };
 use weft_kernel::route::Hop;
 use weft_kernel::uplink::MTU_WITHOUT_UPLINK;
-use weft_model::{Family, IfName, MacAddr, Masquerade, Network, NetworkName};
+use weft_model::{Family, IfName, MacAddr, Masquerade, Network, NetworkName, Seat};
 
-use crate::attachment;
+use crate::attachment::{self, parent};
 use crate::why::internal;
 
 /// Where source translation belongs (NF_IP_PRI_NAT_SRC).
@@ -30,6 +30,8 @@ pub struct HostFacts {
     pub uplink: Option<Uplink>,
     /// Links that have IPv6 routes from router advertisements, by name.
     pub advertised: BTreeSet<String>,
+    /// Bytes that the links that are named as parents pass, by name.
+    pub parents: BTreeMap<IfName, u32>,
 }
 
 /// The link by which the host reaches the outside.
@@ -49,7 +51,14 @@ impl HostFacts {
     /// The MTU of an endpoint born on `network` now, in bytes.
     pub fn mtu_of(&self, network: &Network) -> u32 {
         let uplink = self.uplink.as_ref().map_or(MTU_WITHOUT_UPLINK, |uplink| uplink.mtu);
-        network.mtu.unwrap_or(uplink)
+        let parent = network.parent.as_ref().and_then(|parent| self.parents.get(parent)).copied();
+        network.mtu.or(parent).unwrap_or(uplink)
+    }
+
+    /// The link to the outside that endpoints of `network` sit on; `None` if the host has none.
+    pub fn parent_of(&self, network: &Network) -> Option<IfName> {
+        let uplink = || IfName::parse(self.uplink.as_ref()?.name.as_str()).ok();
+        network.parent.clone().or_else(uplink)
     }
 }
 
@@ -60,6 +69,37 @@ pub struct BridgePlan {
     pub mac: MacAddr,
     /// Its addresses: the network's gateways.
     pub addresses: Vec<IpNet>,
+}
+
+/// A VLAN's sub-interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VlanPlan {
+    /// The link that it is on.
+    pub parent: IfName,
+    /// The VLAN's number.
+    pub vlan: u16,
+}
+
+/// A link that stands in for one to the outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParentPlan {
+    /// What endpoints there have in common.
+    pub seat: Seat,
+    /// The link to the outside.
+    pub outside: IfName,
+    /// The other stand-in for that link.
+    pub sibling: Option<IfName>,
+}
+
+/// A link to the outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UplinkPlan {
+    /// What endpoints there have in common.
+    pub seat: Seat,
+    /// Its stand-in for endpoints with Ethernet addresses of their own.
+    pub by_mac: Option<IfName>,
+    /// Its stand-in for endpoints without.
+    pub by_address: Option<IfName>,
 }
 
 /// A setting of the host's kernel.
@@ -80,8 +120,14 @@ pub struct NodePlan {
     pub settings: Vec<SettingPlan>,
     /// Bridges, each with the MTU of its network.
     pub bridges: BTreeMap<IfName, (BridgePlan, u32)>,
-    /// Pools: what is not leased is unreachable, so that nothing strays to the uplink and nobody is asked for it by
-    /// ARP.
+    /// Sub-interfaces.
+    pub vlans: BTreeMap<IfName, VlanPlan>,
+    /// Links that stand in for those to the outside.
+    pub parents: BTreeMap<IfName, ParentPlan>,
+    /// Those links to the outside.
+    pub uplinks: BTreeMap<IfName, UplinkPlan>,
+    /// Pools of networks that end at the host: what is not leased is unreachable, so that nothing strays to the uplink
+    /// and nobody is asked for it by ARP.
     pub pools: BTreeSet<IpNet>,
     /// Addresses that are the host's, whichever link a packet to them comes by.
     pub host_addresses: BTreeSet<IpAddr>,
@@ -98,8 +144,9 @@ impl NodePlan {
     }
 }
 
-/// What the node must be.
-pub fn plan(networks: &BTreeMap<NetworkName, Network>, host: &HostFacts) -> NodePlan {
+/// What the node must be. `seats` are those of endpoints that are there: what they sit on stays, whatever becomes of
+/// the host's uplink.
+pub fn plan(networks: &BTreeMap<NetworkName, Network>, host: &HostFacts, seats: &BTreeSet<Seat>) -> NodePlan {
     let bridge = |network: &Network| {
         let (name, plan) = attachment::kind(network.attachment)?.bridge(network)?;
         Some((name, (plan, host.mtu_of(network))))
@@ -108,18 +155,55 @@ pub fn plan(networks: &BTreeMap<NetworkName, Network>, host: &HostFacts) -> Node
         let kind = attachment::kind(network.attachment);
         kind.map_or_else(Vec::new, |kind| kind.host_addresses(network))
     };
+    let of_networks = networks.values().filter_map(|network| parent::seat(network, &host.parent_of(network)?));
+    let seats: BTreeSet<Seat> = of_networks.chain(seats.iter().cloned()).collect();
     NodePlan {
+        vlans: vlans(&seats),
+        parents: parents(&seats),
+        uplinks: uplinks(&seats),
         host_addresses: networks.values().flat_map(host_addresses).collect(),
         settings: settings(networks, host),
         bridges: networks.values().filter_map(bridge).collect(),
-        pools: networks.values().flat_map(|network| &network.pools).map(|pool| pool.subnet).collect(),
+        pools: on_host(networks).flat_map(|network| &network.pools).map(|pool| pool.subnet).collect(),
         table: table(networks),
     }
 }
 
+/// Networks whose packets to the outside leave by the host.
+fn on_host(networks: &BTreeMap<NetworkName, Network>) -> impl Iterator<Item = &Network> + Clone {
+    networks.values().filter(|network| network.attachment.is_translated())
+}
+
+fn vlans(seats: &BTreeSet<Seat>) -> BTreeMap<IfName, VlanPlan> {
+    let plan = |seat: &Seat| Some((parent::outside(seat), VlanPlan { parent: seat.uplink.clone(), vlan: seat.vlan? }));
+    seats.iter().filter_map(plan).collect()
+}
+
+fn parents(seats: &BTreeSet<Seat>) -> BTreeMap<IfName, ParentPlan> {
+    let uplinks = uplinks(seats);
+    let plan = |seat: &Seat| {
+        let (name, outside) = (parent::stand_in(seat), parent::outside(seat));
+        let both = uplinks.get(&outside).map(|uplink| [uplink.by_mac.clone(), uplink.by_address.clone()]);
+        let sibling = both.into_iter().flatten().flatten().find(|other| *other != name);
+        (name, ParentPlan { seat: seat.clone(), outside, sibling })
+    };
+    seats.iter().map(plan).collect()
+}
+
+fn uplinks(seats: &BTreeSet<Seat>) -> BTreeMap<IfName, UplinkPlan> {
+    let mut uplinks = BTreeMap::new();
+    for seat in seats {
+        let empty = || UplinkPlan { seat: seat.clone(), by_mac: None, by_address: None };
+        let plan: &mut UplinkPlan = uplinks.entry(parent::outside(seat)).or_insert_with(empty);
+        let stand_in = Some(parent::stand_in(seat));
+        if seat.ipvlan.is_some() { plan.by_address = stand_in } else { plan.by_mac = stand_in }
+    }
+    uplinks
+}
+
 /// Forwarding, where a network needs it. A host that forwards IPv6 stops to listen to routers unless told to go on.
 fn settings(networks: &BTreeMap<NetworkName, Network>, host: &HostFacts) -> Vec<SettingPlan> {
-    let forwards = |family: Family| networks.values().any(|network| network.families().any(|f| f == family));
+    let forwards = |family: Family| on_host(networks).any(|network| network.families().any(|f| f == family));
     let why = "containers are reached through the host";
     let mut settings = Vec::new();
     if forwards(Family::IPv4) {
@@ -136,15 +220,15 @@ fn settings(networks: &BTreeMap<NetworkName, Network>, host: &HostFacts) -> Vec<
 }
 
 fn table(networks: &BTreeMap<NetworkName, Network>) -> Option<Table> {
-    if networks.values().all(|network| network.pools.is_empty()) {
+    if on_host(networks).all(|network| network.pools.is_empty()) {
         return None;
     }
     let chain = |name: &str, kind, at, priority, rules| {
         let hook = Some(Hook { kind, at, priority, policy: Policy::Accept });
         Chain { name: name.to_owned(), hook, rules }
     };
-    let forward = networks.values().flat_map(isolation).chain(networks.values().flat_map(confinement)).collect();
-    let postrouting = networks.values().flat_map(translation).collect();
+    let forward = on_host(networks).flat_map(isolation).chain(on_host(networks).flat_map(confinement)).collect();
+    let postrouting = on_host(networks).flat_map(translation).collect();
     let chains = vec![
         chain("forward", HookKind::Filter, HookPoint::Forward, 0, forward),
         chain("output", HookKind::Filter, HookPoint::Output, 0, no_redirects()),
@@ -246,14 +330,14 @@ mod tests {
 
     #[test]
     fn nothing_is_needed_without_networks() {
-        let plan = plan(&BTreeMap::new(), &HostFacts::default());
+        let plan = plan(&BTreeMap::new(), &HostFacts::default(), &BTreeSet::new());
         assert!(plan.settings.is_empty() && plan.bridges.is_empty() && plan.pools.is_empty() && plan.table.is_none());
     }
 
     #[test]
     fn a_host_that_listens_to_routers_goes_on_doing_so_before_it_forwards() {
         let facts = HostFacts { advertised: BTreeSet::from(["eth7".to_owned()]), ..HostFacts::default() };
-        let plan = plan(&networks(vec![("a", spec(Mode::Routed, &["fd64::/64"]))]), &facts);
+        let plan = plan(&networks(vec![("a", spec(Mode::Routed, &["fd64::/64"]))]), &facts, &BTreeSet::new());
         let names: Vec<_> = plan.settings.iter().map(|setting| setting.name.as_str()).collect();
         assert_eq!(names, ["net/ipv6/conf/eth7/accept_ra", "net/ipv6/conf/all/forwarding"]);
     }
@@ -263,7 +347,7 @@ mod tests {
         let internal = NetworkSpec { internal: true, isolated: true, ..spec(Mode::Bridge, &["10.1.0.0/24"]) };
         let except = MasqueradeSpec::Details { except: vec!["10.0.0.0/8".into(), "fd00::/8".into()], source: vec![] };
         let open = NetworkSpec { masquerade: Some(except), ..spec(Mode::Routed, &["10.2.0.0/24", "fd02::/64"]) };
-        let plan = plan(&networks(vec![("in", internal), ("out", open)]), &HostFacts::default());
+        let plan = plan(&networks(vec![("in", internal), ("out", open)]), &HostFacts::default(), &BTreeSet::new());
         assert_eq!(comments(&plan, "forward"), ["in is isolated", "in is internal", "in is internal"]);
         assert_eq!(comments(&plan, "postrouting"), ["masquerade out", "masquerade out"]);
         let table = plan.table.as_ref().unwrap();

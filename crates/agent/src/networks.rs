@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 use ipnet::{IpNet, Ipv6Net};
 use weft_api::{ApplyAction, NetworkObject};
 use weft_ipam::pick_subnet;
-use weft_model::{Family, InvalidFields, Labels, Network, NetworkName};
+use weft_model::{Attachment, Family, InvalidFields, Labels, MacvlanMode, Network, NetworkName};
 use weft_store::{CommitError, Expectation, Snapshot, Store, StoreError, Txn};
 
 use crate::apply::admissions;
@@ -67,6 +67,16 @@ pub enum NetworksError {
         /// The host's route.
         route: IpNet,
     },
+    /// The host's link will not do.
+    #[error("network {name}: spec.parent \"{parent}\": {reason}")]
+    Parent {
+        /// The network.
+        name: NetworkName,
+        /// The link.
+        parent: String,
+        /// Why not.
+        reason: String,
+    },
     /// weft found no free pool.
     #[error("network {name}: no free {family:?} subnet is left to pick: name one in spec.pools")]
     NoSubnet {
@@ -104,6 +114,8 @@ pub struct Surroundings {
     pub routes: Vec<IpNet>,
     /// The host's own /48, from which IPv6 pools are picked.
     pub site: Ipv6Net,
+    /// The host's links, with the reason for which one cannot be a parent.
+    pub links: BTreeMap<String, Option<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -255,7 +267,7 @@ fn admit(
 ) -> Result<(NetworkObject, Network), NetworksError> {
     object.status = None;
     let (attachment, _) = object.spec.pair(name)?;
-    if attachment.has_pools() {
+    if attachment.has_pools() && !attachment.has_parent() {
         for family in object.spec.families_without_pool() {
             let kept = old.and_then(|old| pool_of(&old.network, family));
             let picked = kept.or_else(|| pick_subnet(family, around.site, &taken(others, around)));
@@ -267,6 +279,14 @@ fn admit(
     let network = object.spec.resolve(name, &labels, &Built)?;
     if let Some(old) = old {
         object.spec.check_change(name, &old.object.spec)?;
+    }
+    if old.is_none() {
+        let beside = others.values().map(|other| &*other.network);
+        check_parent(&network, beside, around).map_err(|reason| NetworksError::Parent {
+            name: name.clone(),
+            parent: object.spec.parent.clone().unwrap_or_else(|| "auto".to_owned()),
+            reason,
+        })?;
     }
     for other in others.values().filter(|other| other.network.name != *name) {
         if let Some((pool, other_pool)) = network.overlap(&other.network) {
@@ -283,7 +303,49 @@ fn admit(
     Ok((object, network))
 }
 
+/// Whether the parent can carry the network beside those that it carries.
+fn check_parent<'a>(
+    network: &Network,
+    others: impl Iterator<Item = &'a Network>,
+    around: &Surroundings,
+) -> Result<(), String> {
+    if !network.attachment.sits_on_parent() {
+        return Ok(());
+    }
+    if let Some(parent) = &network.parent {
+        let known = around.links.get(parent.as_str());
+        let known = known.ok_or("the host has no such link: `ip link` lists those that it has")?;
+        known.clone().map_or(Ok(()), Err)?;
+    }
+    let is_beside = |other: &&Network| {
+        let is_same = (&other.parent, other.vlan) == (&network.parent, network.vlan);
+        is_same && other.attachment.sits_on_parent() && other.name != network.name
+    };
+    for other in others.filter(is_beside) {
+        if [network, other].iter().any(|one| one.macvlan_mode == MacvlanMode::Passthru) {
+            let name = &other.name;
+            return Err(format!(
+                "network {name} is on it, and macvlanMode passthru takes the whole: name another link"
+            ));
+        }
+        let modes = [network, other].map(|one| (one.attachment == Attachment::Ipvlan).then_some(one.ipvlan_mode));
+        if let [Some(own), Some(theirs)] = modes
+            && own != theirs
+        {
+            let name = &other.name;
+            return Err(format!(
+                "network {name} is on it with ipvlanMode {theirs}, which holds for the whole link: write that"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Pools on a parent are those of its own network, to which the host may well have a route.
 fn check_routes(network: &Network, around: &Surroundings) -> Result<(), NetworksError> {
+    if network.attachment.has_parent() {
+        return Ok(());
+    }
     for pool in network.pools.iter().map(|pool| pool.subnet) {
         if let Some(route) = around.routes.iter().find(|route| route.contains(&pool) || pool.contains(*route)) {
             return Err(NetworksError::Routed { name: network.name.clone(), pool, route: *route });
@@ -334,7 +396,8 @@ mod tests {
     #[test]
     fn two_networks_never_have_one_number() {
         let networks = Networks::open(Arc::new(Memory::default())).unwrap();
-        let around = Surroundings { routes: Vec::new(), site: "fd00::/48".parse().unwrap() };
+        let site = "fd00::/48".parse().unwrap();
+        let around = Surroundings { routes: Vec::new(), site, links: BTreeMap::new() };
         let object = |name: &str| {
             let object = json!({
                 "apiVersion": weft_api::API_VERSION, "kind": "Network", "metadata": {"name": name},

@@ -24,10 +24,10 @@ use weft_api::{
     IpamCheck, Lease, List, NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
 };
 use weft_dataplane::{FLOWS_MAX, Telling};
-use weft_kernel::{KernelError, Netlink, link};
+use weft_kernel::{KernelError, Netlink};
 use weft_model::{Attachment, Availability as _, Endpoint, InvalidFields, Network, NetworkName, Transport};
 
-use crate::apply::admissions;
+use crate::apply::{admissions, endpoints};
 use crate::attach::{AttachError, Attacher};
 use crate::attachment::Built;
 use crate::describe::{self, Reference};
@@ -141,6 +141,7 @@ impl From<NetworksError> for Refusal {
             NetworksError::Overlap { .. }
             | NetworksError::SameNumber { .. }
             | NetworksError::Routed { .. }
+            | NetworksError::Parent { .. }
             | NetworksError::NoSubnet { .. }
             | NetworksError::Exists(_)
             | NetworksError::InUse { .. } => StatusCode::CONFLICT,
@@ -422,8 +423,8 @@ async fn counted(node: &Node, wanted: &Selection) -> Result<Vec<(Arc<Endpoint>, 
 
 /// The same at one door; nothing if the endpoint has none, or has just died.
 fn counted_at(netlink: &mut Netlink, attacher: &Attacher, endpoint: &Endpoint) -> Result<Vec<Counter>, KernelError> {
-    let Some(link) = link::find(netlink, endpoint.key.host_link().as_str())? else { return Ok(Vec::new()) };
-    let counted = attacher.dataplane().counted(link.index).map_err(|e| admissions::refused(link.index, &e))?;
+    let Some(link) = endpoints::number(netlink, endpoint)? else { return Ok(Vec::new()) };
+    let counted = attacher.dataplane().counted(link).map_err(|e| admissions::refused(link, &e))?;
     Ok(describe::counters(endpoint, &counted))
 }
 

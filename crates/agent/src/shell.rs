@@ -11,7 +11,10 @@ pub mod server;
 pub mod watch;
 pub mod workers;
 
+use std::path::Path;
+
 use ipnet::{IpNet, Ipv6Net};
+use weft_kernel::link::{self, Link};
 use weft_kernel::{KernelError, Netlink, route};
 use weft_model::fnv64;
 
@@ -43,5 +46,29 @@ pub fn surroundings(netlink: &mut Netlink) -> Result<Surroundings, KernelError> 
     let routes: Vec<IpNet> = foreign.map(|route| route.to).collect();
     let [a, b, c, d, e, ..] = fnv64(&["site", &machine_id()]).to_be_bytes();
     let site = Ipv6Net::new_assert(std::net::Ipv6Addr::from([0xfd, a, b, c, d, e, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 48);
-    Ok(Surroundings { routes, site })
+    let links = link::list(netlink)?;
+    let unfit = |link: &Link| unfit(link, links.iter().find(|other| Some(other.index) == link.master));
+    let links = links.iter().map(|link| (link.name.clone(), unfit(link))).collect();
+    Ok(Surroundings { routes, site, links })
+}
+
+/// Why a link of the host's, with the one that it is a port of, cannot be what others sit on.
+fn unfit(link: &Link, master: Option<&Link>) -> Option<String> {
+    let is_wireless = Path::new("/sys/class/net").join(&link.name).join("phy80211").exists();
+    if link.is_ours() {
+        Some("is weft's own: name one of the host's".to_owned())
+    } else if let Some(master) = master {
+        Some(format!(
+            "is a port of {}, which has all that comes in: name that, or take the link out of it",
+            master.name
+        ))
+    } else if !link.is_ethernet {
+        Some("is no Ethernet link: name one that is".to_owned())
+    } else if is_wireless {
+        let remedy =
+            "is wireless, and its access point drops frames of addresses that it does not know: use a routed network";
+        Some(remedy.to_owned())
+    } else {
+        None
+    }
 }

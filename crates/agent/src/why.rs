@@ -11,6 +11,7 @@ use weft_kernel::route::{self, Towards};
 use weft_kernel::{Netlink, link};
 use weft_model::{Endpoint, MacAddr, Protocol};
 
+use crate::apply::endpoints;
 use crate::flows::end;
 
 /// One end, with the endpoint that has the address, if one has.
@@ -112,7 +113,7 @@ impl Witnesses<'_> {
     }
 
     fn door(&mut self, endpoint: &Endpoint) -> anyhow::Result<Option<u32>> {
-        Ok(link::find(self.netlink, endpoint.key.host_link().as_str())?.map(|link| link.index))
+        Ok(endpoints::number(self.netlink, endpoint)?)
     }
 
     fn route(&mut self, to: IpAddr) -> anyhow::Result<(Step, Towards)> {

@@ -30,6 +30,27 @@ pub struct Admission {
     pub throttle: Option<u32>,
     /// Number of the bridge that its link is a port of.
     pub bridge: Option<u32>,
+    /// Where its link sits, if on another.
+    pub seat: Option<Seat>,
+    /// Its addresses are leased by DHCP.
+    pub leases: bool,
+}
+
+/// The place of an endpoint's link on another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    /// Number of the parent.
+    pub parent: u32,
+    /// Number of the parent's segment.
+    pub segment: u32,
+    /// The endpoint has an Ethernet address of its own; else its link-local address is not made of it.
+    pub is_station: bool,
+    /// Made of the address that tells it from its neighbours where it has no Ethernet address of its own.
+    pub link_local: IpAddr,
+    /// What it sends to neighbours goes by the physical switch.
+    pub by_switch: bool,
+    /// It does not reach the host, nor the host it.
+    pub without_host: bool,
 }
 
 impl Admission {
@@ -40,18 +61,37 @@ impl Admission {
         abi::endpoint {
             ipv4: ipv4.map(address_of).unwrap_or_default(),
             ipv6: ipv6.map(address_of).unwrap_or_default(),
-            link_local: address_of(IpAddr::V6(self.mac.link_local())),
+            link_local: address_of(self.link_local()),
             mac: self.mac.0,
             network: self.network,
             flags: flag(has_more, abi::ENDPOINT_HAS_MORE)
                 | flag(self.isolated, abi::ENDPOINT_ISOLATED)
                 | flag(self.by_stack, abi::ENDPOINT_BY_STACK)
-                | flag(!self.allowed.is_empty(), abi::ENDPOINT_HAS_ALLOWANCES),
+                | flag(!self.allowed.is_empty(), abi::ENDPOINT_HAS_ALLOWANCES)
+                | flag(self.seat.is_some_and(|seat| seat.by_switch), abi::ENDPOINT_BY_SWITCH)
+                | flag(self.seat.is_some_and(|seat| seat.without_host), abi::ENDPOINT_WITHOUT_HOST)
+                | flag(self.leases, abi::ENDPOINT_LEASES),
             mtu: self.mtu,
             throttle: self.throttle.unwrap_or(0),
             bridge: self.bridge.unwrap_or(0),
+            parent: self.seat.map_or(0, |seat| seat.parent),
             ..abi::endpoint::default()
         }
+    }
+
+    fn link_local(&self) -> IpAddr {
+        self.seat.map_or_else(|| IpAddr::V6(self.mac.link_local()), |seat| seat.link_local)
+    }
+
+    /// The addresses by which others find it: its own, and the link-local one where nothing else tells whose that is.
+    fn held(&self) -> impl Iterator<Item = IpAddr> {
+        let by_address = self.seat.filter(|seat| !seat.is_station);
+        self.addresses.iter().copied().chain(by_address.map(|seat| seat.link_local))
+    }
+
+    fn station(&self) -> Option<abi::station_key> {
+        let seat = self.seat.filter(|seat| seat.is_station)?;
+        Some(abi::station_key { segment: seat.segment, mac: self.mac.0, ..abi::station_key::default() })
     }
 }
 
@@ -62,11 +102,14 @@ fn flag(is_set: bool, flag: u32) -> u32 {
 impl Dataplane {
     /// Lets the endpoint behind the link with this number in. May be run again.
     pub fn admit(&self, link: u32, admission: &Admission) -> Result<(), DataplaneError> {
-        for ip in &admission.addresses {
-            self.addresses.put(&address_of(*ip), &abi::holder { link, network: admission.network })?;
+        for ip in admission.held() {
+            self.addresses.put(&address_of(ip), &abi::holder { link, network: admission.network })?;
         }
         self.endpoint_allowed.set(link, &admission.allowed)?;
         self.endpoints.put(&link, &admission.entry())?;
+        if let Some(station) = admission.station() {
+            self.stations.put(&station, &abi::station { link })?;
+        }
         self.settings.renew()
     }
 
@@ -75,11 +118,16 @@ impl Dataplane {
         if self.endpoints.get(&link)? != Some(admission.entry()) {
             return Ok(false);
         }
-        for ip in &admission.addresses {
+        for ip in admission.held() {
             let holder = abi::holder { link, network: admission.network };
-            if self.addresses.get(&address_of(*ip))? != Some(holder) {
+            if self.addresses.get(&address_of(ip))? != Some(holder) {
                 return Ok(false);
             }
+        }
+        if let Some(station) = admission.station()
+            && self.stations.get(&station)? != Some(abi::station { link })
+        {
+            return Ok(false);
         }
         self.endpoint_allowed.is(link, &admission.allowed)
     }
@@ -89,16 +137,33 @@ impl Dataplane {
         if let Some(entry) = self.endpoints.get(&link)? {
             self.endpoints.remove(&link)?;
             let has_more = entry.flags & abi::ENDPOINT_HAS_MORE != 0;
-            let held = if has_more { self.addresses.keys() } else { vec![entry.ipv4, entry.ipv6] };
+            let held = if has_more { self.addresses.keys() } else { vec![entry.ipv4, entry.ipv6, entry.link_local] };
             for address in held {
                 if self.addresses.get(&address)?.is_some_and(|holder| holder.link == link) {
                     self.addresses.remove(&address)?;
                 }
             }
+            if entry.parent != 0 {
+                self.dismiss_station(link, &entry)?;
+            }
             self.settings.renew()?;
         }
         self.endpoint_allowed.set(link, &[])?;
         counter_keys(link).try_for_each(|key| self.counters.remove(&key))
+    }
+
+    /// Only of a parent that is gone already it is not known which segment it was part of.
+    fn dismiss_station(&self, link: u32, entry: &abi::endpoint) -> Result<(), DataplaneError> {
+        let mut found = Vec::new();
+        match self.parents.get(&entry.parent)? {
+            Some(abi::parent { segment, .. }) => {
+                let key = abi::station_key { segment, mac: entry.mac, ..abi::station_key::default() };
+                let is_its = self.stations.get(&key)? == Some(abi::station { link });
+                found.extend(is_its.then_some(key));
+            }
+            None => self.stations.each(|key, station| found.extend((station.link == link).then_some(key)))?,
+        }
+        found.iter().try_for_each(|key| self.stations.remove(key))
     }
 
     /// An address of the endpoint behind the link.

@@ -1,9 +1,10 @@
 //! weft's programs in the kernel and their maps: loaded, pinned, adopted, and written to.
 //!
 //! ```text
-//!   BPF_DIR/weft_stub_{out,in}  ◄── filters on every link: they jump to
-//!   BPF_DIR/weft_programs       ──► endpoint_out, endpoint_check, endpoint_in, which read
-//!   BPF_DIR/v2/weft_*           ◄── the maps that the agent writes, of this layout
+//!   BPF_DIR/weft_stub_*      ◄── filters on every link: they jump to
+//!   BPF_DIR/weft_programs    ──► endpoint_{out,check,in}, parent_{out,check,in}, uplink_{in,out}, which read
+//!   BPF_DIR/v2/weft_*        ◄── the maps that the agent writes, of this layout
+//!   BPF_DIR/uplinks/N-{in,out}   what holds the programs of the link numbered N, to the outside
 //! ```
 //!
 //! All of it outlives the agent. The next one finds the pins, loads its own programs over the same maps, and puts them
@@ -27,6 +28,7 @@ mod front;
 mod load;
 mod memory;
 mod migrate;
+mod segment;
 mod set;
 mod settings;
 mod table;
@@ -43,13 +45,14 @@ use self::allowed::Allowed;
 use self::settings::Settings;
 
 pub use self::address::address_of;
-pub use self::admission::Admission;
+pub use self::admission::{Admission, Seat};
 pub use self::capture::{Captured, Packet};
 pub use self::error::DataplaneError;
 pub use self::event::Events;
 pub use self::flow::{FLOWS_MAX, Flow, Swept};
 pub use self::front::has_programs_in_front;
 pub use self::load::{Loaded, Telling};
+pub use self::segment::{Hold, Parent, Uplink};
 pub use self::set::{Allowance, HostAddress, Member, Peering, Set};
 pub use self::table::Table;
 pub use self::trial::{Opening, Trial, Verdict};
@@ -59,10 +62,17 @@ pub use self::trial::{Opening, Trial, Verdict};
 pub struct Dataplane {
     stub_out: ProgramHandle,
     stub_in: ProgramHandle,
+    stub_parent_out: ProgramHandle,
+    stub_parent_in: ProgramHandle,
+    stub_uplink_in: ProgramHandle,
+    stub_uplink_out: ProgramHandle,
     endpoints: Table<u32, abi::endpoint>,
     allowed: Set<Allowance>,
     endpoint_allowed: Allowed,
     addresses: Table<abi::address, abi::holder>,
+    parents: Table<u32, abi::parent>,
+    uplinks: Table<u32, abi::uplink>,
+    stations: Table<abi::station_key, abi::station>,
     peers: Set<Peering>,
     hosts: Set<HostAddress>,
     counters: Table<abi::counter_key, abi::counter>,

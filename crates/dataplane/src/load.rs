@@ -16,6 +16,11 @@ const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 const PROGRAMS: &str = "weft_programs";
 const STUB_OUT: &str = "weft_stub_out";
 const STUB_IN: &str = "weft_stub_in";
+const STUB_PARENT_OUT: &str = "weft_stub_parent_out";
+const STUB_PARENT_IN: &str = "weft_stub_parent_in";
+const STUB_UPLINK_IN: &str = "weft_stub_uplink_in";
+const STUB_UPLINK_OUT: &str = "weft_stub_uplink_out";
+const STUBS: [&str; 6] = [STUB_OUT, STUB_IN, STUB_PARENT_OUT, STUB_PARENT_IN, STUB_UPLINK_IN, STUB_UPLINK_OUT];
 
 /// Where the compiler puts what is decided at loading: the only constants of the programs.
 const KNOBS: &str = ".rodata";
@@ -31,23 +36,42 @@ macro_rules! object {
     }};
 }
 
-/// One of the programs of endpoints, to which the stubs jump.
+/// One of the programs to which the stubs jump.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Which {
     Check,
     Out,
     In,
+    ParentCheck,
+    ParentOut,
+    ParentIn,
+    UplinkIn,
+    UplinkOut,
 }
 
 impl Which {
     /// In the order in which they are put in force: where one jumps to comes before it.
-    const ALL: [Which; 3] = [Which::Check, Which::Out, Which::In];
+    const ALL: [Which; 8] = [
+        Which::Check,
+        Which::Out,
+        Which::In,
+        Which::ParentCheck,
+        Which::ParentOut,
+        Which::ParentIn,
+        Which::UplinkIn,
+        Which::UplinkOut,
+    ];
 
     fn hook(self) -> u32 {
         match self {
             Which::Check => abi::HOOK_ENDPOINT_CHECK,
             Which::Out => abi::HOOK_ENDPOINT_OUT,
             Which::In => abi::HOOK_ENDPOINT_IN,
+            Which::ParentCheck => abi::HOOK_PARENT_CHECK,
+            Which::ParentOut => abi::HOOK_PARENT_OUT,
+            Which::ParentIn => abi::HOOK_PARENT_IN,
+            Which::UplinkIn => abi::HOOK_UPLINK_IN,
+            Which::UplinkOut => abi::HOOK_UPLINK_OUT,
         }
     }
 
@@ -56,6 +80,11 @@ impl Which {
             Which::Check => object!("endpoint_check"),
             Which::Out => object!("endpoint_out"),
             Which::In => object!("endpoint_in"),
+            Which::ParentCheck => object!("parent_check"),
+            Which::ParentOut => object!("parent_out"),
+            Which::ParentIn => object!("parent_in"),
+            Which::UplinkIn => object!("uplink_in"),
+            Which::UplinkOut => object!("uplink_out"),
         }
     }
 }
@@ -97,7 +126,7 @@ impl Loaded {
             let remedy = "it is in no BPF file system: `mount -t bpf bpf /sys/fs/bpf`, or choose another --bpf-dir";
             return Err(DataplaneError::new("pin programs in", directory.display().to_string(), &remedy));
         }
-        if !root.join(STUB_OUT).exists() || !root.join(STUB_IN).exists() {
+        if STUBS.iter().any(|stub| !root.join(stub).exists()) {
             pin_stubs(root)?;
         }
         let objects = Which::ALL.map(|which| Ok((which.hook(), open(which, root, &directory, telling.knobs())?)));
@@ -138,10 +167,17 @@ impl Loaded {
         Ok(Dataplane {
             stub_out: stub(STUB_OUT)?,
             stub_in: stub(STUB_IN)?,
+            stub_parent_out: stub(STUB_PARENT_OUT)?,
+            stub_parent_in: stub(STUB_PARENT_IN)?,
+            stub_uplink_in: stub(STUB_UPLINK_IN)?,
+            stub_uplink_out: stub(STUB_UPLINK_OUT)?,
             endpoints: Table::open(&self.directory, "weft_endpoints")?,
             allowed: Set::open(&self.directory, &settings)?,
             endpoint_allowed: Allowed::open(&self.directory)?,
             addresses: Table::open(&self.directory, "weft_addresses")?,
+            parents: Table::open(&self.directory, "weft_parents")?,
+            uplinks: Table::open(&self.directory, "weft_uplinks")?,
+            stations: Table::open(&self.directory, "weft_stations")?,
             peers: Set::open(&self.directory, &settings)?,
             hosts: Set::open(&self.directory, &settings)?,
             counters: Table::open(&self.directory, "weft_counters")?,
@@ -156,14 +192,15 @@ impl Loaded {
     }
 }
 
-/// The filters' programs: loaded once and never replaced.
+/// The filters' programs: loaded once and never replaced. Those that an earlier agent pinned stay.
 fn pin_stubs(root: &Path) -> Result<(), DataplaneError> {
     let stubs = load(object!("endpoint_stub"), root, root, None)?;
     for mut stub in stubs.progs_mut() {
         let name = stub.name().to_string_lossy().into_owned();
         let pin = root.join(&name);
-        // An earlier agent may have died between the two.
-        let _ = std::fs::remove_file(&pin);
+        if pin.exists() {
+            continue;
+        }
         stub.pin(&pin).map_err(|e| DataplaneError::new("pin", name, &e))?;
     }
     Ok(())

@@ -43,6 +43,17 @@ pub fn attach(index: u32, name: &str, programs: &Programs<'_>) -> [Request; 3] {
     [clsact(index, name), filter(index, name, INGRESS, programs.out), filter(index, name, EGRESS, programs.into)]
 }
 
+/// Takes both filters off the link again; the queueing discipline stays, since others may have filters there.
+pub fn detach(index: u32, name: &str) -> [Request; 2] {
+    [INGRESS, EGRESS].map(|parent| {
+        let mut message = message(index, parent);
+        message.header.handle = HANDLE.into();
+        message.header.info = u32::from(PREFERENCE) << 16 | u32::from(EVERY_PROTOCOL.to_be());
+        message.attributes.push(TcAttribute::Kind(TcFilterBpf::KIND.to_owned()));
+        Request::new("take filters off", name, 0, RouteNetlinkMessage::DelTrafficFilter(message)).or_absent()
+    })
+}
+
 /// The programs in weft's two filters on the link numbered `index`; `None` if a filter is missing.
 pub fn attached(netlink: &mut Netlink, index: u32) -> Result<Option<ProgramIds>, KernelError> {
     let mut ids = [0; 2];

@@ -19,6 +19,7 @@ mod snapshot;
 pub mod sysctl;
 pub mod throttle;
 pub mod uplink;
+pub mod upper;
 
 pub use netlink::{KernelError, Netlink, Request, Subject};
 pub use rustix::io::Errno;

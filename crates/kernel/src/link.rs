@@ -2,7 +2,10 @@
 
 pub mod bridge;
 pub mod ifb;
+pub(crate) mod ipvlan;
+pub(crate) mod macvlan;
 pub mod veth;
+pub mod vlan;
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -11,7 +14,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, BridgePortState, In6AddrGenMode, InfoBridgePort, InfoKind, InfoPortData, LinkAttribute,
-    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, State,
 };
 use rustix::io::Errno;
 use weft_model::{IfName, MacAddr};
@@ -48,8 +51,16 @@ pub struct Link {
     pub mtu: u32,
     /// Administratively up.
     pub up: bool,
-    /// The bridge it is a port of.
+    /// The bridge, or other link, that it is a port of.
     pub master: Option<u32>,
+    /// Number of the link that it sits on.
+    pub lower: Option<u32>,
+    /// Of a VLAN's sub-interface, the number of the VLAN.
+    pub vlan: Option<u16>,
+    /// It is of Ethernet's kind, and no loopback.
+    pub is_ethernet: bool,
+    /// It takes in what is sent to any group.
+    pub takes_all_groups: bool,
     /// Device group.
     pub group: u32,
     /// Packets pass: operationally up and, as a port of a bridge, forwarding.
@@ -67,6 +78,10 @@ impl Link {
             mtu: 0,
             up: message.header.flags.contains(LinkFlags::Up),
             master: None,
+            lower: None,
+            vlan: None,
+            is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
+            takes_all_groups: message.header.flags.contains(LinkFlags::Allmulti),
             group: 0,
             running: false,
         };
@@ -77,12 +92,14 @@ impl Link {
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Address(bytes) => link.mac = bytes.as_slice().try_into().ok().map(MacAddr),
                 LinkAttribute::Controller(index) => link.master = Some(*index),
+                LinkAttribute::Link(index) => link.lower = Some(*index),
                 LinkAttribute::Group(group) => link.group = *group,
                 LinkAttribute::OperState(state) => link.running = *state == State::Up,
                 LinkAttribute::LinkInfo(infos) => {
                     for info in infos {
                         match info {
                             LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+                            LinkInfo::Data(data) => link.vlan = vlan::number(data),
                             LinkInfo::PortData(InfoPortData::BridgePort(port)) => port_forwards = forwards(port),
                             _ => {}
                         }
@@ -166,6 +183,10 @@ pub struct Change {
     pub group: Option<u32>,
     /// Another MTU, in bytes.
     pub mtu: Option<u32>,
+    /// Another Ethernet address.
+    pub mac: Option<MacAddr>,
+    /// Take in what is sent to any group, or to groups that are asked for only.
+    pub takes_all_groups: Option<bool>,
     /// No IPv6 link-local address by itself: weft sets one, without duplicate address detection.
     pub no_automatic_address: bool,
 }
@@ -174,13 +195,16 @@ pub struct Change {
 pub fn set(index: u32, name: &str, change: Change) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = index;
-    if let Some(up) = change.up {
-        message.header.change_mask = LinkFlags::Up;
-        message.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+    for (flag, wanted) in [(LinkFlags::Up, change.up), (LinkFlags::Allmulti, change.takes_all_groups)] {
+        if let Some(is_on) = wanted {
+            message.header.change_mask |= flag;
+            message.header.flags.set(flag, is_on);
+        }
     }
     message.attributes.extend(change.name.map(|name| LinkAttribute::IfName(name.into())));
     message.attributes.extend(change.group.map(LinkAttribute::Group));
     message.attributes.extend(change.mtu.map(LinkAttribute::Mtu));
+    message.attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     if change.no_automatic_address {
         let inet6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         message.attributes.push(LinkAttribute::AfSpecUnspec(vec![inet6]));
@@ -215,16 +239,14 @@ pub fn bury(index: u32, name: &str) -> [Request; 2] {
     [down.or_absent(), set(index, name, rename).or_absent()]
 }
 
-/// The message that makes a link of `kind`; `index` must be free in the namespace.
-fn link_message(index: u32, name: &IfName, mac: MacAddr, mtu: u32) -> LinkMessage {
+/// The message that makes a link of `kind`; `index` must be free in the namespace. Without Ethernet address or MTU it
+/// has those of the link that it sits on.
+fn link_message(index: u32, name: &IfName, mac: Option<MacAddr>, mtu: Option<u32>) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;
-    message.attributes = vec![
-        LinkAttribute::IfName(name.to_string()),
-        LinkAttribute::Address(mac.0.to_vec()),
-        LinkAttribute::Mtu(mtu),
-        LinkAttribute::Group(GROUP_LIVE),
-    ];
+    message.attributes = vec![LinkAttribute::IfName(name.to_string()), LinkAttribute::Group(GROUP_LIVE)];
+    message.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
+    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
     message
 }
 

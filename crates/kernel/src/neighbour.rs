@@ -61,6 +61,46 @@ pub fn set_forwarding(port: u32, mac: MacAddr) -> Request {
     Request::new("set forwarding entry", mac.to_string(), flags, RouteNetlinkMessage::NewNeighbour(message))
 }
 
+/// Has the link numbered `index` take in frames to `mac` besides those to its own address, as each device that sits on
+/// it would have it (`ndo_dflt_fdb_add` in net/core/rtnetlink.c).
+pub fn take_in(index: u32, mac: MacAddr) -> Request {
+    let message = RouteNetlinkMessage::NewNeighbour(filter(index, mac));
+    // It may be there already: then it is not added once more.
+    Request::new("take in frames to", mac.to_string(), NLM_F_CREATE, message).or_present()
+}
+
+/// Takes that back.
+pub fn leave_out(index: u32, mac: MacAddr) -> Request {
+    Request::new("leave out frames to", mac.to_string(), 0, RouteNetlinkMessage::DelNeighbour(filter(index, mac)))
+        .or_absent()
+}
+
+fn filter(index: u32, mac: MacAddr) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    message.header.ifindex = index;
+    message.header.state = NeighbourState::Permanent;
+    message.header.flags = NeighbourFlags::Own;
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
+    message
+}
+
+/// What the link with this number takes in besides frames to its own address.
+pub fn list_taken_in(netlink: &mut Netlink, index: u32) -> Result<Vec<MacAddr>, KernelError> {
+    let mut query = NeighbourMessage::default();
+    query.header.family = AddressFamily::Bridge;
+    query.header.ifindex = index;
+    netlink.dump(RouteNetlinkMessage::GetNeighbour(query), |message| {
+        let RouteNetlinkMessage::NewNeighbour(message) = message else { return None };
+        let is_filter = message.header.ifindex == index && message.header.flags.contains(NeighbourFlags::Own);
+        let mac = message.attributes.iter().find_map(|attribute| match attribute {
+            NeighbourAttribute::LinkLayerAddress(bytes) => bytes.as_slice().try_into().ok().map(MacAddr),
+            _ => None,
+        });
+        mac.filter(|mac| is_filter && mac.0[0] & 1 == 0)
+    })
+}
+
 /// Every permanent neighbour of the socket's namespace.
 pub fn list(netlink: &mut Netlink) -> Result<Vec<Neighbour>, KernelError> {
     let mut neighbours = Vec::new();

@@ -94,6 +94,8 @@ pub struct Request {
     pub(crate) subject: Subject,
     /// A refusal because the object is not there is no failure.
     may_be_absent: bool,
+    /// A refusal because the object is there already is none.
+    may_be_present: bool,
 }
 
 impl Request {
@@ -103,12 +105,22 @@ impl Request {
         flags: u16,
         message: RouteNetlinkMessage,
     ) -> Self {
-        Self { message, flags, subject: Subject { action, object: object.into() }, may_be_absent: false }
+        let subject = Subject { action, object: object.into() };
+        Self { message, flags, subject, may_be_absent: false, may_be_present: false }
     }
 
     /// The same; but what is gone already needs no such change.
     pub(crate) fn or_absent(self) -> Self {
         Self { may_be_absent: true, ..self }
+    }
+
+    /// The same; but what is there already needs no such change.
+    pub(crate) fn or_present(self) -> Self {
+        Self { may_be_present: true, ..self }
+    }
+
+    fn forgives(&self, refusal: &KernelError) -> bool {
+        (self.may_be_absent && refusal.is_absent()) || (self.may_be_present && refusal.is_present())
     }
 }
 
@@ -167,7 +179,13 @@ impl Netlink {
         let first = self.sequence.wrapping_add(1);
         // Queueing disciplines are told to a multicast group, and to who asked only if asked to (`qdisc_get_notify`).
         let flags = NLM_F_ECHO;
-        self.send(&[Request { message: request, flags, subject: subject.clone(), may_be_absent: true }])?;
+        self.send(&[Request {
+            message: request,
+            flags,
+            subject: subject.clone(),
+            may_be_absent: true,
+            may_be_present: false,
+        }])?;
         let mut found = None;
         loop {
             let bytes = self.receive()?;
@@ -203,7 +221,7 @@ impl Netlink {
                 }
                 if let Some((errno, detail)) = parse_error(&header, payload) {
                     let refusal = KernelError { subject: batch[place].subject.clone(), errno, detail };
-                    refusals.extend(Some(refusal).filter(|r| !(batch[place].may_be_absent && r.is_absent())));
+                    refusals.extend(Some(refusal).filter(|refusal| !batch[place].forgives(refusal)));
                 }
                 // Requests are run in order, and refused ones answered whether or not they asked to be.
                 if place + 1 == batch.len() {

@@ -5,7 +5,7 @@
 //! ```
 
 use rustix::io::Errno;
-use weft_model::{IfName, Limit};
+use weft_model::{IfName, Limit, MacAddr};
 
 use crate::endpoint::INDEX_ROUNDS_MAX;
 use crate::link::{self, Link, ifb, veth};
@@ -55,7 +55,7 @@ fn create(
     let name = throttle.link;
     for _ in 0..INDEX_ROUNDS_MAX {
         let index = next_index();
-        match host.run(&[ifb::create_ifb(index, name, throttle.mtu)]) {
+        match host.run(&[ifb::create_ifb(index, name, MacAddr::derived(&["ifb", name.as_str()]), throttle.mtu)]) {
             Ok(()) => return Ok(index),
             Err(error) if error.errno == Errno::BUSY || error.is_present() => {}
             Err(error) if error.errno == Errno::OPNOTSUPP => {

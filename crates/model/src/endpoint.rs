@@ -12,7 +12,7 @@ use crate::digest::{base32, fnv64};
 use crate::limit::Limits;
 use crate::mac::MacAddr;
 use crate::name::{ContainerId, IfName, Labels, Name, NetworkName};
-use crate::network::Attachment;
+use crate::network::{Attachment, IpvlanMode};
 
 /// What tells one endpoint from another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +90,28 @@ pub struct NetnsRecord {
     pub inode: u64,
 }
 
+/// The place of an endpoint's link on a link of the host's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seat {
+    /// The host's link to the outside.
+    pub uplink: IfName,
+    /// The VLAN there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+    /// How packets are routed where the endpoint has no Ethernet address of its own (ipvlan).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipvlan: Option<IpvlanMode>,
+    /// What it sends to neighbours goes by the physical switch.
+    #[serde(default)]
+    pub by_switch: bool,
+    /// It has the whole parent, its Ethernet address included.
+    #[serde(default)]
+    pub alone: bool,
+    /// The host and the endpoint reach each other.
+    #[serde(default)]
+    pub host_access: bool,
+}
+
 /// An endpoint with everything that was decided at its birth. Written by `attach` alone; read by whatever makes,
 /// checks, shows or takes down the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +140,12 @@ pub struct Endpoint {
     pub netns: NetnsRecord,
     /// How it joins its host.
     pub attachment: Attachment,
+    /// Number of its link, where no end of that is on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<u32>,
+    /// Where its link sits, if on a link of the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<Seat>,
     /// MAC address inside; `None` where it has no link of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<MacAddr>,
@@ -153,6 +181,14 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Its link-local IPv6 address. Of an endpoint that shares its Ethernet address with others it is made of the one
+    /// that it would have alone.
+    pub fn link_local(&self) -> Option<IpAddr> {
+        let shared = self.seat.as_ref().is_some_and(|seat| seat.ipvlan.is_some());
+        let own = if shared { self.addresses.first().map(|net| MacAddr::of_address(net.addr())) } else { self.mac };
+        own.map(|mac| IpAddr::V6(mac.link_local()))
+    }
+
     /// `NAMESPACE/NAME`, as every table shows it.
     pub fn title(&self) -> String {
         format!("{}/{}", self.namespace, self.name)

@@ -16,12 +16,12 @@ mod protocol;
 mod spec;
 
 pub use digest::{base32, fnv64};
-pub use endpoint::{Dns, Endpoint, EndpointKey, NetnsRecord, Route};
+pub use endpoint::{Dns, Endpoint, EndpointKey, NetnsRecord, Route, Seat};
 pub use invalid::{Invalid, InvalidFields};
 pub use limit::{Limit, LimitFields, LimitSpec, Limits, QuantityError, Rate, Size};
 pub use mac::MacAddr;
 pub use name::{ContainerId, IfName, Labels, Name, NameError, NetworkName};
-pub use network::{Attachment, Availability, MODES, Masquerade, Mode, Network, Transport};
+pub use network::{Attachment, Availability, IpvlanMode, MODES, MacvlanMode, Masquerade, Mode, Network, Transport};
 pub use pool::{AddressRange, Family, Pool};
 pub use prefix::{ALLOWED_PER_ENDPOINT_MAX, resolve_allowed};
 pub use protocol::{Protocol, ProtocolError};

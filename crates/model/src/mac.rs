@@ -13,6 +13,9 @@ use crate::digest::fnv64;
 #[serde(try_from = "String", into = "String")]
 pub struct MacAddr(pub [u8; 6]);
 
+/// What the address of an endpoint begins with that has an IPv4 address, which follows.
+const OF_IPV4: [u8; 2] = [0x02, 0x77];
+
 impl MacAddr {
     /// The router that every `routed` endpoint sees at the other end of its link: one address for all of them, since
     /// each link has only two ends. Locally administered.
@@ -29,11 +32,16 @@ impl MacAddr {
     pub fn of_address(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                MacAddr([0x02, 0x77, a, b, c, d])
+                let ([a, b, c, d], [e, f]) = (v4.octets(), OF_IPV4);
+                MacAddr([e, f, a, b, c, d])
             }
             IpAddr::V6(_) => Self::derived(&[&address.to_string()]),
         }
+    }
+
+    /// Whether it is of such an endpoint, by its IPv4 address.
+    pub fn is_of_address(self) -> bool {
+        self.0.starts_with(&OF_IPV4)
     }
 
     /// Whether an interface may carry it: unicast and not all zero.

@@ -88,6 +88,32 @@ word_enum!(
 );
 
 word_enum!(
+    /// What endpoints with the `macvlan` attachment are to each other, and to the host.
+    MacvlanMode {
+        /// Neighbours on one switch, which weft is: what is for each other never leaves the host.
+        Bridge = "bridge",
+        /// Parted from each other; all else is as in `bridge`.
+        Private = "private",
+        /// Neighbours by way of the physical switch, which must send back what came by the same port (IEEE 802.1Qbg).
+        Vepa = "vepa",
+        /// One endpoint has the whole parent, its Ethernet address included; the host does without.
+        Passthru = "passthru",
+    }
+);
+
+word_enum!(
+    /// Where the packets of endpoints with the `ipvlan` attachment are routed.
+    IpvlanMode {
+        /// Inside: the container resolves neighbours on the parent's segment itself.
+        L2 = "l2",
+        /// By the host, which must be the LAN's way to the pools; no broadcast or multicast.
+        L3 = "l3",
+        /// As `l3`, and what comes in passes the host's own rules.
+        L3s = "l3s",
+    }
+);
+
+word_enum!(
     /// A usual point of the plane of attachments and transports, by the name people know it by.
     Mode {
         /// Containers on a Linux bridge, on this host.
@@ -154,12 +180,33 @@ impl Attachment {
         !matches!(self, Attachment::Host | Attachment::None)
     }
 
-    /// Whether the host has an address of its own in each pool; otherwise the gateway is link-local or outside.
-    pub fn has_gateway(self) -> bool {
-        self == Attachment::Bridge
+    /// Whether that link has another end on the host.
+    pub fn has_host_link(self) -> bool {
+        matches!(self, Attachment::Bridge | Attachment::Routed)
     }
 
-    /// Whether it sits on a link of the host's.
+    /// Whether packets pass a door of weft's on their way.
+    pub fn has_door(self) -> bool {
+        self.has_host_link() || self.sits_on_parent()
+    }
+
+    /// Whether each pool has a gateway in it: the host, or a router of the physical network. Otherwise it is
+    /// link-local.
+    pub fn has_gateway(self) -> bool {
+        self == Attachment::Bridge || self.has_parent()
+    }
+
+    /// Whether endpoints share a link of the host's.
+    pub fn sits_on_parent(self) -> bool {
+        matches!(self, Attachment::Macvlan | Attachment::Ipvlan)
+    }
+
+    /// Whether what goes outside leaves by the host, with an address of the host's if told so.
+    pub fn is_translated(self) -> bool {
+        self.has_host_link()
+    }
+
+    /// Whether it is about a link of the host's, and so about the physical network, whose addresses its pools are.
     pub fn has_parent(self) -> bool {
         matches!(self, Attachment::Macvlan | Attachment::Ipvlan | Attachment::Device)
     }
@@ -197,8 +244,16 @@ pub struct Network {
     pub pools: Vec<Pool>,
     /// Bytes, or `None` to follow the uplink.
     pub mtu: Option<u32>,
-    /// The link it sits on, for attachments that have one.
+    /// The link it sits on, for attachments that have one; the host's uplink if none is named.
     pub parent: Option<IfName>,
+    /// The VLAN on the parent that it is part of.
+    pub vlan: Option<u16>,
+    /// Of the `macvlan` attachment.
+    pub macvlan_mode: MacvlanMode,
+    /// Of the `ipvlan` attachment.
+    pub ipvlan_mode: IpvlanMode,
+    /// On a parent: the host and the endpoints reach each other.
+    pub host_access: bool,
     /// Routes besides the default one.
     pub routes: Vec<Route>,
     /// Nothing beyond the host is reached, and no default route is set.

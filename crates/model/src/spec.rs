@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::{Dns, Route};
 use crate::invalid::{Invalid, InvalidFields};
 use crate::name::{IfName, Labels, NetworkName};
-use crate::network::{Attachment, Availability, Masquerade, Mode, Network, Transport, nets_overlap};
+use crate::network::{
+    Attachment, Availability, IpvlanMode, MacvlanMode, Masquerade, Mode, Network, Transport, nets_overlap,
+};
 use crate::pool::{AddressRange, Family, Pool, is_special};
 use crate::prefix::{parse_net, resolve_allowed};
 
@@ -20,6 +22,10 @@ const LIST_LENGTH_MAX: usize = 64;
 const MTU_MIN: u32 = 1280;
 /// Largest MTU: what an IP packet can hold.
 const MTU_MAX: u32 = 65_535;
+/// The parent that follows the host's uplink.
+const PARENT_AUTO: &str = "auto";
+/// Numbers of VLANs (IEEE 802.1Q): 0 is none, and 4095 is reserved.
+const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
 
 /// `auto`, or bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -90,9 +96,21 @@ pub struct NetworkSpec {
     /// `auto` (the uplink's) or bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<MtuSpec>,
-    /// The link to sit on, for macvlan, ipvlan and device.
+    /// The link to sit on, for macvlan and ipvlan: its name, or `auto` for the host's uplink, which it is if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// The VLAN on the parent, 1 to 4094, for macvlan and ipvlan: weft makes its sub-interface, and takes it away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+    /// What endpoints are to each other, for macvlan: bridge if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub macvlan_mode: Option<MacvlanMode>,
+    /// Where packets are routed, for ipvlan: l2 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipvlan_mode: Option<IpvlanMode>,
+    /// Whether the host and the endpoints reach each other, for macvlan and ipvlan: true if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_access: Option<bool>,
     /// Routes besides the default one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteSpec>,
@@ -174,9 +192,13 @@ impl NetworkSpec {
             pools: self.resolve_pools(attachment, &mut faults),
             mtu: self.resolve_mtu(&mut faults),
             parent: self.resolve_parent(attachment, &mut faults),
+            vlan: self.resolve_vlan(attachment, &mut faults),
+            macvlan_mode: self.resolve_macvlan_mode(attachment, &mut faults),
+            ipvlan_mode: self.resolve_ipvlan_mode(attachment, &mut faults),
+            host_access: self.resolve_host_access(attachment, &mut faults),
             routes: self.resolve_routes(&mut faults),
             internal: self.internal,
-            isolated: self.isolated,
+            isolated: self.isolated || self.macvlan_mode == Some(MacvlanMode::Private),
             peers: self.resolve_peers(name, &mut faults),
             allowed_addresses: self.resolve_allowed(&mut faults),
             masquerade: self.resolve_masquerade(attachment, &mut faults),
@@ -199,7 +221,14 @@ impl NetworkSpec {
         fixed("spec.mode", pair(old), pair(self));
         fixed("spec.pools", old.pools.join(", "), self.pools.join(", "));
         fixed("spec.gateways", old.gateways.join(", "), self.gateways.join(", "));
-        fixed("spec.parent", old.parent.clone().unwrap_or_default(), self.parent.clone().unwrap_or_default());
+        let word = |value: &Option<String>| value.clone().unwrap_or_default();
+        fixed("spec.parent", word(&old.parent), word(&self.parent));
+        let vlan = |spec: &NetworkSpec| word(&spec.vlan.map(|vlan| vlan.to_string()));
+        fixed("spec.vlan", vlan(old), vlan(self));
+        let mode = |spec: &NetworkSpec| word(&spec.macvlan_mode.map(|mode| mode.to_string()));
+        fixed("spec.macvlanMode", mode(old), mode(self));
+        let mode = |spec: &NetworkSpec| word(&spec.ipvlan_mode.map(|mode| mode.to_string()));
+        fixed("spec.ipvlanMode", mode(old), mode(self));
         faults.into_result(())
     }
 
@@ -247,6 +276,11 @@ impl NetworkSpec {
                 faults.add("spec.pools", pool, format!("attachment {attachment} leases no addresses: leave it out"));
             }
             return Vec::new();
+        }
+        if attachment.has_parent() && self.pools.is_empty() {
+            let remedy = "say which of the physical network's addresses are weft's: its CIDR here, and in ranges: \
+                          those that nobody else has";
+            faults.add("spec.pools", "", remedy);
         }
         let subnets = self.parse_subnets(faults);
         let ranges = parse_ranges("spec.ranges", &self.ranges, &subnets, faults);
@@ -336,7 +370,54 @@ impl NetworkSpec {
             faults.add("spec.parent", text, format!("attachment {attachment} sits on no link: leave it out"));
             return None;
         }
+        if text == PARENT_AUTO {
+            return None;
+        }
         IfName::parse(text).map_err(|error| faults.add("spec.parent", text, error.rule())).ok()
+    }
+
+    fn resolve_vlan(&self, attachment: Attachment, faults: &mut Faults) -> Option<u16> {
+        let vlan = self.vlan?;
+        if !attachment.sits_on_parent() {
+            faults.add("spec.vlan", vlan, format!("attachment {attachment} sits on no link: leave it out"));
+        } else if !VLANS.contains(&vlan) {
+            faults.add("spec.vlan", vlan, "write a number from 1 to 4094");
+        }
+        Some(vlan)
+    }
+
+    fn resolve_macvlan_mode(&self, attachment: Attachment, faults: &mut Faults) -> MacvlanMode {
+        if let Some(mode) = self.macvlan_mode.filter(|_| attachment != Attachment::Macvlan) {
+            faults.add("spec.macvlanMode", mode, format!("the attachment is {attachment}: leave it out"));
+        }
+        let usual = if self.isolated { MacvlanMode::Private } else { MacvlanMode::Bridge };
+        let mode = self.macvlan_mode.unwrap_or(usual);
+        if self.isolated && mode != MacvlanMode::Private {
+            faults.add(
+                "spec.isolated",
+                "true",
+                format!("macvlanMode {mode} parts nobody: write private, or leave it out"),
+            );
+        }
+        mode
+    }
+
+    fn resolve_ipvlan_mode(&self, attachment: Attachment, faults: &mut Faults) -> IpvlanMode {
+        if let Some(mode) = self.ipvlan_mode.filter(|_| attachment != Attachment::Ipvlan) {
+            faults.add("spec.ipvlanMode", mode, format!("the attachment is {attachment}: leave it out"));
+        }
+        self.ipvlan_mode.unwrap_or(IpvlanMode::L2)
+    }
+
+    fn resolve_host_access(&self, attachment: Attachment, faults: &mut Faults) -> bool {
+        let Some(wanted) = self.host_access else { return self.macvlan_mode != Some(MacvlanMode::Passthru) };
+        if !attachment.sits_on_parent() {
+            faults.add("spec.hostAccess", wanted, format!("attachment {attachment} sits on no link: leave it out"));
+        }
+        if wanted && self.macvlan_mode == Some(MacvlanMode::Passthru) {
+            faults.add("spec.hostAccess", wanted, "with macvlanMode passthru the host does without the parent");
+        }
+        wanted
     }
 
     fn resolve_routes(&self, faults: &mut Faults) -> Vec<Route> {
@@ -365,11 +446,11 @@ impl NetworkSpec {
 
     fn resolve_masquerade(&self, attachment: Attachment, faults: &mut Faults) -> Option<Masquerade> {
         let wanted = match &self.masquerade {
-            None => return (attachment.has_pools() && !self.internal).then(Masquerade::default),
+            None => return (attachment.is_translated() && !self.internal).then(Masquerade::default),
             Some(MasqueradeSpec::Switch(false)) => return None,
             Some(wanted) => wanted,
         };
-        if !attachment.has_pools() || self.internal {
+        if !attachment.is_translated() || self.internal {
             let why = if self.internal { "an internal network" } else { "this attachment" };
             faults.add(
                 "spec.masquerade",

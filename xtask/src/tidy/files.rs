@@ -6,8 +6,8 @@ use super::tree::{SourceFile, Tree};
 /// Largest file, in bytes: what is larger is either several ideas or not source.
 const FILE_BYTES_MAX: usize = 100_000;
 
-/// Written by cargo, and as long as it has to be.
-const GENERATED: &[&str] = &["Cargo.lock"];
+/// Written by programs, and as long as they have to be.
+const GENERATED: &[&str] = &["Cargo.lock", "openapi.json"];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     tree.files.iter().flat_map(check_file).collect()

@@ -5,28 +5,43 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use weft_dataplane::{Admission, Allowance, DataplaneError, HostAddress, Member, Peering, Set};
-use weft_kernel::link::{self, GROUP_LIVE};
+use weft_dataplane::{Admission, Allowance, DataplaneError, HostAddress, Member, Peering, Seat, Set};
+use weft_kernel::link::{self, GROUP_LIVE, Link};
 use weft_kernel::{Errno, KernelError, Netlink, Snapshot};
-use weft_model::{Endpoint, IfName, Network, NetworkName, fnv64};
+use weft_model::{Endpoint, IfName, MacAddr, Network, NetworkName, fnv64};
 use weft_reconcile::Target;
 
+use super::endpoints;
 use crate::attach::Attacher;
 use crate::attachment;
 use crate::ledger::Entry;
 
 /// What `endpoint` may do, with the numbers of the links it needs, as far as they are there.
-pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge }: Detours) -> Option<Admission> {
+pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge, parent }: Detours) -> Option<Admission> {
+    let seat = match &endpoint.seat {
+        Some(seat) => Some(Seat {
+            parent: parent?.index,
+            segment: attachment::parent::segment(seat),
+            is_station: endpoint.mac.is_some(),
+            link_local: endpoint.link_local()?,
+            by_switch: seat.by_switch,
+            without_host: !seat.host_access,
+        }),
+        None => None,
+    };
     Some(Admission {
         addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
         allowed: endpoint.allowed_addresses.iter().copied().collect(),
-        mac: endpoint.mac?,
+        mac: endpoint.mac.or(parent?.mac)?,
         network: number(&endpoint.network),
         mtu: endpoint.mtu,
         isolated: endpoint.isolated,
-        by_stack: !endpoint.limits.is_empty(),
+        // What is for an endpoint on a parent comes to it by the segment's switch.
+        by_stack: !endpoint.limits.is_empty() || seat.is_some(),
         throttle,
         bridge,
+        seat,
+        leases: false,
     })
 }
 
@@ -37,6 +52,23 @@ pub struct Detours {
     pub throttle: Option<u32>,
     /// The bridge that its link is a port of.
     pub bridge: Option<u32>,
+    /// The link that its own one sits on.
+    pub parent: Option<ParentLink>,
+}
+
+/// A link that endpoints' own ones sit on.
+#[derive(Debug, Clone, Copy)]
+pub struct ParentLink {
+    /// Its number.
+    pub index: u32,
+    /// Its Ethernet address.
+    pub mac: Option<MacAddr>,
+}
+
+impl From<&Link> for ParentLink {
+    fn from(link: &Link) -> Self {
+        Self { index: link.index, mac: link.mac }
+    }
 }
 
 impl Detours {
@@ -44,7 +76,9 @@ impl Detours {
     pub fn of(endpoint: &Endpoint, snapshot: &Snapshot) -> Self {
         let number = |name: &IfName| snapshot.links.get(name.as_str()).map(|link| link.index);
         let throttle = endpoint.limits.egress.and_then(|_| number(&endpoint.key.throttle_link()));
-        Self { throttle, bridge: attachment::bridge_name(endpoint).as_ref().and_then(number) }
+        let parent = endpoint.seat.as_ref().map(attachment::parent::stand_in);
+        let parent = parent.and_then(|name| snapshot.links.get(name.as_str())).map(ParentLink::from);
+        Self { throttle, bridge: attachment::bridge_name(endpoint).as_ref().and_then(number), parent }
     }
 }
 
@@ -112,8 +146,7 @@ impl Target for Admissions<'_> {
         let (netlink, dataplane) = (&mut *self.netlink, self.attacher.dataplane());
         let admit = |entry: Option<Entry>| {
             let is_same = entry.is_some_and(|entry| Arc::ptr_eq(&entry.endpoint, endpoint));
-            let found = link::find(netlink, endpoint.key.host_link().as_str())?;
-            if !is_same || found.is_none_or(|found| found.index != *link) {
+            if !is_same || endpoints::number(netlink, endpoint)? != Some(*link) {
                 return Ok(());
             }
             dataplane.admit(*link, admission).map_err(|e| refused(*link, &e))
@@ -124,6 +157,9 @@ impl Target for Admissions<'_> {
 
     /// Not of a link that lives: that is a newborn's, whose record the round has not seen.
     fn delete(&mut self, link: &u32) -> Result<(), KernelError> {
+        if self.attacher.ledger().entries().any(|entry| entry.endpoint.link == Some(*link)) {
+            return Ok(());
+        }
         match link::find_index(self.netlink, *link)? {
             Some(found) if found.group == GROUP_LIVE => Ok(()),
             _ => self.attacher.dataplane().dismiss(*link).map_err(|e| refused(*link, &e)),

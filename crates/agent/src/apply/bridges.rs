@@ -11,9 +11,6 @@ use weft_reconcile::Target;
 use super::Indexes;
 use crate::graph::BridgePlan;
 
-/// How many numbers are tried when one is taken.
-const INDEX_ROUNDS_MAX: u32 = 64;
-
 /// Bridges of one host.
 pub struct Bridges<'a> {
     /// The host's socket.
@@ -44,7 +41,9 @@ impl Target for Bridges<'_> {
         let index = match link::find(self.netlink, name.as_str())? {
             Some(link) if link.kind == "bridge" => link.index,
             Some(_) => return Err(KernelError::new("create link over the foreign", name.as_str(), Errno::EXIST)),
-            None => self.create(name, plan, *mtu)?,
+            None => super::create(self.netlink, self.indexes, name, |index| {
+                bridge::create_bridge(index, name, plan.mac, *mtu)
+            })?,
         };
         let change = Change { up: Some(true), mtu: Some(*mtu), no_automatic_address: true, ..Change::default() };
         let mut requests = vec![link::set(index, name.as_str(), change)];
@@ -57,19 +56,5 @@ impl Target for Bridges<'_> {
             Some(link) => self.netlink.run(&[link::delete(link.index, &link.name)]),
             None => Ok(()),
         }
-    }
-}
-
-impl Bridges<'_> {
-    fn create(&mut self, name: &IfName, plan: &BridgePlan, mtu: u32) -> Result<u32, KernelError> {
-        for _ in 0..INDEX_ROUNDS_MAX {
-            let index = self.indexes.next();
-            match self.netlink.run(&[bridge::create_bridge(index, name, plan.mac, mtu)]) {
-                Ok(()) => return Ok(index),
-                Err(error) if error.errno == Errno::BUSY => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(KernelError::new("find a free number for link", name.as_str(), Errno::BUSY))
     }
 }

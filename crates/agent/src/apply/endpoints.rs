@@ -9,16 +9,17 @@ use std::sync::Arc;
 use weft_dataplane::Dataplane;
 use weft_kernel::endpoint::{self, BirthError, Door, LinkPlan, Remains};
 use weft_kernel::filter::Programs;
-use weft_kernel::link::{self, GROUP_LIVE};
+use weft_kernel::link::{self, GROUP_LIVE, Link};
 use weft_kernel::neighbour::Neighbour;
+use weft_kernel::upper::{self, UpperRemains};
 use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot, throttle};
-use weft_model::{Endpoint, EndpointKey, IfName};
+use weft_model::{Endpoint, EndpointKey, IfName, Seat};
 use weft_netns::Netns;
 use weft_reconcile::Target;
 
 use super::Indexes;
 use super::admissions::{self, Detours};
-use crate::attachment;
+use crate::attachment::{self, parent};
 
 /// What the names of endpoints' links begin with on the host, and those of their throttles.
 const NAME_PREFIXES: [&str; 2] = ["wefte", "wefti"];
@@ -109,10 +110,42 @@ impl Endpoints<'_> {
     }
 
     fn create(&mut self, endpoint: &Endpoint, netns: &Netns) -> Result<(), EndpointError> {
+        if let Some(seat) = &endpoint.seat {
+            return self.create_upper(endpoint, seat, netns);
+        }
         let bridge = self.bridge(endpoint)?;
         let Some(plan) = plan(endpoint, bridge) else { return Ok(endpoint::create_loopback(netns)?) };
         let mut door = Doorway { indexes: self.indexes, dataplane: self.dataplane, endpoint, bridge };
         Ok(endpoint::create(self.netlink, netns, &plan, &mut door)?)
+    }
+
+    /// The programs know of it before its link is there: nothing passes before that.
+    fn create_upper(&mut self, endpoint: &Endpoint, seat: &Seat, netns: &Netns) -> Result<(), EndpointError> {
+        let name = parent::stand_in(seat);
+        let absent = || KernelError::new("find parent", name.as_str(), Errno::NODEV);
+        let stand_in = link::find(self.netlink, name.as_str())?.ok_or_else(absent)?;
+        let outside = link::find(self.netlink, parent::outside(seat).as_str())?.map(|link| link.index);
+        let unnumbered = || KernelError::new("number link of", endpoint.key.to_string(), Errno::INVAL);
+        let plan = parent::upper(endpoint, stand_in.index, outside).ok_or_else(unnumbered)?;
+        self.admit_upper(endpoint, plan.index, &stand_in)?;
+        Ok(upper::create(self.netlink, netns, &plan)?)
+    }
+
+    fn admit_upper(&self, endpoint: &Endpoint, index: u32, stand_in: &Link) -> Result<(), KernelError> {
+        let detours = Detours { throttle: None, bridge: None, parent: Some(stand_in.into()) };
+        let Some(admission) = admissions::admission(endpoint, detours) else { return Ok(()) };
+        self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))
+    }
+
+    /// Takes down an endpoint whose link sits on another.
+    fn take_down_upper(&mut self, index: u32, endpoint: &Endpoint, seat: &Seat) -> Result<(), KernelError> {
+        let outside = link::find(self.netlink, parent::outside(seat).as_str())?;
+        // What has the parent's own address has put in none.
+        let own = outside.as_ref().and_then(|link| link.mac);
+        let mac = endpoint.mac.filter(|mac| Some(*mac) != own);
+        let filter = outside.map(|link| link.index).zip(mac);
+        upper::delete(self.netlink, self.netns, UpperRemains { index, filter })?;
+        self.dataplane.dismiss(index).map_err(|e| admissions::refused(index, &e))
     }
 
     /// Makes the throttle that the endpoint's limits ask for, or takes away one that they do not, and tells the
@@ -135,6 +168,9 @@ impl Endpoints<'_> {
 
     /// Takes an endpoint down, whatever is left of it. `netns` must be the one it was born in.
     pub fn take_down(&mut self, endpoint: &Endpoint) -> Result<(), KernelError> {
+        if let (Some(index), Some(seat)) = (endpoint.link, &endpoint.seat) {
+            return self.take_down_upper(index, endpoint, seat);
+        }
         let host = endpoint.key.host_link();
         let bridge = match attachment::bridge_name(endpoint) {
             Some(name) => link::find(self.netlink, name.as_str())?.map(|link| link.index),
@@ -170,8 +206,21 @@ impl Endpoints<'_> {
     }
 }
 
+/// The number of an endpoint's link, by which the programs know it; `None` if the link is gone, or there never was any.
+pub fn number(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Option<u32>, KernelError> {
+    match endpoint.link {
+        Some(number) => Ok(Some(number)),
+        None => Ok(link::find(netlink, endpoint.key.host_link().as_str())?.map(|link| link.index)),
+    }
+}
+
 /// What the host has of one endpoint.
 pub fn read(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Snapshot, KernelError> {
+    if let Some(seat) = &endpoint.seat {
+        let mut snapshot = Snapshot::default();
+        link::find(netlink, parent::stand_in(seat).as_str())?.into_iter().for_each(|link| snapshot.add(link));
+        return Ok(snapshot);
+    }
     let bridge = match attachment::bridge_name(endpoint) {
         Some(name) => link::find(netlink, name.as_str())?,
         None => None,
@@ -204,7 +253,7 @@ impl Door for Doorway<'_> {
     }
 
     fn admit(&mut self, index: u32, throttle: Option<u32>) -> Result<(), KernelError> {
-        let detours = Detours { throttle, bridge: self.bridge };
+        let detours = Detours { throttle, bridge: self.bridge, parent: None };
         let Some(admission) = admissions::admission(self.endpoint, detours) else { return Ok(()) };
         self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))
     }

@@ -15,11 +15,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use weft_kernel::route::{self, Hop};
-use weft_kernel::{KernelError, Netlink, link, rule};
+use weft_kernel::{KernelError, Netlink, rule};
 use weft_model::Endpoint;
 use weft_netns::{Netns, NetnsError};
 use weft_reconcile::{Target, reconcile};
 
+use super::endpoints;
 use crate::attachment;
 
 /// Address and table.
@@ -66,17 +67,17 @@ impl Target for Sources {
     }
 }
 
-/// Arranges the rules in the namespace of a container that has or had several interfaces: `endpoints` are those that it
+/// Arranges the rules in the namespace of a container that has or had several interfaces: `present` are those that it
 /// has now.
-pub fn arrange(host: &mut Netlink, netns: &Netns, endpoints: &[Arc<Endpoint>]) -> Result<(), KernelError> {
+pub fn arrange(host: &mut Netlink, netns: &Netns, present: &[Arc<Endpoint>]) -> Result<(), KernelError> {
     let mut tables = BTreeMap::new();
     let mut desired = BTreeMap::new();
-    for endpoint in endpoints.iter().filter(|endpoint| endpoint.attachment.has_link()) {
-        let Some(link) = link::find(host, endpoint.key.host_link().as_str())? else { continue };
+    for endpoint in present.iter().filter(|endpoint| endpoint.attachment.has_link()) {
+        let Some(link) = endpoints::number(host, endpoint)? else { continue };
         for ip in endpoint.addresses.iter().map(IpNet::addr) {
-            tables.insert((ip, link.index), attachment::source_hops(endpoint, ip));
-            if endpoints.len() > 1 {
-                desired.insert((ip, link.index), ());
+            tables.insert((ip, link), attachment::source_hops(endpoint, ip));
+            if present.len() > 1 {
+                desired.insert((ip, link), ());
             }
         }
     }

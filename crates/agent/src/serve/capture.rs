@@ -11,10 +11,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use weft_api::{Capture, CaptureWish, Packet, Packets};
 use weft_dataplane::abi;
-use weft_kernel::link;
 use weft_model::Endpoint;
 
 use super::{Answer, Body, Refusal, Shared, decode, refuse_kernel, the_one};
+use crate::apply::endpoints;
 use crate::flows::Told;
 use crate::node::Node;
 use crate::shell::catcher::{CaptureError, Fetched};
@@ -35,8 +35,8 @@ pub(super) async fn begin(State(node): Shared, Body(body): Body) -> Answer<Captu
     let wish: CaptureWish = decode(&body)?;
     let wished = wished(&wish)?;
     let endpoint = the_one(&node, &wish.endpoint)?;
-    let found = node.workers.call(|netlink| link::find(netlink, endpoint.key.host_link().as_str())).await?;
-    let link = found.map_err(|error| refuse_kernel(&error))?.ok_or_else(|| no_door(&endpoint))?.index;
+    let found = node.workers.call(|netlink| endpoints::number(netlink, &endpoint)).await?;
+    let link = found.map_err(|error| refuse_kernel(&error))?.ok_or_else(|| no_door(&endpoint))?;
     let begun = node.workers.call(|_| node.catcher.begin(abi::capture { link, ..wished })).await?;
     Ok(Json(Capture {
         id: begun?.to_string(),

@@ -18,7 +18,7 @@ use weft_dataplane::has_programs_in_front;
 use weft_kernel::nft::{Nft, xtables};
 use weft_kernel::route::{self, Hop, PROTOCOL};
 use weft_kernel::{KernelError, Netlink, Snapshot, link, neighbour, uplink};
-use weft_model::{Endpoint, IfName};
+use weft_model::{Endpoint, IfName, Seat};
 use weft_netns::Netns;
 use weft_reconcile::{Backoff, Delta, Target, reconcile};
 
@@ -26,12 +26,15 @@ use crate::apply::admissions::{self, Admissions, Detours, Members};
 use crate::apply::bridges::Bridges;
 use crate::apply::endpoints::EndpointError;
 use crate::apply::forward::{self, Accepts};
+use crate::apply::parents::Parents;
 use crate::apply::routes::Routes;
 use crate::apply::settings::{Changed, Settings};
 use crate::apply::short_way::ShortWay;
 use crate::apply::table::OwnTable;
+use crate::apply::uplinks::Uplinks;
+use crate::apply::vlans::Vlans;
 use crate::attach::{Attacher, is_same};
-use crate::graph::{self, HostFacts, Uplink};
+use crate::graph::{self, HostFacts, NodePlan, Uplink};
 use crate::ledger::Phase;
 use crate::networks::Networks;
 
@@ -39,7 +42,7 @@ use crate::networks::Networks;
 const GATHER: Duration = Duration::from_millis(200);
 /// A round happens at least this often, in case something changed without news.
 const ROUND_MAX: Duration = Duration::from_secs(60);
-/// Endpoints without a link have nothing that vanishes with their namespace: it is looked for.
+/// Endpoints without a link on the host have nothing there that vanishes with their namespace: it is looked for.
 const LOOK: Duration = Duration::from_secs(2);
 /// Of programs that weft cannot answer for.
 const PROGRAMS_IN_FRONT: &str = "somebody's programs (tcx) see its packets first, and what they let pass need not come \
@@ -127,6 +130,9 @@ impl Round {
         if let Ok(links) = link::list(&mut self.netlink) {
             links.iter().for_each(|link| self.attacher.indexes().skip(link.index));
         }
+        self.attacher.ledger().entries().filter_map(|entry| entry.endpoint.link).for_each(|link| {
+            self.attacher.indexes().skip(link);
+        });
         self.attacher.ledger().set_pools(&self.pools());
         self.bury(|phase| phase != Phase::Live);
         self.run();
@@ -176,15 +182,16 @@ impl Round {
                 addresses: uplink::addresses(snapshot, link),
             }),
             advertised: advertised.collect(),
+            parents: snapshot.links.values().filter_map(|link| Some((link.name.parse().ok()?, link.mtu))).collect(),
         }
     }
 
     /// Everything but endpoints, referenced things first.
     fn make_node(&mut self, snapshot: &Snapshot, facts: &HostFacts, findings: &mut Findings) {
         let networks = self.networks.all();
-        let plan = graph::plan(&networks, facts);
-        let pools: Vec<_> = plan.pools.iter().copied().collect();
-        self.attacher.ledger().set_pools(&pools);
+        let plan = graph::plan(&networks, facts, &self.seats());
+        self.attacher.ledger().set_pools(&self.pools());
+        self.attacher.set_uplink(facts.uplink.as_ref().and_then(|uplink| uplink.name.parse().ok()));
 
         // One by one: their order matters.
         for setting in &plan.settings {
@@ -196,6 +203,7 @@ impl Round {
 
         let indexes = self.attacher.indexes();
         findings.round(&mut Bridges { netlink: &mut self.netlink, snapshot, indexes }, &plan.bridges);
+        self.make_parents(snapshot, &plan, findings);
         findings.round(&mut Routes { netlink: &mut self.netlink, snapshot }, &plan.routes());
         let own = plan.host_addresses.iter().copied();
         let gateways = plan.bridges.values().flat_map(|(bridge, _)| bridge.addresses.iter().map(ipnet::IpNet::addr));
@@ -216,6 +224,20 @@ impl Round {
             self.publish(|report| report.accepts = shown.collect());
         }
         self.make_way(findings);
+    }
+
+    /// What endpoints' links sit on, and what stands behind it: the link before what is on it.
+    fn make_parents(&mut self, snapshot: &Snapshot, plan: &NodePlan, findings: &mut Findings) {
+        let attacher = Arc::clone(&self.attacher);
+        let (indexes, dataplane) = (attacher.indexes(), attacher.dataplane());
+        findings.round(&mut Vlans { netlink: &mut self.netlink, snapshot, indexes }, &plan.vlans);
+        findings.round(&mut Parents { netlink: &mut self.netlink, snapshot, indexes, dataplane }, &plan.parents);
+        findings.round(&mut Uplinks { netlink: &mut self.netlink, attacher: &attacher }, &plan.uplinks);
+    }
+
+    /// Where endpoints sit.
+    fn seats(&self) -> BTreeSet<Seat> {
+        self.attacher.ledger().entries().filter_map(|entry| entry.endpoint.seat.clone()).collect()
     }
 
     /// Opens or closes the way past the host's stack.
@@ -282,10 +304,16 @@ impl Round {
         findings: &mut Findings,
     ) {
         let networks = self.networks.all();
-        let desired = endpoints.iter().filter_map(|(host, endpoint)| {
-            let link = snapshot.links.get(host.as_str())?;
-            let admission = admissions::admission(endpoint, Detours::of(endpoint, snapshot))?;
-            Some((link.index, (Arc::clone(endpoint), admission)))
+        let linked = endpoints
+            .iter()
+            .filter_map(|(host, endpoint)| Some((snapshot.links.get(host.as_str())?.index, Arc::clone(endpoint))));
+        let seated: Vec<_> = {
+            let ledger = self.attacher.ledger();
+            ledger.live().filter_map(|endpoint| Some((endpoint.link?, Arc::clone(endpoint)))).collect()
+        };
+        let desired = linked.chain(seated).filter_map(|(link, endpoint)| {
+            let admission = admissions::admission(&endpoint, Detours::of(&endpoint, snapshot))?;
+            Some((link, (endpoint, admission)))
         });
         let attacher = &self.attacher;
         findings.round(&mut Admissions { netlink: &mut self.netlink, attacher }, &desired.collect());
@@ -323,7 +351,7 @@ impl Round {
 
     fn linked_endpoints(&self) -> BTreeMap<IfName, Arc<Endpoint>> {
         let ledger = self.attacher.ledger();
-        let linked = ledger.live().filter(|endpoint| endpoint.attachment.has_link());
+        let linked = ledger.live().filter(|endpoint| endpoint.attachment.has_host_link());
         linked.map(|endpoint| (endpoint.key.host_link(), Arc::clone(endpoint))).collect()
     }
 
@@ -338,11 +366,11 @@ impl Round {
         }
     }
 
-    /// Endpoints without a link whose namespace is gone.
+    /// Endpoints whose namespace is gone, and that have nothing on the host that would have told.
     fn bury_linkless(&mut self) {
         let linkless: Vec<_> = {
             let ledger = self.attacher.ledger();
-            ledger.live().filter(|endpoint| !endpoint.attachment.has_link()).cloned().collect()
+            ledger.live().filter(|endpoint| !endpoint.attachment.has_host_link()).cloned().collect()
         };
         for endpoint in linkless {
             let alive = match Netns::open(&endpoint.netns.path) {

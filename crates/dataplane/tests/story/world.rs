@@ -58,6 +58,8 @@ pub(crate) fn admission(addresses: &[&str], mac: MacAddr, network: u32) -> Admis
         by_stack: false,
         throttle: None,
         bridge: None,
+        seat: None,
+        leases: false,
     }
 }
 

@@ -11,7 +11,7 @@ pub const PORTS_MAX: u32 = 1023;
 
 /// Makes a bridge, down. Its address is fixed, or it would follow its ports and containers would lose their gateway.
 pub fn create_bridge(index: u32, name: &IfName, mac: MacAddr, mtu: u32) -> Request {
-    let mut message = link_message(index, name, mac, mtu);
+    let mut message = link_message(index, name, Some(mac), Some(mtu));
     let settings = vec![
         InfoBridge::StpState(BridgeStpState::Disabled),
         InfoBridge::ForwardDelay(0),

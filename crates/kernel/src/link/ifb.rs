@@ -11,8 +11,8 @@ use crate::netlink::Request;
 const QUEUES: u32 = 1;
 
 /// Makes an ifb, down.
-pub fn create_ifb(index: u32, name: &IfName, mtu: u32) -> Request {
-    let mut message = link_message(index, name, MacAddr::derived(&["ifb", name.as_str()]), mtu);
+pub fn create_ifb(index: u32, name: &IfName, mac: MacAddr, mtu: u32) -> Request {
+    let mut message = link_message(index, name, Some(mac), Some(mtu));
     message.attributes.push(LinkAttribute::NumTxQueues(QUEUES));
     message.attributes.push(LinkAttribute::NumRxQueues(QUEUES));
     message.attributes.push(LinkAttribute::LinkInfo(vec![kind(InfoKind::Ifb)]));

@@ -50,7 +50,7 @@ pub fn create_pair(veth: &Veth<'_>) -> Request {
         LinkAttribute::NumRxQueues(QUEUES),
         netns(veth.netns),
     ];
-    let mut message = link_message(veth.index, veth.host, veth.host_mac, veth.mtu);
+    let mut message = link_message(veth.index, veth.host, Some(veth.host_mac), Some(veth.mtu));
     message.attributes.push(LinkAttribute::NumTxQueues(QUEUES));
     message.attributes.push(LinkAttribute::NumRxQueues(QUEUES));
     message.attributes.extend(veth.master.map(LinkAttribute::Controller));

@@ -55,15 +55,18 @@ struct Shape<'a> {
 }
 
 impl Shape<'_> {
-    /// The host's end, then the container's.
+    /// The host's end, if there is one, then the container's.
     fn linked(&self) -> Value {
         let endpoint = self.endpoint;
-        let host = self.interface(endpoint.key.host_link().as_str(), None, "", endpoint.mtu);
+        let host = endpoint.attachment.has_host_link().then(|| endpoint.key.host_link());
+        let host = host.map(|host| self.interface(host.as_str(), None, "", endpoint.mtu));
         let path = &endpoint.netns.path;
         let inside = self.interface(endpoint.key.ifname.as_str(), endpoint.mac, path, endpoint.mtu);
+        let interfaces: Vec<_> = host.into_iter().chain([inside]).collect();
+        let place = interfaces.len() - 1;
         let ips: Vec<_> =
-            endpoint.addresses.iter().map(|net| self.ip(*net, endpoint.gateway_towards(net), 1)).collect();
-        json!({ "interfaces": [host, inside], "ips": ips })
+            endpoint.addresses.iter().map(|net| self.ip(*net, endpoint.gateway_towards(net), place)).collect();
+        json!({ "interfaces": interfaces, "ips": ips })
     }
 
     fn host(&self, uplink: Option<&Uplink>) -> Value {

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use weft_api::{API_VERSION, Metadata, NetworkObject};
-use weft_model::{Attachment, Dns, Family, MasqueradeSpec, Mode, MtuSpec, NetworkSpec, RouteSpec, Transport};
+use weft_model::{
+    Attachment, Dns, Family, IpvlanMode, MacvlanMode, MasqueradeSpec, Mode, MtuSpec, NetworkSpec, RouteSpec, Transport,
+};
 
 use crate::session::Session;
 
@@ -35,7 +37,7 @@ pub(super) struct Args {
     /// Never lease these: FIRST-LAST, a CIDR or an address
     #[arg(long, value_name = "RANGE")]
     exclude: Vec<String>,
-    /// The host's own address in a pool; the first of the pool if absent
+    /// The gateway in a pool: the host's own address, or the router of the parent's network; the first if absent
     #[arg(long = "gateway", value_name = "IP")]
     gateways: Vec<String>,
     /// Lease addresses of this family; both if absent
@@ -44,9 +46,21 @@ pub(super) struct Args {
     /// Bytes, or auto: as much as the uplink takes
     #[arg(long, value_name = "BYTES", value_parser = mtu)]
     mtu: Option<MtuSpec>,
-    /// The link to sit on, for macvlan, ipvlan and device
+    /// The link to sit on, for macvlan and ipvlan; the host's uplink if absent
     #[arg(long, value_name = "LINK")]
     parent: Option<String>,
+    /// The VLAN on the parent
+    #[arg(long, value_name = "NUMBER")]
+    vlan: Option<u16>,
+    /// What containers are to each other, for macvlan; bridge if absent
+    #[arg(long, value_name = "MODE", value_parser = words::<MacvlanMode>(MacvlanMode::ALL.iter().map(|m| m.word())))]
+    macvlan_mode: Option<MacvlanMode>,
+    /// Where packets are routed, for ipvlan; l2 if absent
+    #[arg(long, value_name = "MODE", value_parser = words::<IpvlanMode>(IpvlanMode::ALL.iter().map(|m| m.word())))]
+    ipvlan_mode: Option<IpvlanMode>,
+    /// Keep the host and the containers apart, for macvlan and ipvlan
+    #[arg(long)]
+    no_host_access: bool,
     /// A route besides the default one
     #[arg(long = "route", value_name = "CIDR[=VIA]", value_parser = route)]
     routes: Vec<RouteSpec>,
@@ -102,6 +116,10 @@ impl Args {
             gateways: self.gateways,
             mtu: self.mtu,
             parent: self.parent,
+            vlan: self.vlan,
+            macvlan_mode: self.macvlan_mode,
+            ipvlan_mode: self.ipvlan_mode,
+            host_access: self.no_host_access.then_some(false),
             routes: self.routes,
             internal: self.internal,
             isolated: self.isolated,

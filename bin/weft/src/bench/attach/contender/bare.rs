@@ -142,6 +142,8 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         cgroup_path: None,
         netns: NetnsRecord { path: slot.container.netns.display().to_string(), device: 0, inode: 0 },
         attachment: network.attachment,
+        link: None,
+        seat: None,
         mac: None,
         addresses: Vec::new(),
         gateways: Vec::new(),

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* The switch of a segment: who sent a frame by a parent, and where it goes. */
+#pragma once
+
+/* The endpoint that sent a packet by its parent; NULL if it is none's, and then the packet is told of as the parent's. */
+static __always_inline const struct endpoint *segment_sender(struct __sk_buff *skb, struct packet *p,
+							     const struct parent *parent)
+{
+	const struct endpoint *endpoint;
+	__u32 link;
+
+	link = parent->flags & PARENT_BY_ADDRESS ? segment_find_by_address(skb, p, true)
+						 : station_find(parent->segment, p->source_mac);
+	endpoint = link ? endpoint_find(link) : NULL;
+	if (!endpoint || endpoint->parent != skb->ifindex)
+		return NULL;
+	p->link = link;
+	return endpoint;
+}
+
+/* What is wrong with a frame of none of the parent's endpoints. */
+static __always_inline enum reason segment_unknown(const struct parent *parent)
+{
+	return parent->flags & PARENT_BY_ADDRESS ? REASON_SOURCE_ADDRESS : REASON_SOURCE_MAC;
+}
+
+/* Whether a frame is for the neighbours on the segment, too, and given to them here. */
+static __always_inline bool segment_floods(const struct packet *p, const struct endpoint *endpoint)
+{
+	return mac_is_group(p->destination_mac) && !(endpoint->flags & (ENDPOINT_BY_SWITCH | ENDPOINT_ISOLATED));
+}
+
+/* Where a frame of an endpoint's goes. Who gets it is asked of the frame itself, also where its connection vouches for
+ * it: the same connection may be sent to anybody. */
+static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct packet *p,
+						   const struct endpoint *endpoint, const struct parent *parent)
+{
+	const struct endpoint *receiver = NULL;
+	bool is_for_host;
+	__u32 link = 0;
+
+	is_for_host = mac_equal(p->destination_mac, parent->mac);
+	if (!mac_is_group(p->destination_mac))
+		link = segment_receiver(skb, p, parent->segment, parent->mac);
+	if (link)
+		receiver = endpoint_find(link);
+	if (receiver && receiver->parent && !(endpoint->flags & ENDPOINT_BY_SWITCH)) {
+		p->receiver_link = link;
+		p->receiver_network = receiver->network;
+		p->detour = receiver->parent;
+		skb->tc_index = 0;
+		return network_check(p, endpoint) == VERDICT_DROP ? VERDICT_DROP : VERDICT_IN_BY;
+	}
+	if (!parent->uplink) {
+		p->detour = skb->ifindex;
+		skb->tc_index = 0;
+		return segment_floods(p, endpoint) ? VERDICT_IN_BY : packet_drop(p, REASON_NO_PARENT);
+	}
+	p->detour = parent->uplink;
+	skb->tc_index = SEGMENT_SWITCHED;
+	if (!is_for_host)
+		return VERDICT_OUT_BY;
+	return endpoint->flags & ENDPOINT_WITHOUT_HOST ? packet_drop(p, REASON_HOST) : VERDICT_IN_BY;
+}
+
+/* Gives a frame that is for many to those who hear it besides the one where it goes on. */
+static __always_inline void segment_flood(struct __sk_buff *skb, const struct packet *p,
+					  const struct endpoint *endpoint, const struct parent *parent)
+{
+	if (segment_floods(p, endpoint)) {
+		if (parent->uplink)
+			bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+		if (parent->sibling)
+			bpf_clone_redirect(skb, parent->sibling, BPF_F_INGRESS);
+	}
+	if (parent->uplink && !(endpoint->flags & ENDPOINT_WITHOUT_HOST))
+		bpf_clone_redirect(skb, parent->uplink, BPF_F_INGRESS);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/* Packets that the host sends by a link to the outside that containers' links sit on: those for containers turn round
+ * here. */
+#include "core/program.h"
+#include "stage/source.h"
+#include "stage/segment.h"
+
+SEC("tc")
+int uplink_out(struct __sk_buff *skb)
+{
+	return segment_hand_over(skb, true);
+}

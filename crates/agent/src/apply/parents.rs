@@ -1,0 +1,113 @@
+//! Links that stand in for those to the outside: what endpoints' own links sit on.
+
+use std::collections::BTreeMap;
+
+use weft_dataplane::{Dataplane, Parent};
+use weft_kernel::filter::{self, Programs};
+use weft_kernel::link::{self, Change, GROUP_LIVE, Link, ifb, veth};
+use weft_kernel::{Errno, KernelError, Netlink, Snapshot};
+use weft_model::{IfName, MacAddr};
+use weft_reconcile::Target;
+
+use super::{Indexes, admissions};
+use crate::attachment::parent;
+use crate::graph::ParentPlan;
+
+/// As much as any link to the outside passes: how large packets may be is for endpoints' own links to say.
+const MTU: u32 = 65_535;
+
+/// Stand-ins of one host.
+pub struct Parents<'a> {
+    /// The host's socket.
+    pub netlink: &'a mut Netlink,
+    /// What the host had when the round began.
+    pub snapshot: &'a Snapshot,
+    /// Numbers for new ones.
+    pub indexes: &'a Indexes,
+    /// The programs that switch between them.
+    pub dataplane: &'a Dataplane,
+}
+
+impl Target for Parents<'_> {
+    type Key = IfName;
+    type Desired = ParentPlan;
+    type Actual = Link;
+    type Error = KernelError;
+
+    fn read_back(&mut self) -> Result<BTreeMap<IfName, Link>, KernelError> {
+        let is_ours = |link: &&Link| link.group == GROUP_LIVE && parent::is_stand_in(&link.name);
+        let ours = self.snapshot.links.values().filter(is_ours);
+        Ok(ours.filter_map(|link| Some((IfName::parse(link.name.as_str()).ok()?, link.clone()))).collect())
+    }
+
+    /// Filters are asked for by [`Parents::update`] alone, which is cheap to run again: parents are few.
+    fn is_settled(&self, _: &IfName, _: &ParentPlan, _: &Link) -> bool {
+        false
+    }
+
+    fn update(&mut self, name: &IfName, plan: &ParentPlan) -> Result<(), KernelError> {
+        let outside = link::find(self.netlink, plan.outside.as_str())?;
+        let outside_mac = outside.as_ref().and_then(|link| link.mac).unwrap_or(MacAddr([0; 6]));
+        let mac = parent::stand_in_mac(&plan.seat, outside_mac);
+        let found = link::find(self.netlink, name.as_str())?;
+        let index = match &found {
+            Some(link) if link.is_ours() => link.index,
+            Some(_) => return Err(KernelError::new("create link over the foreign", name.as_str(), Errno::EXIST)),
+            None => super::create(self.netlink, self.indexes, name, |index| ifb::create_ifb(index, name, mac, MTU))
+                .map_err(explain)?,
+        };
+        self.tell_programs(index, plan, outside.as_ref())?;
+        let [out, into] = self.dataplane.parent_stubs();
+        // What endpoints send leaves by it, and what they get comes in.
+        let programs = Programs { out: into, into: out };
+        let [out, into] = self.dataplane.parent_stub_ids();
+        let mut requests = Vec::new();
+        if filter::attached(self.netlink, index)? != Some([into, out]) {
+            requests.extend(filter::attach(index, name.as_str(), &programs));
+        }
+        if found.as_ref().is_some_and(|link| link.mac != Some(mac)) && outside.is_some() {
+            requests.push(link::set(index, name.as_str(), Change { mac: Some(mac), ..Change::default() }));
+        }
+        if found.is_none_or(|link| !link.up) {
+            requests.extend(veth::raise(index, name.as_str(), None));
+        }
+        self.netlink.run(&requests)
+    }
+
+    fn delete(&mut self, name: &IfName) -> Result<(), KernelError> {
+        let Some(link) = link::find(self.netlink, name.as_str())? else { return Ok(()) };
+        self.netlink.run(&[link::delete(link.index, &link.name)])?;
+        self.dataplane.forget_parent(link.index).map_err(|error| admissions::refused(link.index, &error))
+    }
+}
+
+impl Parents<'_> {
+    fn tell_programs(&mut self, index: u32, plan: &ParentPlan, outside: Option<&Link>) -> Result<(), KernelError> {
+        let sibling = match &plan.sibling {
+            Some(sibling) => link::find(self.netlink, sibling.as_str())?.map(|link| link.index),
+            None => None,
+        };
+        let parent = Parent {
+            segment: parent::segment(&plan.seat),
+            uplink: outside.filter(|link| link.up).map(|link| link.index),
+            sibling,
+            mac: outside.and_then(|link| link.mac).unwrap_or(MacAddr([0; 6])),
+            by_address: plan.seat.ipvlan.is_some(),
+        };
+        let refused = |error| admissions::refused(index, &error);
+        if self.dataplane.has_parent(index, &parent).map_err(refused)? {
+            return Ok(());
+        }
+        self.dataplane.set_parent(index, &parent).map_err(refused)
+    }
+}
+
+fn explain(error: KernelError) -> KernelError {
+    if error.errno != Errno::OPNOTSUPP {
+        return error;
+    }
+    KernelError {
+        detail: "macvlan and ipvlan networks need the kernel's module `ifb`: `modprobe ifb`".to_owned(),
+        ..error
+    }
+}

@@ -1,0 +1,151 @@
+//! What endpoints' links sit on: a link of weft's own that stands in for one to the outside.
+//!
+//! ```text
+//!   eth0 192.0.2.50/24 (macvlan) ─┐
+//!   eth0 192.0.2.51/24 (macvlan) ─┴─ weftm-eno1 ──┐
+//!                                                 ├── switch ─┬─ host's stack
+//!   eth0 192.0.2.60/24 (ipvlan) ──── weftn-eno1 ──┘           └─ eno1, the wire
+//! ```
+//!
+//! A stand-in, because of what leaves by the host's own link nobody could tell whether the host sent it: a container
+//! can write any Ethernet address into its frames, the host's among them. And it stays when the other goes: containers
+//! keep their links, and each other, while a driver is loaded anew.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use weft_kernel::upper::{UpperKind, UpperPlan};
+use weft_model::{Attachment, Endpoint, IfName, IpvlanMode, MacAddr, MacvlanMode, Network, Pool, Seat, base32, fnv64};
+
+use super::{mac_of, routes};
+
+/// What the names of stand-ins begin with: of those whose endpoints have Ethernet addresses of their own, and of the
+/// others.
+const BY_MAC: &str = "weftm-";
+const BY_ADDRESS: &str = "weftn-";
+/// What the names of VLANs' sub-interfaces begin with.
+const VLAN: &str = "weftv-";
+/// What is left of an interface's 15 bytes.
+const NAME_ROOM: usize = 9;
+
+/// The seat of an endpoint of `network` on this link to the outside; `None` where none is taken.
+pub fn seat(network: &Network, uplink: &IfName) -> Option<Seat> {
+    let is_macvlan = network.attachment == Attachment::Macvlan;
+    network.attachment.sits_on_parent().then(|| Seat {
+        uplink: uplink.clone(),
+        vlan: network.vlan,
+        ipvlan: (!is_macvlan).then_some(network.ipvlan_mode),
+        by_switch: is_macvlan && network.macvlan_mode == MacvlanMode::Vepa,
+        alone: is_macvlan && network.macvlan_mode == MacvlanMode::Passthru,
+        host_access: network.host_access,
+    })
+}
+
+/// The link on the host by which what is sent from the seat leaves: the one to the outside, or the VLAN's on it.
+pub fn outside(seat: &Seat) -> IfName {
+    match seat.vlan {
+        Some(vlan) => named(VLAN, &format!("{}.{vlan}", seat.uplink)),
+        None => seat.uplink.clone(),
+    }
+}
+
+/// The link that stands in for it.
+pub fn stand_in(seat: &Seat) -> IfName {
+    named(if seat.ipvlan.is_some() { BY_ADDRESS } else { BY_MAC }, outside(seat).as_str())
+}
+
+/// The programs' number for the segment: the same after a restart.
+pub fn segment(seat: &Seat) -> u32 {
+    let [a, b, c, d, ..] = fnv64(&["segment", outside(seat).as_str()]).to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// The Ethernet address of a stand-in. Endpoints without one of their own have this, and it is the host's; else
+/// nobody's.
+pub fn stand_in_mac(seat: &Seat, outside: MacAddr) -> MacAddr {
+    if seat.ipvlan.is_some() { outside } else { MacAddr::derived(&["parent", stand_in(seat).as_str()]) }
+}
+
+/// Whether a link is one that weft makes for parents.
+pub fn is_parents(name: &str) -> bool {
+    is_stand_in(name) || is_vlan(name)
+}
+
+/// Whether a link stands in for another.
+pub fn is_stand_in(name: &str) -> bool {
+    name.starts_with(BY_MAC) || name.starts_with(BY_ADDRESS)
+}
+
+/// Whether a link is a VLAN's on another.
+pub fn is_vlan(name: &str) -> bool {
+    name.starts_with(VLAN)
+}
+
+/// The prefix and the name, or a digest of it if that is too long.
+fn named(prefix: &str, name: &str) -> IfName {
+    let short = if name.len() <= NAME_ROOM { name.to_owned() } else { base32(fnv64(&[name]), NAME_ROOM as u32) };
+    IfName::parse(format!("{prefix}{short}")).expect("a link's name, or letters and digits, behind a prefix")
+}
+
+/// Completes the record of an endpoint that got these addresses of the physical network.
+pub(super) fn endow(network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mut Endpoint) {
+    let with_length = |(ip, pool): &(IpAddr, &Pool)| IpNet::new(*ip, pool.subnet.prefix_len()).ok();
+    endpoint.mac = (network.attachment == Attachment::Macvlan).then(|| mac_of(endpoint, chosen)).flatten();
+    endpoint.addresses = chosen.iter().filter_map(with_length).collect();
+    endpoint.gateways = chosen.iter().filter_map(|(_, pool)| pool.gateway).collect();
+    endpoint.routes = routes(network, &endpoint.gateways);
+    endpoint.isolated = network.isolated;
+}
+
+/// The link that the record asks for, on the stand-in with this number.
+pub fn upper(endpoint: &Endpoint, parent: u32, uplink: Option<u32>) -> Option<UpperPlan> {
+    let seat = endpoint.seat.as_ref()?;
+    let on_link = |net: &IpNet| (net.trunc(), None);
+    let is_routed = matches!(seat.ipvlan, Some(IpvlanMode::L3 | IpvlanMode::L3s));
+    let hop = |net: &IpNet, via: Option<IpAddr>| {
+        // Of what is routed by the host, the next hop is its business.
+        if is_routed { None } else { via.or_else(|| endpoint.gateway_towards(net)) }
+    };
+    let own = endpoint.addresses.iter().map(on_link);
+    let own: Vec<_> = own.collect();
+    let further = endpoint.routes.iter().map(|route| (route.to, hop(&route.to, route.via)));
+    let further = further.filter(|(to, _)| !own.iter().any(|(subnet, _)| subnet == to));
+    Some(UpperPlan {
+        kind: seat.ipvlan.map_or(UpperKind::Macvlan, UpperKind::Ipvlan),
+        parent,
+        uplink,
+        index: endpoint.link?,
+        inside: endpoint.key.ifname.clone(),
+        inside_mac: endpoint.mac,
+        link_local: endpoint.link_local()?,
+        addresses: endpoint.addresses.clone(),
+        routes: own.iter().copied().chain(further).collect(),
+        mtu: endpoint.mtu,
+        listens_to_routers: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat(uplink: &str, vlan: Option<u16>, ipvlan: Option<IpvlanMode>) -> Seat {
+        let uplink = uplink.parse().expect("name");
+        Seat { uplink, vlan, ipvlan, by_switch: false, alone: false, host_access: true }
+    }
+
+    #[test]
+    fn names_fit_and_one_segment_has_one_number() {
+        let (macvlan, ipvlan) = (seat("eno1", None, None), seat("eno1", None, Some(IpvlanMode::L2)));
+        assert_eq!(stand_in(&macvlan).as_str(), "weftm-eno1");
+        assert_eq!(stand_in(&ipvlan).as_str(), "weftn-eno1");
+        assert_eq!(segment(&macvlan), segment(&ipvlan));
+        let tagged = seat("eno1", Some(42), None);
+        assert_eq!(
+            [outside(&tagged).as_str(), stand_in(&tagged).as_str().get(..6).unwrap()],
+            ["weftv-eno1.42", "weftm-"]
+        );
+        assert_ne!(segment(&tagged), segment(&macvlan));
+        assert_eq!(stand_in(&seat("enp129s0f1np1v7", Some(4094), None)).as_str().len(), 15);
+    }
+}

@@ -1,0 +1,215 @@
+//! Ethernet segments: parents, on which endpoints' links sit, and the links to the outside that they stand in for.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::PathBuf;
+
+use libbpf_rs::libbpf_sys::{self, BPF_TCX_EGRESS, BPF_TCX_INGRESS};
+use libbpf_rs::{Link, ProgramHandle};
+use rustix::io::Errno;
+use weft_model::MacAddr;
+
+use crate::{Dataplane, DataplaneError, abi};
+
+/// Below the directory of the programs: what holds those of links to the outside.
+const PINS: &str = "uplinks";
+
+/// A link of weft's own that endpoints' links sit on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// Number of the segment that it is part of.
+    pub segment: u32,
+    /// Number of the link to the outside, while there is one.
+    pub uplink: Option<u32>,
+    /// Number of the other parent of the segment.
+    pub sibling: Option<u32>,
+    /// The host's Ethernet address on the segment.
+    pub mac: MacAddr,
+    /// Its endpoints are told apart by their IP addresses.
+    pub by_address: bool,
+}
+
+/// A link to the outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uplink {
+    /// Number of its segment.
+    pub segment: u32,
+    /// Number of the parent whose endpoints have Ethernet addresses of their own.
+    pub by_mac: Option<u32>,
+    /// Number of the parent whose endpoints are told apart by their IP addresses.
+    pub by_address: Option<u32>,
+    /// Its Ethernet address.
+    pub mac: MacAddr,
+}
+
+/// How the programs of a link to the outside are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// In front of those of others (tcx).
+    InFront,
+    /// Not at all: this kernel, before Linux 6.6, has filters only.
+    ByFilters,
+}
+
+impl Parent {
+    fn entry(&self) -> abi::parent {
+        abi::parent {
+            segment: self.segment,
+            uplink: self.uplink.unwrap_or(0),
+            sibling: self.sibling.unwrap_or(0),
+            flags: if self.by_address { abi::PARENT_BY_ADDRESS } else { 0 },
+            mac: self.mac.0,
+            ..abi::parent::default()
+        }
+    }
+}
+
+impl Uplink {
+    fn entry(&self) -> abi::uplink {
+        abi::uplink {
+            segment: self.segment,
+            by_mac: self.by_mac.unwrap_or(0),
+            by_address: self.by_address.unwrap_or(0),
+            mac: self.mac.0,
+            ..abi::uplink::default()
+        }
+    }
+}
+
+impl Dataplane {
+    /// Has what endpoints send by the link with this number be switched so.
+    pub fn set_parent(&self, link: u32, parent: &Parent) -> Result<(), DataplaneError> {
+        self.parents.put(&link, &parent.entry())?;
+        self.settings.renew()
+    }
+
+    /// Whether the programs know the parent just so.
+    pub fn has_parent(&self, link: u32, parent: &Parent) -> Result<bool, DataplaneError> {
+        Ok(self.parents.get(&link)? == Some(parent.entry()))
+    }
+
+    /// Numbers of all parents.
+    pub fn parents(&self) -> Vec<u32> {
+        self.parents.keys()
+    }
+
+    /// Lets nothing pass by the parent any more.
+    pub fn forget_parent(&self, link: u32) -> Result<(), DataplaneError> {
+        self.parents.remove(&link)?;
+        self.settings.renew()
+    }
+
+    /// The programs for filters on a parent: of what endpoints send, and of what they get.
+    pub fn parent_stubs(&self) -> [std::os::fd::BorrowedFd<'_>; 2] {
+        [self.stub_parent_out.as_fd(), self.stub_parent_in.as_fd()]
+    }
+
+    /// The kernel's numbers of [`Dataplane::parent_stubs`].
+    pub fn parent_stub_ids(&self) -> [u32; 2] {
+        [self.stub_parent_out.id(), self.stub_parent_in.id()]
+    }
+
+    /// The programs for filters on a link to the outside, where it cannot hold them otherwise: of what comes in, and of
+    /// what the host sends.
+    pub fn uplink_stubs(&self) -> [std::os::fd::BorrowedFd<'_>; 2] {
+        [self.stub_uplink_in.as_fd(), self.stub_uplink_out.as_fd()]
+    }
+
+    /// The kernel's numbers of [`Dataplane::uplink_stubs`].
+    pub fn uplink_stub_ids(&self) -> [u32; 2] {
+        [self.stub_uplink_in.id(), self.stub_uplink_out.id()]
+    }
+
+    /// Has what comes in by the link with this number, and what the host sends by it, be given to endpoints. The link
+    /// must be in the calling thread's namespace.
+    pub fn set_uplink(&self, link: u32, uplink: &Uplink) -> Result<Hold, DataplaneError> {
+        self.uplinks.put(&link, &uplink.entry())?;
+        let held = self.hold(link, BPF_TCX_INGRESS, &self.stub_uplink_in)?;
+        if held == Hold::InFront {
+            self.hold(link, BPF_TCX_EGRESS, &self.stub_uplink_out)?;
+        }
+        Ok(held)
+    }
+
+    /// Whether the programs know the link to the outside just so, and hold it, if this kernel can.
+    pub fn has_uplink(&self, link: u32, uplink: &Uplink, hold: Hold) -> Result<bool, DataplaneError> {
+        let is_known = self.uplinks.get(&link)? == Some(uplink.entry());
+        let hooks = [BPF_TCX_INGRESS, BPF_TCX_EGRESS];
+        Ok(is_known && (hold == Hold::ByFilters || hooks.iter().all(|hook| is_held(&self.pin(link, *hook)))))
+    }
+
+    /// Numbers of all links to the outside that the programs know or hold.
+    pub fn uplinks(&self) -> Vec<u32> {
+        let pins = std::fs::read_dir(self.root.join(PINS)).into_iter().flatten().flatten();
+        let held = pins.filter_map(|pin| pin.file_name().to_str()?.split('-').next()?.parse().ok());
+        let mut known: Vec<u32> = self.uplinks.keys().into_iter().chain(held).collect();
+        known.sort_unstable();
+        known.dedup();
+        known
+    }
+
+    /// Leaves a link to the outside alone.
+    pub fn forget_uplink(&self, link: u32) -> Result<(), DataplaneError> {
+        for hook in [BPF_TCX_INGRESS, BPF_TCX_EGRESS] {
+            let pin = self.pin(link, hook);
+            match std::fs::remove_file(&pin) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(DataplaneError::new("remove", pin.display().to_string(), &error));
+                }
+                _ => {}
+            }
+        }
+        self.uplinks.remove(&link)
+    }
+
+    fn pin(&self, link: u32, hook: u32) -> PathBuf {
+        let side = if hook == BPF_TCX_INGRESS { "in" } else { "out" };
+        self.root.join(PINS).join(format!("{link}-{side}"))
+    }
+
+    /// Pins `program` to the link's hook, in front of what others put there, if it is not there.
+    fn hold(&self, link: u32, hook: u32, program: &ProgramHandle) -> Result<Hold, DataplaneError> {
+        let pin = self.pin(link, hook);
+        if is_held(&pin) {
+            return Ok(Hold::InFront);
+        }
+        let refused = |error: &dyn std::fmt::Display| DataplaneError::new("hold", format!("link {link}"), error);
+        let options = libbpf_sys::bpf_link_create_opts {
+            sz: size_of::<libbpf_sys::bpf_link_create_opts>() as u64,
+            flags: libbpf_sys::BPF_F_BEFORE,
+            ..libbpf_sys::bpf_link_create_opts::default()
+        };
+        let fd = program.as_fd().as_raw_fd();
+        // SAFETY: the options live through the call; what is relative to no other program is in front of all.
+        let held = unsafe { libbpf_sys::bpf_link_create(fd, link.cast_signed(), hook, &raw const options) };
+        if held < 0 {
+            return match Errno::from_raw_os_error(-held) {
+                Errno::INVAL | Errno::OPNOTSUPP => Ok(Hold::ByFilters),
+                error => Err(refused(&error)),
+            };
+        }
+        // SAFETY: the kernel has just made it, for nobody else.
+        let held = unsafe { std::os::fd::FromRawFd::from_raw_fd(held) };
+        self.keep(&held, &pin).map_err(|error| refused(&error))?;
+        Ok(Hold::InFront)
+    }
+
+    /// Pins what holds a program: it outlives the agent.
+    fn keep(&self, held: &std::os::fd::OwnedFd, pin: &std::path::Path) -> std::io::Result<()> {
+        std::fs::create_dir_all(self.root.join(PINS))?;
+        // One that holds nothing any more.
+        let _ = std::fs::remove_file(pin);
+        let path = std::ffi::CString::new(pin.as_os_str().as_encoded_bytes())?;
+        // SAFETY: the path is a string that lives through the call.
+        let pinned = unsafe { libbpf_sys::bpf_obj_pin(held.as_raw_fd(), path.as_ptr()) };
+        if pinned < 0 { Err(std::io::Error::from_raw_os_error(-pinned)) } else { Ok(()) }
+    }
+}
+
+/// Whether what is pinned there holds a program to a link that lives.
+fn is_held(pin: &std::path::Path) -> bool {
+    if !pin.exists() {
+        return false;
+    }
+    let info = Link::open(pin).and_then(|link| link.info());
+    info.is_ok_and(|info| matches!(info.info, libbpf_rs::query::LinkTypeInfo::Tcx(tcx) if tcx.ifindex != 0))
+}
