@@ -11,6 +11,7 @@ mod groups;
 mod lifecycle;
 mod limit;
 mod networks;
+mod parents;
 mod pcap;
 mod population;
 mod run;

@@ -12,6 +12,8 @@ use crate::{Api, until_none};
 pub const SWEEP_MAX: Duration = Duration::from_secs(5);
 /// What an agent keeps in its run directory for as long as the host is up.
 const RUN_FILES: [&str; 4] = ["ledger", "settings.json", "weft.sock", "weftd.pid"];
+/// What names of links begin with that belong to networks.
+const NETWORKS: [&str; 4] = ["weftb-", "weftm-", "weftn-", "weftv-"];
 /// Lists what bears weft's protocol number, and every neighbour.
 const TABLES: &str = "ip route show table all proto 119; ip -6 route show table all proto 119; ip neigh";
 
@@ -32,11 +34,11 @@ pub fn assert_deserted(host: &Host, api: &Api) {
     until_none("networks left something behind", SWEEP_MAX, || of_networks(host));
 }
 
-/// What endpoints left on `host`, in the host and in every named namespace. Networks have bridges and unreachable
-/// routes, which do not count.
+/// What endpoints left on `host`, in the host and in every named namespace. Networks have bridges, parents and
+/// unreachable routes, which do not count.
 pub fn of_endpoints(host: &Host) -> Vec<String> {
     let mut left = weft_links(host);
-    left.retain(|link| !link.starts_with("weftb-"));
+    left.retain(|link| !NETWORKS.iter().any(|prefix| link.starts_with(prefix)));
     left.extend(inside(host));
     left.extend(files(&host.path("/run/weft")).into_iter().filter(|name| !RUN_FILES.contains(&name.as_str())));
     if left.is_empty() {

@@ -20,5 +20,5 @@ pub use leftovers::assert_deserted;
 pub use load::{Container, Datagrams, Load, Requests, inside};
 pub use namespaces::{namespaces, unname};
 pub use pair::{pings, populate};
-pub use raw::{RawSocket, Tap};
+pub use raw::{RawSocket, Tap, mac};
 pub use wait::{endurance, until, until_none};

@@ -40,7 +40,7 @@ impl RawSocket {
         self.try_send(frame).unwrap();
     }
 
-    /// Sends one frame, unless the link is down or gone.
+    /// Sends one frame, unless the link is down or gone, or who drops it says so at once.
     pub fn try_send(&self, frame: &[u8]) -> std::io::Result<()> {
         // SAFETY: the pointer and length are those of a slice that lives through the call.
         let sent = unsafe { libc::send(self.socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
@@ -73,7 +73,8 @@ impl RawSocket {
         ]
     }
 
-    fn udp(&self, mac: [u8; 6], from: (&str, u16), to: (&str, u16)) -> Vec<u8> {
+    /// A datagram that says of itself that it is forged, to the gateway.
+    pub fn udp(&self, mac: [u8; 6], from: (&str, u16), to: (&str, u16)) -> Vec<u8> {
         let ethernet = PacketBuilder::ethernet2(mac, self.gateway);
         let builder = match (from.0.parse().unwrap(), to.0.parse().unwrap()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), TTL),
@@ -102,8 +103,9 @@ impl RawSocket {
     }
 }
 
-fn mac(text: &str) -> [u8; 6] {
-    let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+/// An Ethernet address, as links show it.
+pub fn mac(text: &str) -> [u8; 6] {
+    let bytes: Vec<u8> = text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
     bytes.try_into().unwrap()
 }
 

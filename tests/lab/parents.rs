@@ -1,0 +1,302 @@
+//! Containers whose links sit on one of the host's: on the physical network, by its own addresses.
+
+use serde_json::json;
+use weft_lab::{Host, uplink};
+use weft_tests::{Api, Call, RawSocket, Tap, assert_deserted, inside, mac, pings, until};
+
+/// Frames of each kind that a container forges.
+const FORGED: u64 = 50;
+
+/// Networks whose pools are those of the host's own uplink.
+fn physical(more: serde_json::Value) -> serde_json::Value {
+    let mut spec = json!({
+        "mode": "macvlan",
+        "pools": ["198.51.100.0/24", "2001:db8:100::/64"],
+        "ranges": ["198.51.100.64/26", "2001:db8:100::1:0/112"],
+    });
+    spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    spec
+}
+
+/// Containers `a` and `b` on such a network.
+fn populate(host: &Host, more: serde_json::Value) -> Api {
+    let api = Api::of(host);
+    api.network("app", physical(more));
+    for id in ["a", "b"] {
+        host.netns(id).unwrap();
+        Call::new("ADD", id, "app").done(host);
+    }
+    api
+}
+
+/// Whether the host gets an answer.
+fn host_pings(host: &Host, to: &str) -> bool {
+    host.run(&["busybox", "ping", "-c1", "-W1", to]).is_ok()
+}
+
+/// The host's address and the outside's, by family.
+fn neighbours(family: usize) -> [String; 2] {
+    if family == 0 {
+        [uplink::HOST_V4.to_string(), uplink::OUTSIDE_V4.to_string()]
+    } else {
+        [uplink::HOST_V6.to_string(), uplink::OUTSIDE_V6.to_string()]
+    }
+}
+
+#[test]
+fn containers_the_host_and_the_outside_reach_each_other_by_the_physical_network() {
+    let host = Host::start("parents").unwrap();
+    let weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, json!({}));
+    let all_reach_all = |moment: &str| {
+        for family in 0..2 {
+            let [own, outside] = neighbours(family);
+            let (a, b) = (api.address("a", family), api.address("b", family));
+            for to in [&b, &own, &outside] {
+                // A link of the host's that has just been raised is not ready for IPv6 at once.
+                until(&format!("{moment}: a to {to}"), || pings(&host, "a", to).then_some(()));
+            }
+            assert!(pings(&host, "outside", &a), "{moment}: the outside to {a}");
+            assert!(host_pings(&host, &a), "{moment}: the host to {a}");
+        }
+    };
+    all_reach_all("at first");
+    api.assert_clean();
+    let other = api.address("b", 0);
+    drop(weftd);
+    assert!(pings(&host, "a", &other), "without an agent");
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    api.assert_clean();
+    all_reach_all("with the next agent");
+    for id in ["a", "b"] {
+        Call::new("DEL", id, "app").done(&host);
+    }
+    assert_deserted(&host, &api);
+}
+
+#[test]
+fn no_container_speaks_for_another_nor_for_the_host_whatever_it_does_inside() {
+    let host = Host::start("parents-forge").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, json!({}));
+    let (own, other) = (api.address("a", 0), api.address("b", 0));
+    let (own_v6, other_v6) = (api.address("a", 1), api.address("b", 1));
+    until("the neighbours are known", || pings(&host, "a", &other).then_some(()));
+    let taps: Vec<_> = ["b", "outside"].iter().map(|netns| tap(&host, netns)).collect();
+    let raw = RawSocket::open(&host, "a", "eth0");
+    for (reason, frame) in raw.forgeries([&own, &own_v6], [&other, &other_v6]) {
+        // Of a foreign Ethernet address nobody knows whose container sent it.
+        let expected = api.counted("a", "out", reason) + FORGED;
+        (0..FORGED).for_each(|_| drop(raw.try_send(&frame)));
+        if reason != "source_mac" {
+            until(reason, || (api.counted("a", "out", reason) == expected).then_some(()));
+        }
+    }
+    // As the host: its Ethernet and IP addresses, which no container may send from.
+    let uplink = host.run(&["cat", "/sys/class/net/eth0/address"]).unwrap();
+    let as_host = raw.udp(mac(&uplink), (&uplink::HOST_V4.to_string(), 9), (&other, 9));
+    (0..FORGED).for_each(|_| drop(raw.try_send(&as_host)));
+    // A link of its own on the one it was given, as whoever is root in a user namespace of his may make it.
+    let stacked = "ip link add link eth0 name stacked type macvlan mode bridge && ip link set stacked up && \
+                   ip address add 198.51.100.99/24 dev stacked";
+    host.run(&["ip", "netns", "exec", "a", "sh", "-c", stacked]).unwrap();
+    for to in [&other, &uplink::OUTSIDE_V4.to_string(), &uplink::HOST_V4.to_string()] {
+        let ping = ["ip", "netns", "exec", "a", "busybox", "ping", "-c1", "-W1", "-I", "stacked", to];
+        assert!(host.run(&ping).is_err(), "{to}");
+    }
+    let outside = host.run(&["ip", "netns", "exec", "outside", "cat", "/sys/class/net/eth0/address"]).unwrap();
+    let mac_of = |name: &str| mac(api.endpoints(name)[0]["status"]["mac"].as_str().unwrap());
+    let mine = mac_of("a");
+    let is_honest = |frame: &Vec<u8>| !frame.windows(6).any(|bytes| bytes == b"forged") && !frame.ends_with(&[0; 46]);
+    for (tap, who) in taps.iter().zip(["b", "outside"]) {
+        let neighbours = [mac_of("b"), mac(&uplink), mac(&outside)];
+        for frame in tap.frames() {
+            let known = frame[6..12] == mine || neighbours.iter().any(|mac| frame[6..12] == *mac);
+            assert!(known && is_honest(&frame), "{who} got {frame:02x?}");
+        }
+    }
+    assert!(pings(&host, "a", &other), "honest packets pass");
+}
+
+/// Hears what passes a namespace's eth0.
+fn tap(host: &Host, netns: &str) -> Tap {
+    let index = host.run(&["ip", "netns", "exec", netns, "cat", "/sys/class/net/eth0/ifindex"]).unwrap();
+    inside(host, netns).within(|| Tap::on(index.trim().parse().unwrap())).unwrap()
+}
+
+/// What the agent says of itself.
+fn settled(host: &Host) -> String {
+    host.run(&["weft", "status"]).unwrap()
+}
+
+#[test]
+fn a_container_of_a_user_namespace_s_root_is_held_to_its_own_address() {
+    let host = Host::start("parents-userns").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, json!({}));
+    let says_where = "echo $$ >/run/rootless; exec sleep infinity";
+    let unshare = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", says_where];
+    let _rootless = host.spawn("rootless", &unshare).unwrap();
+    let pid = until("it has a namespace of its own", || {
+        std::fs::read_to_string(host.path("/run/rootless")).ok().filter(|pid| pid.ends_with('\n'))
+    });
+    let pid = pid.trim();
+    let run = |line: &str| {
+        let enter = format!("nsenter --preserve-credentials --user --net --target {pid} {line}");
+        host.run(&["sh", "-c", &enter])
+    };
+    let netns = format!("/proc/{pid}/ns/net");
+    host.run(&["weft", "attach", "--netns", &netns, "--network", "app", "--ifname", "eth0", "--name", "rootless"])
+        .unwrap();
+    let other = api.address("b", 0);
+    until("it reaches its neighbour", || run(&format!("busybox ping -c1 -W1 {other}")).ok());
+    run("ip link add link eth0 name stacked type macvlan mode bridge").unwrap();
+    run("ip link set stacked up").unwrap();
+    run("ip address add 198.51.100.99/24 dev stacked").unwrap();
+    for to in [&other, &uplink::OUTSIDE_V4.to_string(), &uplink::HOST_V4.to_string()] {
+        assert!(run(&format!("busybox ping -c1 -W1 -I stacked {to}")).is_err(), "{to}");
+    }
+}
+
+#[test]
+fn a_mode_says_what_containers_are_to_each_other_and_to_the_host() {
+    // What one container gets an answer from: the other, the host, the outside.
+    let cases = [
+        (json!({"macvlanMode": "private"}), [false, true, true]),
+        (json!({"isolated": true}), [false, true, true]),
+        // The outside is no switch that sends back what came by the same port.
+        (json!({"macvlanMode": "vepa"}), [false, true, true]),
+        (json!({"hostAccess": false}), [true, false, true]),
+        (json!({"internal": true}), [true, true, true]),
+    ];
+    for (n, (more, expected)) in cases.into_iter().enumerate() {
+        let host = Host::start(&format!("parents-mode-{n}")).unwrap();
+        let _weftd = host.weftd::<&str>(&[]).unwrap();
+        let api = populate(&host, more.clone());
+        for family in 0..2 {
+            let [own, outside] = neighbours(family);
+            until("the outside answers", || pings(&host, "a", &outside).then_some(()));
+            let other = api.address("b", family);
+            let reached = [other.as_str(), &own, &outside].map(|to| pings(&host, "a", to));
+            assert_eq!(reached, expected, "{more}");
+            assert_eq!(host_pings(&host, &api.address("a", family)), expected[1], "{more}");
+        }
+    }
+}
+
+#[test]
+fn with_passthru_one_container_has_the_whole_parent() {
+    let host = Host::start("parents-passthru").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    api.network("app", physical(json!({"macvlanMode": "passthru", "parent": "eth0"})));
+    for id in ["a", "b"] {
+        host.netns(id).unwrap();
+    }
+    Call::new("ADD", "a", "app").done(&host);
+    let refused = Call::new("ADD", "b", "app").run(&host);
+    assert!(refused.output.to_string().contains("takes the whole of eth0, where default/a is"), "{refused:?}");
+    let own = host.run(&["cat", "/sys/class/net/eth0/address"]).unwrap();
+    let inside = host.run(&["ip", "netns", "exec", "a", "cat", "/sys/class/net/eth0/address"]).unwrap();
+    assert_eq!(own, inside);
+    for to in [uplink::OUTSIDE_V4.to_string(), uplink::OUTSIDE_V6.to_string()] {
+        until("the outside answers", || pings(&host, "a", &to).then_some(()));
+    }
+    let (status, answer) = api.try_network("more", physical(json!({"parent": "eth0"})));
+    assert!(status == 409 && answer.to_string().contains("passthru takes the whole"), "{answer}");
+    Call::new("DEL", "a", "app").done(&host);
+    until("the host has its link again", || host_pings(&host, &uplink::OUTSIDE_V4.to_string()).then_some(()));
+}
+
+#[test]
+fn a_parent_that_goes_and_comes_back_finds_its_containers_where_they_were() {
+    let host = Host::start("parents-gone").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, json!({"parent": "eth0"}));
+    let (other, outside) = (api.address("b", 0), uplink::OUTSIDE_V4.to_string());
+    until("the outside answers", || pings(&host, "a", &outside).then_some(()));
+    let far = host.run(&["ip", "netns", "exec", "outside", "cat", "/sys/class/net/eth0/address"]).unwrap();
+    let far = far.trim();
+    host.run(&["ip", "link", "set", "eth0", "down"]).unwrap();
+    until("the agent says so", || settled(&host).contains("until it is up").then_some(()));
+    assert!(!pings(&host, "a", &outside) && pings(&host, "a", &other), "containers have each other");
+    assert!(api.counted("a", "out", "no_parent") > 0);
+    host.run(&["ip", "link", "set", "eth0", "up"]).unwrap();
+    until("the outside answers again", || pings(&host, "a", &outside).then_some(()));
+    host.run(&["ip", "link", "delete", "eth0"]).unwrap();
+    until("the agent says so", || settled(&host).contains("until it is there").then_some(()));
+    assert!(!pings(&host, "a", &outside) && pings(&host, "a", &other), "containers have each other");
+    host.netns("c").unwrap();
+    let refused = Call::new("ADD", "c", "app").run(&host);
+    assert!(refused.output.to_string().contains("eth0 is gone from the host"), "{refused:?}");
+    let anew = format!("ip link add eth0 type veth peer name eth0 address {far} netns outside && ip link set eth0 up");
+    host.run(&["sh", "-c", &anew]).unwrap();
+    host.outside().run(&["sh", "-c", "ip address add 198.51.100.1/24 dev eth0 && ip link set eth0 up"]).unwrap();
+    until("the outside answers by the new link", || pings(&host, "a", &outside).then_some(()));
+    api.assert_clean();
+}
+
+#[test]
+fn a_parent_that_will_not_do_is_refused_with_the_reason() {
+    let host = Host::start("parents-unfit").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    host.run(&[
+        "sh",
+        "-c",
+        "ip link add br7 type bridge && ip link add port type veth peer name other && \
+        ip link set port master br7 && ip link set port up && ip tuntap add tun7 mode tun",
+    ])
+    .unwrap();
+    let cases = [
+        (json!({"parent": "port"}), "is a port of br7"),
+        (json!({"parent": "tun7"}), "is no Ethernet link"),
+        (json!({"parent": "eth7"}), "the host has no such link"),
+        (json!({"parent": "a/b"}), "spec.parent"),
+        (json!({"vlan": 4095}), "write a number from 1 to 4094"),
+        (json!({"pools": []}), "say which of the physical network's addresses"),
+        (json!({"ipvlanMode": "l2"}), "the attachment is macvlan"),
+        (json!({"masquerade": true}), "sends nothing that could be translated"),
+    ];
+    for (more, reason) in cases {
+        let (status, answer) = api.try_network("app", physical(more.clone()));
+        assert!(status >= 400 && answer.to_string().contains(reason), "{more}: {answer}");
+    }
+    host.run(&["ip", "link", "set", "br7", "up"]).unwrap();
+    api.network("app", physical(json!({"parent": "br7"})));
+}
+
+#[test]
+fn addresses_of_the_host_and_of_the_router_are_never_leased() {
+    let host = Host::start("parents-own").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    api.network("app", physical(json!({"ranges": ["198.51.100.0/29", "2001:db8:100::/125"]})));
+    let mut leased = Vec::new();
+    for n in 0..8 {
+        let id = format!("c{n}");
+        host.netns(&id).unwrap();
+        if Call::new("ADD", &id, "app").run(&host).code().is_some() {
+            break;
+        }
+        leased.push(api.address(&id, 0));
+    }
+    assert_eq!(leased, ["198.51.100.3", "198.51.100.4", "198.51.100.5", "198.51.100.6", "198.51.100.7"]);
+}
+
+#[test]
+fn a_namespace_that_dies_without_a_word_leaves_nothing_on_the_parent() {
+    let host = Host::start("parents-dead").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, json!({}));
+    let taken_in = || host.run(&["bridge", "fdb", "show", "dev", "eth0"]).unwrap().matches("02:77:").count();
+    assert_eq!(taken_in(), 2);
+    for id in ["a", "b"] {
+        host.run(&["ip", "netns", "delete", id]).unwrap();
+    }
+    until("nobody is left", || api.endpoints("").is_empty().then_some(()));
+    assert_eq!(taken_in(), 0);
+    assert_deserted(&host, &api);
+    let flags = host.run(&["ip", "link", "show", "eth0"]).unwrap();
+    assert!(!flags.contains("ALLMULTI"), "the parent is as it was: {flags}");
+}
