@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use weft_lab::{Host, uplink};
-use weft_tests::{Api, Call, assert_deserted, pings};
+use weft_tests::{Api, Call, assert_deserted, pings, until};
 
 /// Networks `one` and `two`; their runtimes have joined the containers `a` and `b` to one each.
 fn populate(host: &Host, mode: &str) -> Api {
@@ -60,6 +60,64 @@ fn a_container_on_two_networks_is_reached_by_both_and_answers_by_the_one_that_as
         weft(&host, &["attach", "a", "--network", "two", "--ifname", "back0"]);
         for id in ["a", "b"] {
             Call::new("DEL", id, if id == "a" { "one" } else { "two" }).done(&host);
+        }
+        assert_deserted(&host, &api);
+    }
+}
+
+/// The interface of each family's default route in a container.
+fn defaults(host: &Host, netns: &str) -> [String; 2] {
+    ["-4", "-6"].map(|family| {
+        let routes = host.run(&["ip", "-n", netns, family, "route", "show", "default"]).unwrap();
+        let interfaces = routes.lines().filter_map(|line| line.split(" dev ").nth(1)?.split(' ').next());
+        interfaces.collect::<Vec<_>>().join(" ")
+    })
+}
+
+#[test]
+fn default_routes_go_to_who_asks_for_them_and_back_when_it_leaves() {
+    for mode in ["bridge", "routed"] {
+        let host = Host::start(&format!("default-{mode}")).unwrap();
+        let mut weftd = host.weftd::<&str>(&[]).unwrap();
+        let api = populate(&host, mode);
+        api.network("inner", json!({"mode": mode, "pools": ["10.3.0.0/24"], "internal": true}));
+        let refused = host.run(&["weft", "attach", "a", "--network", "inner", "--default-route"]).unwrap_err();
+        assert!(refused.to_string().contains("network inner: is internal, so there is no default route"), "{refused}");
+        weft(&host, &["attach", "a", "--network", "two", "--default-route"]);
+        assert_eq!(defaults(&host, "a"), ["eth1", "eth1"], "{mode}");
+        api.assert_clean();
+        weftd.kill9().unwrap();
+        weftd.restart().unwrap();
+        api.assert_clean();
+        for (family, outside) in [uplink::OUTSIDE_V4.to_string(), uplink::OUTSIDE_V6.to_string()].iter().enumerate() {
+            // The uplink's own neighbours are learned.
+            until("the outside answers", || pings(&host, "a", outside).then_some(()));
+            assert!(pings(&host, "a", &api.address("b", family)), "{mode}");
+            for source in [api.address("a@eth0", family), api.address("a@eth1", family)] {
+                assert!(pings_from(&host, "a", &source, outside), "{mode}: {source}");
+            }
+        }
+        assert_eq!(api.counted("a@eth0", "out", "source_address") + api.counted("a@eth1", "out", "source_address"), 0);
+
+        weft(&host, &["detach", "a@eth1"]);
+        assert_eq!(defaults(&host, "a"), ["eth0", "eth0"], "{mode}: the other one has them again");
+        let left = host.run(&["ip", "netns", "exec", "a", "sh", "-c", "ip rule; ip -6 rule; ip route"]).unwrap();
+        assert!(!left.contains("20000") && !left.contains("10.2.0."), "{left}");
+        assert!(pings(&host, "a", &uplink::OUTSIDE_V4.to_string()));
+        api.assert_clean();
+
+        // A birth that fails takes nothing along.
+        weft(&host, &["attach", "a", "--network", "two"]);
+        host.run(&["ip", "-n", "a", "link", "add", "taken", "type", "bridge"]).unwrap();
+        api.network("three", json!({"mode": mode, "pools": ["10.4.0.0/24"]}));
+        let attach = ["weft", "attach", "a", "--network", "three", "--ifname", "taken", "--default-route"];
+        let refused = host.run(&attach).unwrap_err().to_string();
+        assert!(refused.contains("already has an interface taken"), "{refused}");
+        assert_eq!(defaults(&host, "a"), ["eth0", "eth0"], "{mode}");
+        api.assert_clean();
+        host.run(&["ip", "-n", "a", "link", "delete", "taken"]).unwrap();
+        for (id, network) in [("a", "one"), ("b", "two")] {
+            Call::new("DEL", id, network).done(&host);
         }
         assert_deserted(&host, &api);
     }

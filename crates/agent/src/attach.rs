@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use weft_dataplane::Dataplane;
 use weft_ipam::Request;
-use weft_kernel::{KernelError, Netlink, Snapshot, link};
+use weft_kernel::{Netlink, Snapshot, link};
 use weft_model::{
-    ALLOWED_PER_ENDPOINT_MAX, ContainerId, Dns, Endpoint, EndpointKey, IfName, Labels, Limits, MacAddr, Name,
-    NetnsRecord, Network,
+    ALLOWED_PER_ENDPOINT_MAX, ContainerId, Dns, Endpoint, EndpointKey, Family, IfName, Labels, Limits, MacAddr, Name,
+    NetnsRecord, Network, NetworkName,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -25,6 +25,7 @@ use crate::apply::endpoints::{self, EndpointError, Endpoints};
 use crate::apply::{Indexes, sources};
 use crate::attachment::place::Place;
 use crate::attachment::{self, Ground};
+use crate::defaults::{self, Claim};
 use crate::ledger::{Change, Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
 use crate::shell::reaper::Reaper;
@@ -67,6 +68,8 @@ pub struct Attachment {
     pub limits: Limits,
     /// What it may send from besides its own addresses.
     pub allowed_addresses: BTreeSet<IpNet>,
+    /// Families of which it gets the container's default route, whichever interface has it.
+    pub claims: Vec<Family>,
     /// Seconds since 1970.
     pub born_s: u64,
 }
@@ -217,6 +220,7 @@ impl Attacher {
         kind.admit(&Ground { host: self.host, container: wish.netns.id() }).map_err(not_admitted)?;
         admit_limits(&wish.key, network.attachment, wish.limits)?;
         admit_allowed(&wish.key, network.attachment, &wish.allowed_addresses)?;
+        admit_claims(network, &wish.claims).map_err(not_admitted)?;
         let _lock = self.locks.lock(&wish.key)?;
         self.bury_stale(netlink, wish)?;
         let request = Request { addresses: wish.addresses.clone() };
@@ -228,7 +232,7 @@ impl Attacher {
             let mut endpoint = record(wish);
             kind.endow(network, chosen, &mut endpoint);
             place.take(&self.indexes, &mut endpoint);
-            attachment::stand_back(network, taken, &mut endpoint);
+            defaults::stand_back(&pools(network), taken, &mut endpoint);
             endpoint
         })?;
         drop(ledger);
@@ -236,15 +240,15 @@ impl Attacher {
         let kept = self.networks.get(network.name.as_str()).map(drop);
         let kept = kept.ok_or_else(|| not_admitted("was deleted meanwhile: create it, or use another".to_owned()));
         let made = kept.and_then(|()| self.make(netlink, &endpoint, &wish.netns));
-        let made = made.and_then(|()| {
-            self.arrange(netlink, &wish.key, &wish.netns).map_err(|e| AttachError::of(&wish.key)(e.into()))
-        });
+        let made = made.and_then(|()| self.arrange(netlink, &wish.key, &wish.netns, &wish.claims));
         let born = made.and_then(|()| Ok(self.ledger().finish_birth(&wish.key)?));
         if let Err(error) = born {
             self.undo(netlink, &endpoint, &wish.netns);
             return Err(error);
         }
-        Ok(endpoint)
+        // With a claim, its routes are other ones than it was begun with.
+        let born = self.ledger().get(&wish.key).map(|entry| Arc::clone(&entry.endpoint));
+        Ok(born.unwrap_or(endpoint))
     }
 
     /// The host's link to the outside is this one now.
@@ -385,13 +389,20 @@ impl Attacher {
         // A path may lead to another namespace by now.
         let netns = netns.filter(|netns| is_same(&entry.endpoint.netns, netns.id()));
         self.ledger().begin_death(key);
-        self.take_down(netlink, &entry.endpoint, netns).map_err(|e| AttachError::of(key)(e.into()))?;
+        self.take_down(netlink, &entry.endpoint, netns)?;
         self.ledger().finish_death(key);
         Ok(())
     }
 
-    /// Has what the container sends leave by the right one of its interfaces, if it has more than that of `key`.
-    fn arrange(&self, netlink: &mut Netlink, key: &EndpointKey, netns: &Netns) -> Result<(), KernelError> {
+    /// Has what the container sends leave by the right one of its interfaces, if it has more than that of `key`: that
+    /// one claims the default routes of some families.
+    fn arrange(
+        &self,
+        netlink: &mut Netlink,
+        key: &EndpointKey,
+        netns: &Netns,
+        families: &[Family],
+    ) -> Result<(), AttachError> {
         // Whoever comes last sees all.
         let _alone = self.arranging.lock().unwrap_or_else(PoisonError::into_inner);
         let endpoints: Vec<_> = {
@@ -403,7 +414,13 @@ impl Attacher {
             let staying = entries.filter(|entry| entry.phase != Phase::Death);
             staying.map(|entry| Arc::clone(&entry.endpoint)).collect()
         };
-        sources::arrange(netlink, netns, &endpoints)
+        let pools =
+            |name: &NetworkName| self.networks.get(name.as_str()).map(|network| pools(&network)).unwrap_or_default();
+        let moved = defaults::share(&endpoints, Claim { key, families }, pools);
+        for (_, endpoint) in &moved {
+            self.ledger().change(&endpoint.key, Change::routes_of(endpoint))?;
+        }
+        sources::arrange(netlink, netns, &endpoints, &moved).map_err(|e| AttachError::of(key)(e.into()))
     }
 
     fn make(&self, netlink: &mut Netlink, endpoint: &Arc<Endpoint>, netns: &Netns) -> Result<(), AttachError> {
@@ -421,13 +438,21 @@ impl Attacher {
     }
 
     /// Buries the links, and rings for the reaper.
-    fn take_down(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) -> Result<(), KernelError> {
+    fn take_down(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) -> Result<(), AttachError> {
         let taken = self.endpoints(netlink, netns).take_down(endpoint);
         match netns.filter(|_| endpoint.seat.is_some()) {
             Some(netns) => self.reaper.note_in(netns),
             None => self.reaper.note(),
         }
-        taken.and_then(|()| netns.map_or(Ok(()), |netns| self.arrange(netlink, &endpoint.key, netns)))
+        taken.map_err(|e| AttachError::of(&endpoint.key)(e.into()))?;
+        match netns.map(|netns| self.arrange(netlink, &endpoint.key, netns, &[])) {
+            // A journal that fails keeps nobody alive.
+            Some(Err(AttachError::Journal(error))) => {
+                tracing::warn!(endpoint = %endpoint.key, %error, "its default routes are given to no other interface");
+                Ok(())
+            }
+            other => other.unwrap_or(Ok(())),
+        }
     }
 
     fn endpoints<'a>(&'a self, netlink: &'a mut Netlink, netns: Option<&'a Netns>) -> Endpoints<'a> {
@@ -444,6 +469,26 @@ impl Attacher {
     ) -> Endpoints<'a> {
         Endpoints { netlink, indexes: &self.indexes, dataplane: &self.dataplane, snapshot, netns }
     }
+}
+
+/// Refuses the claim to a default route that endpoints of the network do not have.
+fn admit_claims(network: &Network, claims: &[Family]) -> Result<(), String> {
+    if claims.is_empty() {
+        return Ok(());
+    }
+    if network.internal || !network.attachment.has_link() {
+        let kind = if network.internal { "is internal" } else { "has no link" };
+        return Err(format!("{kind}, so there is no default route by it: do not ask for that, or use another network"));
+    }
+    match claims.iter().find(|family| !network.families().any(|served| served == **family)) {
+        Some(family) => Err(format!("has no {family:?} pool, so there is no default route of that family by it")),
+        None => Ok(()),
+    }
+}
+
+/// The prefixes that addresses of the network are from.
+fn pools(network: &Network) -> Vec<IpNet> {
+    network.pools.iter().map(|pool| pool.subnet).collect()
 }
 
 fn admit_limits(key: &EndpointKey, attachment: weft_model::Attachment, limits: Limits) -> Result<(), AttachError> {

@@ -113,7 +113,7 @@ fn routes(network: &Network, gateways: &[IpAddr]) -> Vec<Route> {
 }
 
 /// Some of the endpoint's routes, with their next hops.
-fn hops(endpoint: &Endpoint, routes: &[Route]) -> Vec<(IpNet, IpAddr)> {
+pub fn hops(endpoint: &Endpoint, routes: &[Route]) -> Vec<(IpNet, IpAddr)> {
     let hop = |route: &Route| Some((route.to, route.via.or_else(|| endpoint.gateway_towards(&route.to))?));
     routes.iter().filter_map(hop).collect()
 }
@@ -123,23 +123,6 @@ pub fn source_hops(endpoint: &Endpoint, ip: IpAddr) -> Vec<(IpNet, IpAddr)> {
     let of_family = |(to, _): &(IpNet, IpAddr)| to.addr().is_ipv4() == ip.is_ipv4();
     let own: Vec<_> = hops(endpoint, &endpoint.source_routes).into_iter().filter(of_family).collect();
     if own.is_empty() { hops(endpoint, &endpoint.routes).into_iter().filter(of_family).collect() } else { own }
-}
-
-/// Leaves the default routes of these families to interfaces of the container that were there first. What is for the
-/// network itself goes by the endpoint still, and so does all that is sent from its own addresses.
-pub fn stand_back(network: &Network, taken: &[Family], endpoint: &mut Endpoint) {
-    let is_default = |route: &Route| route.to.prefix_len() == 0;
-    for family in taken {
-        let of_family = |route: &&Route| Family::of_net(&route.to) == *family;
-        let own: Vec<Route> = endpoint.routes.iter().filter(of_family).cloned().collect();
-        if !own.iter().any(is_default) {
-            continue;
-        }
-        endpoint.routes.retain(|route| !(is_default(route) && of_family(&route)));
-        let pools = network.pools.iter().map(|pool| Route { to: pool.subnet, via: None });
-        endpoint.routes.extend(pools.filter(|route| of_family(&route)));
-        endpoint.source_routes.extend(own);
-    }
 }
 
 /// The MAC address that was asked for, or the one of the first address.

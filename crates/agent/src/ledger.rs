@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use weft_ipam::{Held, Leases, Refusal, Request};
 use weft_model::{ContainerId, Endpoint, EndpointKey, Family, IfName, Network, Pool};
 
+use crate::defaults::has_default;
 pub use change::Change;
 pub use journal::JournalError;
 use journal::{Event, Journal};
@@ -84,6 +85,10 @@ pub fn read_endpoints(run_dir: &Path) -> Result<Vec<Endpoint>, JournalError> {
             Event::Allowed { key, addresses } => {
                 endpoints.entry(key).and_modify(|endpoint| Change::Allowed(addresses).write(endpoint));
             }
+            Event::Routes { key, routes, source_routes } => {
+                let change = Change::Routes { routes, source_routes };
+                endpoints.entry(key).and_modify(|endpoint| change.write(endpoint));
+            }
             Event::Gone { key } => drop(endpoints.remove(&key)),
             Event::Open { .. }
             | Event::Close { .. }
@@ -133,6 +138,9 @@ impl Ledger {
             Event::Live { key } => self.set_phase(&key, Phase::Live),
             Event::Limits { key, limits } => drop(self.write(&key, Change::Limits(limits))),
             Event::Allowed { key, addresses } => drop(self.write(&key, Change::Allowed(addresses))),
+            Event::Routes { key, routes, source_routes } => {
+                self.write(&key, Change::Routes { routes, source_routes });
+            }
             Event::Death { key } => self.set_phase(&key, Phase::Death),
             Event::Gone { key } => self.forget(&key),
         }
@@ -169,11 +177,8 @@ impl Ledger {
     /// Families of which an interface of the container has the default route.
     fn default_families(&self, container: &ContainerId) -> Vec<Family> {
         let beside = self.of_container(container).filter(|entry| entry.phase != Phase::Death);
-        let defaults: Vec<Family> = beside
-            .flat_map(|entry| entry.endpoint.routes.iter().filter(|route| route.to.prefix_len() == 0))
-            .map(|route| Family::of_net(&route.to))
-            .collect();
-        Family::ALL.into_iter().filter(|family| defaults.contains(family)).collect()
+        let has = |family: &Family| beside.clone().any(|entry| has_default(&entry.endpoint.routes, *family));
+        Family::ALL.into_iter().filter(has).collect()
     }
 
     /// All that is known of a container, by interface.
@@ -338,7 +343,9 @@ impl Ledger {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
-    use weft_model::{Attachment, Availability, Labels, Limit, Limits, Mode, NetworkName, NetworkSpec, Transport};
+    use weft_model::{
+        Attachment, Availability, Labels, Limit, Limits, Mode, NetworkName, NetworkSpec, Route, Transport,
+    };
 
     struct Everything;
 
@@ -480,8 +487,15 @@ mod tests {
             let first = u32::try_from(n).unwrap();
             Change::Allowed((first..first + 3).map(|ip| IpNet::from(IpAddr::from(ip.to_be_bytes()))).collect())
         };
-        let changes: [(Change, &dyn Fn(u64) -> Change); 2] =
-            [(Change::Limits(Limits::default()), &limits), (Change::Allowed(BTreeSet::new()), &allowed)];
+        let routes = |n: u64| {
+            let route = |third: u64| Route { to: format!("10.9.{}.0/24", third % 256).parse().unwrap(), via: None };
+            Change::Routes { routes: vec![route(n), route(n + 1)], source_routes: vec![route(n + 2)] }
+        };
+        let changes: [(Change, &dyn Fn(u64) -> Change); 3] = [
+            (Change::Limits(Limits::default()), &limits),
+            (Change::Allowed(BTreeSet::new()), &allowed),
+            (Change::Routes { routes: Vec::new(), source_routes: Vec::new() }, &routes),
+        ];
         for (n, (none, change)) in changes.into_iter().enumerate() {
             let (path, network) = (directory(&format!("changes-{n}")), network());
             let mut ledger = open(&path, &network);

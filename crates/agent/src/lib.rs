@@ -10,6 +10,7 @@ pub mod attachment;
 pub mod captures;
 pub mod check;
 pub mod config;
+pub mod defaults;
 pub mod describe;
 pub mod faces;
 pub mod flows;

@@ -194,6 +194,10 @@ pub struct AttachRequest {
     /// The MAC address that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// The container's default routes go by this network from now on; otherwise they stay with the interface that has
+    /// them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_route: bool,
 }
 
 /// How an endpoint is to be limited from now on.

@@ -67,9 +67,15 @@ impl Target for Sources {
     }
 }
 
-/// Arranges the rules in the namespace of a container that has or had several interfaces: `present` are those that it
-/// has now.
-pub fn arrange(host: &mut Netlink, netns: &Netns, present: &[Arc<Endpoint>]) -> Result<(), KernelError> {
+/// Arranges routes and rules in the namespace of a container that has or had several interfaces: `present` are those
+/// that it has now, `moved` those whose routes are other ones than before.
+pub fn arrange(
+    host: &mut Netlink,
+    netns: &Netns,
+    present: &[Arc<Endpoint>],
+    moved: &[(Arc<Endpoint>, Endpoint)],
+) -> Result<(), KernelError> {
+    let mut requests = (Vec::new(), Vec::new());
     let mut tables = BTreeMap::new();
     let mut desired = BTreeMap::new();
     for endpoint in present.iter().filter(|endpoint| endpoint.attachment.has_link()) {
@@ -81,8 +87,19 @@ pub fn arrange(host: &mut Netlink, netns: &Netns, present: &[Arc<Endpoint>]) -> 
             }
         }
     }
+    for (before, after) in moved {
+        let Some(link) = endpoints::number(host, after)? else { continue };
+        let hops = |endpoint| attachment::hops(endpoint, &endpoint.routes);
+        let (before, after) = (hops(before), hops(after));
+        // A route that takes the place of another one is there before the other goes.
+        let new = after.iter().filter(|hop| !before.contains(hop));
+        requests.0.extend(new.map(|(to, via)| route::set(*to, Hop::Via(*via, link))));
+        let old = before.iter().filter(|hop| !after.contains(hop));
+        requests.1.extend(old.map(|(to, via)| route::delete(*to, Hop::Via(*via, link))));
+    }
     let refused = |e: NetnsError| KernelError::new("enter", e.to_string(), weft_kernel::Errno::NODEV);
-    let inside = netns.within(Netlink::open).map_err(refused)??;
+    let mut inside = netns.within(Netlink::open).map_err(refused)??;
+    inside.run(&[requests.0, requests.1].concat())?;
     let outcome = reconcile(&mut Sources { inside, tables }, &desired)?;
     outcome.failed.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
 }

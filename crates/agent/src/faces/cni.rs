@@ -83,6 +83,7 @@ impl Call<'_> {
             mtu,
             limits,
             allowed_addresses: wishes.allowed_addresses,
+            claims: Vec::new(),
             key,
             network,
             netns,

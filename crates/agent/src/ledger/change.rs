@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use weft_model::{Endpoint, EndpointKey, Limits};
+use weft_model::{Endpoint, EndpointKey, Limits, Route};
 
 use super::journal::Event;
 
@@ -14,14 +14,27 @@ pub enum Change {
     Limits(Limits),
     /// What it may send from besides its own addresses.
     Allowed(BTreeSet<IpNet>),
+    /// Which of its container's routes it has.
+    Routes {
+        /// For all packets.
+        routes: Vec<Route>,
+        /// For those from its own addresses alone.
+        source_routes: Vec<Route>,
+    },
 }
 
 impl Change {
+    /// The routes of `endpoint`, for a record that has others.
+    pub fn routes_of(endpoint: &Endpoint) -> Self {
+        Change::Routes { routes: endpoint.routes.clone(), source_routes: endpoint.source_routes.clone() }
+    }
+
     /// The same part as `endpoint` has it: what takes the change back.
     pub fn undo(&self, endpoint: &Endpoint) -> Self {
         match self {
             Change::Limits(_) => Change::Limits(endpoint.limits),
             Change::Allowed(_) => Change::Allowed(endpoint.allowed_addresses.clone()),
+            Change::Routes { .. } => Change::routes_of(endpoint),
         }
     }
 
@@ -29,6 +42,7 @@ impl Change {
         match self.clone() {
             Change::Limits(limits) => Event::Limits { key, limits },
             Change::Allowed(addresses) => Event::Allowed { key, addresses },
+            Change::Routes { routes, source_routes } => Event::Routes { key, routes, source_routes },
         }
     }
 
@@ -36,6 +50,10 @@ impl Change {
         match self {
             Change::Limits(limits) => endpoint.limits = limits,
             Change::Allowed(addresses) => endpoint.allowed_addresses = addresses,
+            Change::Routes { routes, source_routes } => {
+                endpoint.routes = routes;
+                endpoint.source_routes = source_routes;
+            }
         }
     }
 }

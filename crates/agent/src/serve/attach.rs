@@ -121,7 +121,9 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
             .ok_or_else(|| faulty("interface", &format!("the container is on {INTERFACES_MAX} networks already")))?,
     };
     let mac = request.mac.as_deref().map(str::parse::<MacAddr>).transpose();
+    let claims = if request.default_route { network.families().collect() } else { Vec::new() };
     Ok(Attachment {
+        claims,
         mtu: node.reconciler.report().facts.mtu_of(&network),
         limits: Limits::default(),
         key: EndpointKey { container, ifname },

@@ -44,6 +44,9 @@ pub struct Attach {
     /// The MAC address to get
     #[arg(long)]
     mac: Option<String>,
+    /// Have the container's default routes go by this network; otherwise they stay with the interface that has them
+    #[arg(long)]
+    default_route: bool,
 }
 
 impl Attach {
@@ -58,6 +61,7 @@ impl Attach {
             labels: self.labels.into_iter().collect::<BTreeMap<_, _>>(),
             addresses: self.addresses,
             mac: self.mac,
+            default_route: self.default_route,
         };
         let object: EndpointObject = session.client.post("/v1/endpoints", &request)?;
         session.show_text(&object, text)
