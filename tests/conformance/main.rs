@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails there says enough")]
 
 mod cni;
+mod networks;
 mod traces;

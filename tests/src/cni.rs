@@ -9,14 +9,17 @@ use weft_lab::Host;
 
 use crate::api::SOCKET;
 
-/// The shim inside a lab host.
-const SHIM: &str = "/opt/cni/bin/weft-cni";
+/// Where plugins are in a lab host.
+const PLUGINS: &str = "/opt/cni/bin";
+/// The shim among them.
+const SHIM: &str = "weft-cni";
 /// What the shim says if the agent is away, or went away.
 const TRY_AGAIN: u64 = 11;
 
 /// One call.
 #[derive(Debug, Clone)]
 pub struct Call {
+    plugin: String,
     command: String,
     env: Vec<(String, String)>,
     config: String,
@@ -62,10 +65,17 @@ impl Call {
             ("CNI_PATH", "/opt/cni/bin".to_owned()),
         ];
         Self {
+            plugin: SHIM.to_owned(),
             command: command.to_owned(),
             env: env.map(|(name, value)| (name.to_owned(), value)).into(),
             config: json!({"cniVersion": "1.1.0", "name": network, "type": "weft-cni"}).to_string(),
         }
+    }
+
+    /// To another plugin than weft's.
+    pub fn plugin(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.plugin);
+        self
     }
 
     /// With a variable set otherwise; empty takes it away.
@@ -98,7 +108,7 @@ impl Call {
 
     /// Calls.
     pub fn run(&self, host: &Host) -> Answer {
-        let mut command = host.command(SHIM);
+        let mut command = host.command(format!("{PLUGINS}/{}", self.plugin));
         command.env("CNI_COMMAND", &self.command).envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the lab starts programs");

@@ -4,6 +4,7 @@
 //! Everything here panics with what it saw: it is the tests' own vocabulary.
 
 mod api;
+mod chain;
 mod cni;
 mod dice;
 pub mod leftovers;
@@ -14,6 +15,7 @@ mod raw;
 mod wait;
 
 pub use api::Api;
+pub use chain::Chain;
 pub use cni::{Answer, Call};
 pub use dice::Dice;
 pub use leftovers::assert_deserted;

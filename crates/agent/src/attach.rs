@@ -14,8 +14,8 @@ use weft_dataplane::Dataplane;
 use weft_ipam::Request;
 use weft_kernel::{Netlink, Snapshot, link};
 use weft_model::{
-    ALLOWED_PER_ENDPOINT_MAX, ContainerId, Dns, Endpoint, EndpointKey, Family, IfName, Labels, Limits, MacAddr, Name,
-    NetnsRecord, Network, NetworkName,
+    ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Dns, Endpoint, EndpointKey, Family, IfName, Labels, Limits,
+    MacAddr, Name, NetnsRecord, Network, NetworkName,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -41,7 +41,7 @@ pub struct Attachment {
     /// The network to join.
     pub network: Arc<Network>,
     /// The container's namespace.
-    pub netns: Netns,
+    pub netns: Arc<Netns>,
     /// The runtime's path to it.
     pub netns_path: String,
     /// Namespace of its name.
@@ -54,6 +54,8 @@ pub struct Attachment {
     pub aliases: Vec<String>,
     /// Name of the CNI configuration.
     pub cni_name: Option<String>,
+    /// Its place in the call of CNI, where that does not follow from `key`.
+    pub cni_call: Option<CniCall>,
     /// The container's cgroup.
     pub cgroup_path: Option<String>,
     /// Addresses it asks for.
@@ -70,6 +72,8 @@ pub struct Attachment {
     pub allowed_addresses: BTreeSet<IpNet>,
     /// Families of which it gets the container's default route, whichever interface has it.
     pub claims: Vec<Family>,
+    /// Families whose default route an interface has that another plugin made.
+    pub foreign_defaults: Vec<Family>,
     /// Seconds since 1970.
     pub born_s: u64,
 }
@@ -233,6 +237,7 @@ impl Attacher {
             kind.endow(network, chosen, &mut endpoint);
             place.take(&self.indexes, &mut endpoint);
             defaults::stand_back(&pools(network), taken, &mut endpoint);
+            defaults::stand_back(&pools(network), &wish.foreign_defaults, &mut endpoint);
             endpoint
         })?;
         drop(ledger);
@@ -267,6 +272,24 @@ impl Attacher {
         place.map_err(|reason| AttachError::NotAdmitted { network: network.name.to_string(), reason })
     }
 
+    /// Several networks of one container, one after the other: all of them, or none.
+    pub fn attach_all(&self, netlink: &mut Netlink, wishes: &[Attachment]) -> Result<Vec<Arc<Endpoint>>, AttachError> {
+        for (place, wish) in wishes.iter().enumerate() {
+            let Err(error) = self.attach(netlink, wish) else { continue };
+            for wish in wishes[..place].iter().rev() {
+                // What cannot be taken down now is for the reconciler.
+                if let Err(error) = self.detach(netlink, &wish.key, Some(&wish.netns)) {
+                    tracing::warn!(endpoint = %wish.key, %error, "a birth is not taken back yet");
+                }
+            }
+            return Err(error);
+        }
+        // With claims, routes of the first are other ones than they were born with.
+        let ledger = self.ledger();
+        let born = wishes.iter().map(|wish| ledger.get(&wish.key).map(|entry| Arc::clone(&entry.endpoint)));
+        wishes.iter().zip(born).map(|(wish, born)| born.ok_or_else(|| AttachError::Gone(wish.key.clone()))).collect()
+    }
+
     /// A container dies, or is as good as dead. `netns` is its namespace, if it can be had. Nothing there is success.
     pub fn detach(&self, netlink: &mut Netlink, key: &EndpointKey, netns: Option<&Netns>) -> Result<(), AttachError> {
         let _lock = self.locks.lock(key)?;
@@ -274,25 +297,31 @@ impl Attacher {
         self.bury(netlink, &entry, netns)
     }
 
-    /// As [`Attacher::detach`], on behalf of the container's runtime: with the last of its endpoints go those that
-    /// others joined to further networks, of which it knows nothing.
-    pub fn detach_container(
+    /// As [`Attacher::detach`], on behalf of the container's runtime, for all that one call of it made, the last one
+    /// first: with the last of its endpoints go those that others joined to further networks, of which it knows
+    /// nothing. One that fails does not keep the others.
+    pub fn detach_all(
         &self,
         netlink: &mut Netlink,
-        key: &EndpointKey,
+        container: &ContainerId,
+        made: &[EndpointKey],
         netns: Option<&Netns>,
     ) -> Result<(), AttachError> {
         let beside: Vec<_> = {
             let ledger = self.ledger();
-            let others = ledger.of_container(&key.container).filter(|entry| entry.endpoint.key != *key);
+            let others = ledger.of_container(container).filter(|entry| !made.contains(&entry.endpoint.key));
             others.map(|entry| Arc::clone(&entry.endpoint)).collect()
         };
-        if beside.iter().all(|endpoint| endpoint.cni_name.is_none()) {
-            for endpoint in beside.iter().rev() {
-                self.detach(netlink, &endpoint.key, netns)?;
+        let is_last = beside.iter().all(|endpoint| endpoint.cni_name.is_none());
+        let joined = beside.iter().filter(|_| is_last).map(|endpoint| &endpoint.key);
+        let mut detached = Ok(());
+        for key in made.iter().chain(joined).rev() {
+            if let Err(error) = self.detach(netlink, key, netns) {
+                tracing::warn!(endpoint = %key, %error, "is not taken down yet");
+                detached = detached.and(Err(error));
             }
         }
-        self.detach(netlink, key, netns)
+        detached
     }
 
     /// As [`Attacher::detach`], for an endpoint that is found dead: only if it still is what was found, and its link is
@@ -408,11 +437,13 @@ impl Attacher {
         let endpoints: Vec<_> = {
             let ledger = self.ledger();
             let entries = ledger.of_container(&key.container);
-            if entries.clone().count() < 2 {
+            if entries.clone().count() < 2 && entries.clone().all(|entry| entry.endpoint.source_routes.is_empty()) {
                 return Ok(());
             }
             let staying = entries.filter(|entry| entry.phase != Phase::Death);
-            staying.map(|entry| Arc::clone(&entry.endpoint)).collect()
+            let mut endpoints: Vec<_> = staying.map(|entry| Arc::clone(&entry.endpoint)).collect();
+            endpoints.sort_by_key(|endpoint| (endpoint.cni_name.is_none(), endpoint.cni_position()));
+            endpoints
         };
         let pools =
             |name: &NetworkName| self.networks.get(name.as_str()).map(|network| pools(&network)).unwrap_or_default();
@@ -527,6 +558,7 @@ fn record(wish: &Attachment) -> Endpoint {
         labels: wish.labels.clone(),
         aliases: wish.aliases.clone(),
         cni_name: wish.cni_name.clone(),
+        cni_call: wish.cni_call.clone(),
         cgroup_path: wish.cgroup_path.clone(),
         netns: NetnsRecord { path: wish.netns_path.clone(), device, inode },
         attachment: wish.network.attachment,
@@ -535,6 +567,7 @@ fn record(wish: &Attachment) -> Endpoint {
         gateways: Vec::new(),
         routes: Vec::new(),
         source_routes: Vec::new(),
+        foreign_defaults: wish.foreign_defaults.clone(),
         mtu: wish.mtu,
         isolated: false,
         link: None,

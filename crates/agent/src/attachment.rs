@@ -50,6 +50,11 @@ pub trait Kind: Sync {
         None
     }
 
+    /// Next hops of an endpoint's default routes.
+    fn gateways(&self, _: &Network) -> Vec<IpAddr> {
+        Vec::new()
+    }
+
     /// Addresses that are the host's, whichever link a packet to them comes by.
     fn host_addresses(&self, _: &Network) -> Vec<IpAddr> {
         Vec::new()

@@ -1,5 +1,5 @@
 //! Which of a container's interfaces has its default routes, family by family: the one that claims them, else the one
-//! that has them, else the first.
+//! that has them, else the first, unless an interface that is not weft's has them.
 //!
 //! What an interface without them has is kept in its record: it steps forward when nobody else is left.
 
@@ -44,7 +44,9 @@ fn holder(endpoints: &[Endpoint], claim: Claim<'_>, family: Family) -> Option<us
     let may_have = |endpoint: &Endpoint| has_default(&endpoint.source_routes, family);
     let has = |endpoint: &Endpoint| has_default(&endpoint.routes, family);
     let claimant = endpoints.iter().position(|endpoint| is_claimant(endpoint) && (has(endpoint) || may_have(endpoint)));
-    claimant.or_else(|| endpoints.iter().position(has)).or_else(|| endpoints.iter().position(may_have))
+    let is_foreign = endpoints.iter().any(|endpoint| endpoint.foreign_defaults.contains(&family));
+    let first = || endpoints.iter().position(may_have).filter(|_| !is_foreign);
+    claimant.or_else(|| endpoints.iter().position(has)).or_else(first)
 }
 
 /// Leaves the default routes of these families to interfaces of the container that have them. What is for the network
@@ -144,5 +146,9 @@ mod tests {
         assert_eq!(holders(&both, &second, &[Family::IPv6]), ["eth0", "eth1"]);
         let left = [Arc::new(standing_back("eth0")), second];
         assert_eq!(holders(&left, &left[0], &[]), ["eth0", "eth0"], "nobody has them");
+        let foreign = Endpoint { foreign_defaults: vec![Family::IPv6], ..standing_back("eth0") };
+        let foreign = [Arc::new(foreign), Arc::new(standing_back("eth1"))];
+        assert_eq!(holders(&foreign, &foreign[0], &[]), ["eth0"], "nobody of weft's");
+        assert_eq!(holders(&foreign, &foreign[0], &[Family::IPv6]), ["eth0", "eth0"], "but it may be taken");
     }
 }

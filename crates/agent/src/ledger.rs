@@ -177,7 +177,12 @@ impl Ledger {
     /// Families of which an interface of the container has the default route.
     fn default_families(&self, container: &ContainerId) -> Vec<Family> {
         let beside = self.of_container(container).filter(|entry| entry.phase != Phase::Death);
-        let has = |family: &Family| beside.clone().any(|entry| has_default(&entry.endpoint.routes, *family));
+        let has = |family: &Family| {
+            let is_had = |endpoint: &Endpoint| {
+                has_default(&endpoint.routes, *family) || endpoint.foreign_defaults.contains(family)
+            };
+            beside.clone().any(|entry| is_had(&entry.endpoint))
+        };
         Family::ALL.into_iter().filter(has).collect()
     }
 

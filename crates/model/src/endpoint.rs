@@ -13,6 +13,7 @@ use crate::limit::Limits;
 use crate::mac::MacAddr;
 use crate::name::{ContainerId, IfName, Labels, Name, NetworkName};
 use crate::network::{Attachment, IpvlanMode};
+use crate::pool::Family;
 
 /// What tells one endpoint from another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -79,6 +80,18 @@ impl Dns {
     }
 }
 
+/// The place of an endpoint in a call of CNI that made several, or one by another name than it was called for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CniCall {
+    /// CNI_IFNAME: what later calls name.
+    pub ifname: IfName,
+    /// In the order of joining, from 0.
+    pub position: usize,
+    /// The pod's annotation asked for it: the call's result does not have it.
+    #[serde(default)]
+    pub by_annotation: bool,
+}
+
 /// The container's namespace as it was at birth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetnsRecord {
@@ -133,6 +146,9 @@ pub struct Endpoint {
     /// Name of the CNI configuration that made it: its GC frees only its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cni_name: Option<String>,
+    /// Its place in that call of CNI, where it does not follow from container and interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cni_call: Option<CniCall>,
     /// The container's cgroup, where the runtime told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup_path: Option<String>,
@@ -162,6 +178,9 @@ pub struct Endpoint {
     /// network that the question came from all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source_routes: Vec<Route>,
+    /// Families whose default route an interface of the container has that another plugin made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_defaults: Vec<Family>,
     /// Bytes.
     pub mtu: u32,
     /// Parted from the other endpoints of its network.
@@ -192,6 +211,16 @@ impl Endpoint {
     /// `NAMESPACE/NAME`, as every table shows it.
     pub fn title(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// CNI_IFNAME of the call that made it.
+    pub fn cni_ifname(&self) -> &IfName {
+        self.cni_call.as_ref().map_or(&self.key.ifname, |call| &call.ifname)
+    }
+
+    /// Its place among those that the call made.
+    pub fn cni_position(&self) -> usize {
+        self.cni_call.as_ref().map_or(0, |call| call.position)
     }
 
     /// The gateway of the family of `to`.

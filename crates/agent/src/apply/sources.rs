@@ -7,7 +7,8 @@
 //!   from all      lookup main    ── default via 10.1.0.1 dev eth0, 10.2.0.0/24 via 10.2.0.1 dev eth1
 //! ```
 //!
-//! The tables have the links' numbers. A container with one interface needs none of it.
+//! The tables have the links' numbers. A container with one interface needs none of it, unless there is one beside it
+//! that is not weft's.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -82,7 +83,7 @@ pub fn arrange(
         let Some(link) = endpoints::number(host, endpoint)? else { continue };
         for ip in endpoint.addresses.iter().map(IpNet::addr) {
             tables.insert((ip, link), attachment::source_hops(endpoint, ip));
-            if present.len() > 1 {
+            if present.len() > 1 || !endpoint.source_routes.is_empty() {
                 desired.insert((ip, link), ());
             }
         }

@@ -61,6 +61,10 @@ impl Kind for Bridge {
         })
     }
 
+    fn gateways(&self, network: &Network) -> Vec<IpAddr> {
+        network.pools.iter().filter_map(|pool| pool.gateway).collect()
+    }
+
     fn bridge(&self, network: &Network) -> Option<(IfName, BridgePlan)> {
         let with_length = |pool: &Pool| IpNet::new(pool.gateway?, pool.subnet.prefix_len()).ok();
         let addresses = network.pools.iter().filter_map(with_length).collect();

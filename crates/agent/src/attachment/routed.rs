@@ -56,6 +56,10 @@ impl Kind for Routed {
         })
     }
 
+    fn gateways(&self, network: &Network) -> Vec<IpAddr> {
+        network.families().map(gateway).collect()
+    }
+
     fn host_addresses(&self, network: &Network) -> Vec<IpAddr> {
         network.families().filter(|family| *family == Family::IPv4).map(gateway).collect()
     }

@@ -1,11 +1,15 @@
 //! CNI (containernetworking/cni SPEC.md 1.1.0): one call of the shim, from its environment and configuration to what it
 //! prints.
 
+mod annotation;
 mod chain;
 mod config;
 mod error;
+mod naming;
 mod result;
+mod selection;
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,15 +17,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use weft_api::{CniError, CniRequest};
 use weft_kernel::Netlink;
-use weft_model::{EndpointKey, Name};
+use weft_model::{CniCall, ContainerId, Endpoint, EndpointKey, IfName, Name, Network};
 use weft_netns::Netns;
 
-use crate::attach::{Attachment, DEFAULT_NAMESPACE};
+use crate::attach::{Attachment, DEFAULT_NAMESPACE, is_same};
 use crate::check;
 use crate::config::Switch;
 use crate::node::Node;
 use config::Config;
 use error::{Code, Failure};
+use naming::Previous;
+use selection::Selection;
 
 /// Versions served, oldest first; the last is the newest.
 pub const VERSIONS: &[&str] = &["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
@@ -58,77 +64,122 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn add(mut self, netlink: &mut Netlink) -> Result<Value, Failure> {
+        let wishes = self.wishes()?;
+        let made = self.node.attacher.attach_all(netlink, &wishes)?;
+        let facts = self.node.reconciler.report().facts;
+        let told: Vec<_> = made.iter().filter(|endpoint| is_told(endpoint)).collect();
+        Ok(result::render(&self.config.version, &self.config.previous, &told, facts.uplink.as_ref()))
+    }
+
+    /// What is asked for, network by network, all of it looked at before any is joined.
+    fn wishes(&mut self) -> Result<Vec<Attachment>, Failure> {
         let key = self.key()?;
-        let network = self.network()?;
-        let wishes = config::Wishes::gather(&self.config, &self.request.args)?;
+        let config = &self.config;
+        let wishes = config::Wishes::gather(config, &self.request.args)?;
         // Whoever may make pods may annotate them.
         if !wishes.allowed_addresses.is_empty() && self.node.config.allow_by_annotation == Switch::Off {
             let remedy = "start it with --allow-by-annotation on, or use `weft endpoint allow`";
             let reason = format!("annotation {}: this weftd takes none: {remedy}", config::ALLOWED_ANNOTATION);
             return Err(Failure::new(Code::Config, reason));
         }
-        let netns = self.netns()?.ok_or_else(|| Failure::missing("CNI_NETNS"))?;
-        let facts = self.node.reconciler.report().facts;
+        let mut selections = std::mem::take(&mut self.config.selections);
+        selections.extend(annotation::selections(&self.config, wishes.namespace.as_ref())?);
+        let networks = self.networks(&selections)?;
+        let netns = Arc::new(self.netns()?.ok_or_else(|| Failure::missing("CNI_NETNS"))?);
+        let previous = Previous::read(&self.config.previous);
+        let present = self.interfaces_of(&key.container, &netns);
+        let names = naming::interfaces(&key.ifname, &selections, &previous, &present)?;
+        let several = Several { key, wishes, netns, previous, is_plain: names.len() == 1 };
+        let joined = selections.into_iter().zip(networks).zip(names).enumerate();
+        joined
+            .map(|(place, ((selection, network), ifname))| self.wish(&several, selection, network, place, ifname))
+            .collect()
+    }
+
+    /// What runtimes ask for is for the first network, but for who the container is.
+    fn wish(
+        &self,
+        several: &Several,
+        selection: Selection,
+        network: Arc<Network>,
+        position: usize,
+        ifname: IfName,
+    ) -> Result<Attachment, Failure> {
+        let Several { key, wishes, netns, previous, is_plain } = several;
+        let first = Some(wishes).filter(|_| position == 0);
         let default_namespace = || Name::parse(DEFAULT_NAMESPACE).ok();
-        let name = wishes.name.or_else(|| Name::parse(key.container.as_str()).ok());
-        let (Some(namespace), Some(name)) = (wishes.namespace.or_else(default_namespace), name) else {
+        let name = wishes.name.clone().or_else(|| Name::parse(key.container.as_str()).ok());
+        let (Some(namespace), Some(name)) = (wishes.namespace.clone().or_else(default_namespace), name) else {
             return Err(Failure::new(Code::Environment, format!("container {:?}: cannot be named", key.container)));
         };
-        let mtu = facts.mtu_of(&network);
-        let limits = wishes.bandwidth.limits(mtu)?;
+        let mtu = self.node.reconciler.report().facts.mtu_of(&network);
+        let limits = first.map_or(&selection.bandwidth, |wishes| &wishes.bandwidth).limits(mtu)?;
         if !limits.is_empty() {
             chain::refuse_rivals(&self.config.name)?;
         }
-        let wish = Attachment {
+        let claims = selection.claims(&network)?;
+        let foreign_defaults = previous.defaults.iter().filter(|family| !claims.contains(family)).copied().collect();
+        let cni_call = CniCall { ifname: key.ifname.clone(), position, by_annotation: selection.by_annotation };
+        let asked = first.map(|wishes| wishes.addresses.clone()).unwrap_or_default();
+        Ok(Attachment {
             mtu,
             limits,
-            allowed_addresses: wishes.allowed_addresses,
-            claims: Vec::new(),
-            key,
+            allowed_addresses: first.map(|wishes| wishes.allowed_addresses.clone()).unwrap_or_default(),
+            claims,
+            foreign_defaults,
+            cni_call: Some(cni_call).filter(|call| !is_plain || call.ifname != ifname),
+            key: EndpointKey { container: key.container.clone(), ifname },
             network,
-            netns,
+            netns: Arc::clone(netns),
             netns_path: self.request.netns.clone(),
             namespace,
             name,
-            labels: wishes.labels,
-            aliases: wishes.aliases,
+            labels: wishes.labels.clone(),
+            aliases: first.map(|wishes| wishes.aliases.clone()).unwrap_or_default(),
             cni_name: Some(self.config.name.clone()),
-            cgroup_path: wishes.cgroup_path,
-            addresses: wishes.addresses,
-            mac: wishes.mac,
-            dns: wishes.dns,
+            cgroup_path: wishes.cgroup_path.clone(),
+            addresses: [asked, selection.addresses].concat(),
+            mac: first.and_then(|wishes| wishes.mac).or(selection.mac),
+            dns: first.and_then(|wishes| wishes.dns.clone()),
             born_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        };
-        let endpoint = self.node.attacher.attach(netlink, &wish)?;
-        Ok(result::render(&self.config.version, &endpoint, facts.uplink.as_ref()))
+        })
     }
 
     /// Nothing there is success, and so is a namespace that is gone.
     fn del(mut self, netlink: &mut Netlink) -> Result<(), Failure> {
         let key = self.key()?;
-        let of_other =
-            self.node.attacher.ledger().get(&key).is_some_and(|entry| !self.is_mine(entry.endpoint.cni_name.as_ref()));
-        if of_other {
-            return Ok(());
-        }
+        let made: Vec<_> = self.made(&key).iter().map(|endpoint| endpoint.key.clone()).collect();
         let netns = self.netns().ok().flatten();
-        self.node.attacher.detach_container(netlink, &key, netns.as_ref())?;
+        self.node.attacher.detach_all(netlink, &key.container, &made, netns.as_ref())?;
         Ok(())
     }
 
     fn check(mut self, netlink: &mut Netlink) -> Result<(), Failure> {
         let key = self.key()?;
-        self.network()?;
-        let found = self.node.attacher.ledger().live().find(|endpoint| endpoint.key == key).cloned();
-        let Some(endpoint) = found else {
+        self.networks(&self.config.selections)?;
+        let made = self.made(&key);
+        if made.is_empty() {
             return Err(Failure::new(Code::UnknownContainer, format!("endpoint {key} is not known")));
-        };
+        }
+        let mut problems = Vec::new();
+        let mut selections = std::mem::take(&mut self.config.selections);
+        selections.extend(annotation::selections(&self.config, made.first().map(|endpoint| &endpoint.namespace))?);
+        for selection in selections {
+            if !made.iter().any(|endpoint| endpoint.network.as_str() == selection.network) {
+                problems.push(format!("container {}: is not on network {} any more", key.container, selection.network));
+            }
+        }
         let netns = self.netns()?.ok_or_else(|| Failure::missing("CNI_NETNS"))?;
-        let mut problems = check::endpoint(&self.node.attacher, netlink, &endpoint, &netns)?;
-        problems.extend(result::differs(&self.config.previous, &endpoint));
+        for endpoint in &made {
+            let mut found = check::endpoint(&self.node.attacher, netlink, endpoint, &netns)?;
+            if is_told(endpoint) {
+                found.extend(result::differs(&self.config.previous, endpoint));
+            }
+            problems.extend(found.into_iter().map(|problem| format!("endpoint {}: {problem}", endpoint.key)));
+        }
         match problems.is_empty() {
             true => Ok(()),
-            false => Err(Failure::new(Code::Io, format!("endpoint {key}: {}", problems.join("; ")))),
+            false => Err(Failure::new(Code::Io, problems.join("; "))),
         }
     }
 
@@ -136,10 +187,14 @@ impl Call<'_> {
     /// freed.
     fn gc(self, netlink: &mut Netlink) -> Result<(), Failure> {
         let Some(valid) = self.config.valid_attachments()? else { return Ok(()) };
+        let is_named = |endpoint: &Endpoint| {
+            let (container, ifname) = (endpoint.key.container.clone(), endpoint.cni_ifname().clone());
+            valid.contains(&EndpointKey { container, ifname })
+        };
         let mine: Vec<_> = {
             let ledger = self.node.attacher.ledger();
-            let mine = ledger.live().filter(|endpoint| self.is_mine(endpoint.cni_name.as_ref()));
-            mine.filter(|endpoint| !valid.contains(&endpoint.key)).cloned().collect()
+            let mine = ledger.live().filter(|endpoint| self.is_mine(endpoint));
+            mine.filter(|endpoint| !is_named(endpoint)).cloned().collect()
         };
         for endpoint in mine {
             let netns = Netns::open(&endpoint.netns.path).ok();
@@ -150,7 +205,8 @@ impl Call<'_> {
     }
 
     fn status(&self) -> Result<(), Failure> {
-        self.network().map_err(|failure| Failure { code: Code::Unavailable, ..failure })?;
+        let networks = self.networks(&self.config.selections);
+        networks.map_err(|failure| Failure { code: Code::Unavailable, ..failure })?;
         chain::refuse_rivals(&self.config.name)
     }
 
@@ -164,12 +220,37 @@ impl Call<'_> {
         })
     }
 
-    fn network(&self) -> Result<Arc<weft_model::Network>, Failure> {
-        let name = &self.config.network;
-        self.node.networks.get(name).ok_or_else(|| {
-            let remedy = format!("create it with `weft network create {name} --mode MODE`, or name another");
-            Failure::new(Code::Config, format!("network {name:?} does not exist: {remedy}"))
-        })
+    /// The networks that are selected, each of them once: two interfaces on one network cannot share its gateway.
+    fn networks(&self, selections: &[Selection]) -> Result<Vec<Arc<Network>>, Failure> {
+        let known = |(place, selection): (usize, &Selection)| {
+            let name = &selection.network;
+            if selections[..place].iter().any(|earlier| earlier.network == *name) {
+                let reason = format!("{}: network {name:?} is joined already: name it once", selection.field);
+                return Err(Failure::new(Code::Config, reason));
+            }
+            self.node.networks.get(name).ok_or_else(|| {
+                let remedy = format!("create it with `weft network create {name} --mode MODE`, or name another");
+                Failure::new(Code::Config, format!("network {name:?} does not exist: {remedy}"))
+            })
+        };
+        selections.iter().enumerate().map(known).collect()
+    }
+
+    /// What earlier calls for the container made.
+    fn interfaces_of(&self, container: &ContainerId, netns: &Netns) -> BTreeSet<String> {
+        let ledger = self.node.attacher.ledger();
+        let here = ledger.of_container(container).filter(|entry| is_same(&entry.endpoint.netns, netns.id()));
+        here.map(|entry| entry.endpoint.key.ifname.to_string()).collect()
+    }
+
+    /// What the call that `key` names made, in that order.
+    fn made(&self, key: &EndpointKey) -> Vec<Arc<Endpoint>> {
+        let ledger = self.node.attacher.ledger();
+        let entries = ledger.of_container(&key.container).map(|entry| &entry.endpoint);
+        let made = entries.filter(|endpoint| *endpoint.cni_ifname() == key.ifname && self.is_mine(endpoint));
+        let mut made: Vec<_> = made.cloned().collect();
+        made.sort_by_key(|endpoint| endpoint.cni_position());
+        made
     }
 
     /// The namespace by its descriptor, if one was passed, else by its path.
@@ -183,7 +264,22 @@ impl Call<'_> {
         }
     }
 
-    fn is_mine(&self, cni_name: Option<&String>) -> bool {
-        cni_name == Some(&self.config.name)
+    fn is_mine(&self, endpoint: &Endpoint) -> bool {
+        endpoint.cni_name.as_ref() == Some(&self.config.name)
     }
+}
+
+/// What is the same for all networks of one call.
+struct Several {
+    key: EndpointKey,
+    wishes: config::Wishes,
+    netns: Arc<Netns>,
+    previous: Previous,
+    is_plain: bool,
+}
+
+/// Whether the call's result has the endpoint. What an annotation asks for it has not, as Multus has it: runtimes take
+/// that of the first network for the pod's.
+fn is_told(endpoint: &Endpoint) -> bool {
+    !endpoint.cni_call.as_ref().is_some_and(|call| call.by_annotation)
 }

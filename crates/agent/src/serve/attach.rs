@@ -124,11 +124,13 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
     let claims = if request.default_route { network.families().collect() } else { Vec::new() };
     Ok(Attachment {
         claims,
+        foreign_defaults: Vec::new(),
+        cni_call: None,
         mtu: node.reconciler.report().facts.mtu_of(&network),
         limits: Limits::default(),
         key: EndpointKey { container, ifname },
         network,
-        netns,
+        netns: Arc::new(netns),
         netns_path: path,
         namespace,
         name,

@@ -9,6 +9,7 @@ use weft_model::{Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAd
 
 use super::VERSIONS;
 use super::error::{Code, Failure};
+use super::selection::Selection;
 
 /// A configuration without a version means this one (SPEC.md, section 1).
 const VERSION_IF_ABSENT: &str = "0.1.0";
@@ -18,8 +19,6 @@ const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 const LABELS_ANNOTATION: &str = "weft.dev/labels";
 /// The annotation with what may be sent from besides the pod's own addresses: `10.0.0.9, fd00::/64`.
 pub(super) const ALLOWED_ANNOTATION: &str = "weft.dev/allowed-addresses";
-/// The capability by which runtimes limit rates (CNI CONVENTIONS.md).
-const BANDWIDTH: &str = "runtimeConfig.bandwidth";
 /// Bits that containerd and CRI-O send for a burst, since pods name none.
 const BURST_UNSAID: u64 = u32::MAX as u64;
 /// What CNI has learned with which version.
@@ -31,9 +30,9 @@ const GC_SINCE: &str = "1.1.0";
 pub(super) struct Config {
     pub(super) name: String,
     pub(super) version: String,
-    /// weft's network: `network`, or the configuration's own name.
-    pub(super) network: String,
-    /// The result that is to be checked.
+    /// The networks that it names, at least one.
+    pub(super) selections: Vec<Selection>,
+    /// What other plugins made before; at CHECK and DEL, what came of the whole chain.
     pub(super) previous: Value,
     whole: Map<String, Value>,
 }
@@ -67,10 +66,10 @@ impl Config {
             let message = format!("config version {version} does not allow {command}: it needs {since}");
             return Err(Failure::new(Code::IncompatibleVersion, message));
         }
-        let network = string(&whole, "network")?.unwrap_or(name).to_owned();
+        let selections = Selection::all(&whole, name)?;
         let previous = whole.get("prevResult").cloned().unwrap_or_default();
         let (name, config) = (name.to_owned(), whole);
-        let config = Self { name, version, network, previous, whole: config };
+        let config = Self { name, version, selections, previous, whole: config };
         config.refuse_unserved(command)?;
         Ok(config)
     }
@@ -82,10 +81,6 @@ impl Config {
         }
         if let Some(ipam) = self.whole.get("ipam").filter(|ipam| ipam.as_object().is_none_or(|o| !o.is_empty())) {
             let message = format!("ipam {ipam}: weft leases the network's own addresses: remove the field");
-            return Err(Failure::new(Code::UnsupportedField, message));
-        }
-        if !self.previous.is_null() {
-            let message = format!("prevResult {}: weft must be the first plugin of its chain", self.previous);
             return Err(Failure::new(Code::UnsupportedField, message));
         }
         Ok(())
@@ -111,10 +106,15 @@ impl Config {
         self.whole.get("runtimeConfig")?.get(field).filter(|value| !value.is_null())
     }
 
+    /// An annotation of the pod.
+    pub(super) fn annotation(&self, annotation: &str) -> Result<Option<&str>, Failure> {
+        let value = self.runtime(ANNOTATIONS).and_then(|all| all.get(annotation));
+        value.map(|value| text(annotation, value)).transpose()
+    }
+
     /// The parts of an annotation's list, of which there are none if there is no annotation.
     fn annotated(&self, annotation: &str) -> Result<Vec<&str>, Failure> {
-        let value = self.runtime(ANNOTATIONS).and_then(|all| all.get(annotation));
-        let list = value.map(|value| text(annotation, value)).transpose()?.unwrap_or_default();
+        let list = self.annotation(annotation)?.unwrap_or_default();
         Ok(list.split(',').map(str::trim).filter(|part| !part.is_empty()).collect())
     }
 
@@ -138,9 +138,10 @@ pub(super) struct Wishes {
     pub(super) allowed_addresses: BTreeSet<IpNet>,
 }
 
-/// What `runtimeConfig.bandwidth` asks for.
+/// The rates that are asked for (CNI CONVENTIONS.md), and the field that asks.
 #[derive(Debug, Default)]
 pub(super) struct Bandwidth {
+    field: String,
     ingress: Option<LimitSpec>,
     egress: Option<LimitSpec>,
 }
@@ -149,7 +150,7 @@ impl Bandwidth {
     /// The limits of an endpoint with a link of `mtu` bytes.
     pub(super) fn limits(&self, mtu: u32) -> Result<Limits, Failure> {
         let of = |spec: Option<LimitSpec>, rate: &str, burst: &str| {
-            let fields = LimitFields { object: BANDWIDTH, rate, burst };
+            let fields = LimitFields { object: &self.field, rate, burst };
             let limit = spec.map(|spec| spec.resolve(mtu, fields)).transpose();
             limit.map(Option::flatten).map_err(|invalid| Failure::new(Code::Config, invalid.to_string()))
         };
@@ -176,7 +177,7 @@ impl Wishes {
             addresses: addresses(config, variable("IP"))?,
             mac: mac.map(|(field, value)| parse_mac(field, value)).transpose()?,
             dns: config.runtime("dns").map(parse_dns).transpose()?,
-            bandwidth: config.runtime("bandwidth").map(parse_bandwidth).transpose()?.unwrap_or_default(),
+            bandwidth: bandwidth(config)?,
             cgroup_path: config.runtime("cgroupPath").and_then(Value::as_str).map(str::to_owned),
             allowed_addresses: allowed_addresses(config)?,
         })
@@ -202,15 +203,24 @@ fn addresses(config: &Config, variable: Option<&str>) -> Result<Vec<IpAddr>, Fai
     }
     let mut addresses = Vec::new();
     for (field, value) in asked {
-        let bare = value.split('/').next().unwrap_or_default();
-        let address: IpAddr = bare.parse().map_err(|_| {
-            Failure::new(Code::Config, format!("{field} {value:?}: is not an address, such as 10.1.0.5"))
-        })?;
+        let address = parse_ip(field, value)?;
         if !addresses.contains(&address) {
             addresses.push(address);
         }
     }
     Ok(addresses)
+}
+
+/// An address, whose length its network knows.
+pub(super) fn parse_ip(field: &str, value: &str) -> Result<IpAddr, Failure> {
+    let bare = value.split('/').next().unwrap_or_default();
+    let faulty = |_| Failure::new(Code::Config, format!("{field} {value:?}: is not an address, such as 10.1.0.5"));
+    bare.parse().map_err(faulty)
+}
+
+fn bandwidth(config: &Config) -> Result<Bandwidth, Failure> {
+    let asked = config.runtime("bandwidth").map(|value| parse_bandwidth("runtimeConfig.bandwidth", value));
+    Ok(asked.transpose()?.unwrap_or_default())
 }
 
 /// From the annotation, then from `args`, which wins.
@@ -248,7 +258,7 @@ fn aliases(config: &Config) -> Result<Vec<String>, Failure> {
     items.into_iter().map(|item| text(field, item).map(str::to_owned)).collect()
 }
 
-fn parse_mac(field: &str, value: &str) -> Result<MacAddr, Failure> {
+pub(super) fn parse_mac(field: &str, value: &str) -> Result<MacAddr, Failure> {
     let faulty = |reason: String| Failure::new(Code::Config, format!("{field}: {reason}"));
     let mac: MacAddr = value.parse().map_err(faulty)?;
     if mac.is_assignable() { Ok(mac) } else { Err(faulty(format!("{value:?} is a group address: ask for another"))) }
@@ -271,18 +281,19 @@ fn parse_dns(value: &Value) -> Result<Dns, Failure> {
 
 /// Rates in bits per second and bursts in bits; a rate of 0 is no limit. Runtimes that know only rates send the largest
 /// number for a burst, or nothing: neither is a burst that anybody wished.
-fn parse_bandwidth(value: &Value) -> Result<Bandwidth, Failure> {
+pub(super) fn parse_bandwidth(field: &str, value: &Value) -> Result<Bandwidth, Failure> {
     let lower = lowered(value);
     let number = |name: &str| -> Result<Option<u64>, Failure> {
         let Some(value) = lower.get(&name.to_lowercase()).filter(|value| !value.is_null()) else { return Ok(None) };
-        let faulty = || Failure::new(Code::Decode, format!("{BANDWIDTH}.{name} {value}: is no whole number of bits"));
+        let faulty = || Failure::new(Code::Decode, format!("{field}.{name} {value}: is no whole number of bits"));
         value.as_u64().map(Some).ok_or_else(faulty)
     };
     let spec = |rate: &str, burst: &str| -> Result<Option<LimitSpec>, Failure> {
         let wished = number(burst)?.filter(|bits| *bits > 0 && *bits < BURST_UNSAID);
         Ok(number(rate)?.map(|rate| LimitSpec { rate, burst: wished.map(|bits| bits / 8) }))
     };
-    Ok(Bandwidth { ingress: spec("ingressRate", "ingressBurst")?, egress: spec("egressRate", "egressBurst")? })
+    let (ingress, egress) = (spec("ingressRate", "ingressBurst")?, spec("egressRate", "egressBurst")?);
+    Ok(Bandwidth { field: field.to_owned(), ingress, egress })
 }
 
 /// An object's fields with names in lower case: Go's own are not.
@@ -299,11 +310,11 @@ fn string<'a>(whole: &'a Map<String, Value>, field: &str) -> Result<Option<&'a s
     }
 }
 
-fn list<'a>(field: &str, value: &'a Value) -> Result<&'a Vec<Value>, Failure> {
+pub(super) fn list<'a>(field: &str, value: &'a Value) -> Result<&'a Vec<Value>, Failure> {
     value.as_array().ok_or_else(|| Failure::new(Code::Decode, format!("{field} {value}: is not a list")))
 }
 
-fn text<'a>(field: &str, value: &'a Value) -> Result<&'a str, Failure> {
+pub(super) fn text<'a>(field: &str, value: &'a Value) -> Result<&'a str, Failure> {
     value.as_str().ok_or_else(|| Failure::new(Code::Decode, format!("{field} {value}: is not a text")))
 }
 
@@ -339,13 +350,6 @@ mod tests {
         assert_eq!(refused("GC", r#"{"cniVersion":"1.0.0","name":"n"}"#).0, 1);
         assert_eq!(refused("STATUS", r#"{"cniVersion":"1.0.0","name":"n"}"#).0, 1);
         assert_eq!(refused("ADD", r#"{"cniVersion":"1.0.0","name":"n","ipam":{"type":"host-local"}}"#).0, 2);
-        assert_eq!(refused("ADD", r#"{"cniVersion":"1.0.0","name":"n","prevResult":{}}"#).0, 2);
-    }
-
-    #[test]
-    fn the_network_is_the_configurations_name_unless_it_says_otherwise() {
-        assert_eq!(parse(json!({"cniVersion": "1.0.0", "name": "n"})).network, "n");
-        assert_eq!(parse(json!({"cniVersion": "1.0.0", "name": "n", "network": "app"})).network, "app");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! An endpoint as a CNI result, in the shape of each version (pkg/types/{040,100} of containernetworking/cni).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
-use weft_model::{Attachment, Endpoint, MacAddr};
+use weft_model::{Attachment, Endpoint, MacAddr, Route};
 
 use crate::graph::Uplink;
 
@@ -15,38 +16,63 @@ const WITH_MTU: &[&str] = &["1.1.0"];
 /// podman wants an address that parses on every interface of a container.
 const NO_MAC: MacAddr = MacAddr([0; 6]);
 
-/// What ADD prints.
-pub(super) fn render(version: &str, endpoint: &Endpoint, uplink: Option<&Uplink>) -> Value {
-    let shape = Shape { version, endpoint };
-    let mut result = match endpoint.attachment {
-        Attachment::Host => shape.host(uplink),
-        Attachment::None => shape.loopback(),
-        _ => shape.linked(),
-    };
-    result["cniVersion"] = json!(version);
-    let routes = endpoint.routes.iter().map(|route| {
-        let via = route.via.or_else(|| endpoint.gateway_towards(&route.to));
-        let mut shown = json!({ "dst": route.to });
-        if let Some(via) = via {
-            shown["gw"] = json!(via);
-        }
-        shown
-    });
-    let routes: Vec<_> = routes.collect();
-    if !routes.is_empty() {
-        result["routes"] = json!(routes);
+/// What ADD prints: what came of plugins in front of weft, and behind it the endpoints, the first one first.
+pub(super) fn render(version: &str, previous: &Value, endpoints: &[&Arc<Endpoint>], uplink: Option<&Uplink>) -> Value {
+    let mut result = if previous.is_object() { previous.clone() } else { json!({}) };
+    for endpoint in endpoints {
+        let shape = Shape { version, endpoint };
+        let own = match endpoint.attachment {
+            Attachment::Host => shape.host(uplink),
+            Attachment::None => shape.loopback(),
+            _ => shape.linked(),
+        };
+        append(&mut result, own);
+        let routes: Vec<_> = endpoint.routes.iter().map(|route| self::route(endpoint, route)).collect();
+        extend(&mut result, "routes", &routes);
     }
-    let dns = &endpoint.dns;
-    if !dns.is_empty() {
-        let mut shown = json!({});
+    let dns = endpoints.iter().map(|endpoint| &endpoint.dns).find(|dns| !dns.is_empty());
+    if let Some(dns) = dns {
+        let mut shown = if result["dns"].is_object() { result["dns"].take() } else { json!({}) };
         let lists =
             [("nameservers", json!(dns.servers)), ("search", json!(dns.searches)), ("options", json!(dns.options))];
-        for (name, list) in lists.into_iter().filter(|(_, list)| list.as_array().is_some_and(|l| !l.is_empty())) {
-            shown[name] = list;
+        for (name, list) in lists {
+            extend(&mut shown, name, list.as_array().map_or(&[], Vec::as_slice));
         }
         result["dns"] = shown;
     }
+    result["cniVersion"] = json!(version);
     result
+}
+
+/// Adds interfaces and addresses, which point at the interfaces by their place.
+fn append(result: &mut Value, mut own: Value) {
+    let before = result["interfaces"].as_array().map_or(0, Vec::len);
+    for ip in own["ips"].as_array_mut().into_iter().flatten() {
+        let place = ip["interface"].as_u64().unwrap_or_default() as usize;
+        ip["interface"] = json!(place + before);
+    }
+    for field in ["interfaces", "ips"] {
+        extend(result, field, own[field].as_array().map_or(&[], Vec::as_slice));
+    }
+}
+
+/// Adds to a list what it does not have; there is no empty one.
+fn extend(object: &mut Value, field: &str, items: &[Value]) {
+    let had = object[field].as_array().cloned().unwrap_or_default();
+    let new = items.iter().filter(|item| field == "interfaces" || !had.contains(item)).cloned();
+    let all: Vec<_> = had.iter().cloned().chain(new).collect();
+    if !all.is_empty() {
+        object[field] = json!(all);
+    }
+}
+
+fn route(endpoint: &Endpoint, route: &Route) -> Value {
+    let via = route.via.or_else(|| endpoint.gateway_towards(&route.to));
+    let mut shown = json!({ "dst": route.to });
+    if let Some(via) = via {
+        shown["gw"] = json!(via);
+    }
+    shown
 }
 
 struct Shape<'a> {
@@ -139,7 +165,7 @@ mod tests {
 
     #[test]
     fn each_version_has_its_shape() {
-        let of = |version| render(version, &endpoint(), None);
+        let of = |version| render(version, &Value::Null, &[&Arc::new(endpoint())], None);
         assert_eq!(of("0.4.0")["ips"][0]["version"], "4");
         assert_eq!(of("0.3.1")["ips"][1]["version"], "6");
         assert!(of("1.0.0")["ips"][0].get("version").is_none());
@@ -149,7 +175,7 @@ mod tests {
 
     #[test]
     fn addresses_point_at_the_interface_inside() {
-        let result = render("1.0.0", &endpoint(), None);
+        let result = render("1.0.0", &Value::Null, &[&Arc::new(endpoint())], None);
         let inside = &result["interfaces"][1];
         assert_eq!((&inside["name"], &inside["sandbox"]), (&json!("eth0"), &json!("/run/netns/x")));
         assert!(result["interfaces"][0].get("sandbox").is_none());
@@ -159,8 +185,30 @@ mod tests {
     }
 
     #[test]
+    fn several_endpoints_stand_behind_what_was_there_in_their_order() {
+        let mut second = endpoint();
+        (second.key.ifname, second.routes) = ("eth1".parse().unwrap(), Vec::new());
+        second.addresses = vec!["10.2.0.5/24".parse().unwrap()];
+        second.dns.servers = vec!["10.2.0.9".parse().unwrap()];
+        let previous = json!({
+            "cniVersion": "1.0.0",
+            "interfaces": [{"name": "br0"}, {"name": "first0", "sandbox": "/run/netns/x"}],
+            "ips": [{"interface": 1, "address": "172.16.0.2/16"}], "routes": [{"dst": "10.9.0.0/16", "gw": "10.1.0.9"}],
+            "dns": {"nameservers": ["172.16.0.1"], "domain": "d"}, "vendor": 7,
+        });
+        let result = render("1.0.0", &previous, &[&Arc::new(endpoint()), &Arc::new(second)], None);
+        let names: Vec<_> = (0..6).map(|place| result["interfaces"][place]["name"].as_str().unwrap()).collect();
+        assert_eq!((names[1], names[3], names[5]), ("first0", "eth0", "eth1"));
+        let places: Vec<_> = (0..4).map(|place| result["ips"][place]["interface"].as_u64().unwrap()).collect();
+        assert_eq!(places, [1, 3, 3, 5]);
+        assert_eq!(result["routes"].as_array().unwrap().len(), 3, "one of them was told before");
+        let dns = json!({"nameservers": ["172.16.0.1", "10.2.0.9"], "domain": "d"});
+        assert_eq!((&result["dns"], &result["vendor"]), (&dns, &json!(7)));
+    }
+
+    #[test]
     fn a_previous_result_that_lacks_an_address_is_told() {
-        let full = render("1.0.0", &endpoint(), None);
+        let full = render("1.0.0", &Value::Null, &[&Arc::new(endpoint())], None);
         assert!(differs(&full, &endpoint()).is_empty());
         assert!(differs(&Value::Null, &endpoint()).is_empty());
         let one = json!({"ips": [{"address": "10.1.0.5/24"}]});
