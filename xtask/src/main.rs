@@ -12,7 +12,10 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "usage: cargo xtask <verb>
 
   tidy                               check what the compiler and clippy cannot: layers, names, files, licences
-  test [suite]... [-- argument]...   run suites (all that exist, if none is named) and count what was skipped";
+  test [suite]... [-- argument]...   run suites (all that exist, if none is named) and count what was skipped
+  test-build [suite]...              build suites, and print for each program its source and its path
+  test-built PROGRAM... [-- argument]...
+                                     run test programs that are built, without cargo, and count likewise";
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
@@ -31,6 +34,8 @@ fn run() -> Result<ExitCode> {
     match verb {
         "tidy" => tidy::run(),
         "test" => test::run(rest),
+        "test-build" => test::build(rest),
+        "test-built" => test::run_built(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -70,7 +70,8 @@ impl Metadata {
         self.own().flat_map(|package| &package.targets).map(|target| self.relative(&target.src_path))
     }
 
-    fn relative(&self, path: &Path) -> String {
+    /// `path` seen from the root.
+    pub(crate) fn relative(&self, path: &Path) -> String {
         path.strip_prefix(&self.workspace_root).unwrap_or(path).display().to_string()
     }
 }
