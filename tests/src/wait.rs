@@ -11,7 +11,7 @@ const SOAK_VARIABLE: &str = "WEFT_SOAK_S";
 
 /// Waits until `look` gives something, and panics with what it was about if it never does.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + weft_lab::patience(PATIENCE);
     loop {
         if let Some(found) = look() {
             return found;
@@ -23,6 +23,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Waits until `look` finds nothing, and panics with what it still finds after `patience`.
 pub fn until_none(what: &str, patience: Duration, mut look: impl FnMut() -> Vec<String>) {
+    let patience = weft_lab::patience(patience);
     let deadline = Instant::now() + patience;
     loop {
         let found = look();

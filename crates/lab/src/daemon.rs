@@ -11,9 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
-use crate::Host;
 use crate::command::PATH;
 use crate::wire::{self, Launched, Request};
+use crate::{Host, patience};
 
 /// Where logs are, inside.
 pub(crate) const LOGS: &str = "/run/lab/log";
@@ -77,10 +77,11 @@ impl Daemon {
 
     /// Waits until `ready`, and fails with its log if it ends first or takes longer than 10 s.
     pub fn wait_ready(&self, ready: impl Fn() -> bool) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let limit = patience(PATIENCE);
+        let deadline = Instant::now() + limit;
         while !ready() {
             ensure!(!self.ends_within(READY_POLL), "{} has ended:\n{}", self.name, self.log());
-            ensure!(Instant::now() < deadline, "{} is not ready after {PATIENCE:?}:\n{}", self.name, self.log());
+            ensure!(Instant::now() < deadline, "{} is not ready after {limit:?}:\n{}", self.name, self.log());
         }
         Ok(())
     }
@@ -91,8 +92,9 @@ impl Daemon {
         }
         // It may have ended by itself: what counts is that it has.
         let _ = rustix::process::pidfd_send_signal(&self.launched.process, signal);
-        if !self.ends_within(PATIENCE) {
-            bail!("{} runs on {PATIENCE:?} after {signal:?}:\n{}", self.name, self.log());
+        let limit = patience(PATIENCE);
+        if !self.ends_within(limit) {
+            bail!("{} runs on {limit:?} after {signal:?}:\n{}", self.name, self.log());
         }
         let status = self.launched.wait()?;
         self.ended = Some(status);

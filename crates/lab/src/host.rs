@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::daemon::LOGS;
 use crate::wire::{self, LAUNCHER_SOCKET, OWN_NETNS, Report, Setup};
-use crate::{Containerd, Daemon, Netns, Podman, Weftd, command, programs, rootfs, uplink};
+use crate::{Containerd, Daemon, Netns, Podman, Weftd, command, patience, programs, rootfs, uplink};
 
 /// Longest name of a host: with its affixes it must make a host name (64 bytes).
 const NAME_LENGTH_MAX: usize = 32;
@@ -96,10 +96,11 @@ impl Host {
 
     fn report(&mut self) -> Result<Report> {
         if self.reports.buffer().is_empty() {
-            let timeout = Timespec { tv_sec: REPORT_TIMEOUT.as_secs() as i64, tv_nsec: 0 };
+            let limit = patience(REPORT_TIMEOUT);
+            let timeout = Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: 0 };
             let mut watched = [PollFd::new(self.reports.get_ref(), PollFlags::IN)];
             let ready = rustix::event::poll(&mut watched, Some(&timeout))?;
-            ensure!(ready > 0, "its keeper is silent for {REPORT_TIMEOUT:?}");
+            ensure!(ready > 0, "its keeper is silent for {limit:?}");
         }
         wire::receive(&mut self.reports).context("its keeper died")
     }

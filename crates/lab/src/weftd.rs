@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::{Daemon, Host, programs};
+use crate::{Daemon, Host, patience, programs};
 
 /// The API's socket, inside.
 const SOCKET: &str = "/run/weft/weft.sock";
@@ -72,7 +72,7 @@ fn run(host: &Host, argv: &[OsString]) -> Result<Daemon> {
 /// Whether `GET /v1/version` is answered with success.
 fn serves(socket: &Path) -> std::io::Result<bool> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_read_timeout(Some(patience(ANSWER_TIMEOUT)))?;
     stream.write_all(b"GET /v1/version HTTP/1.1\r\nHost: weft\r\nConnection: close\r\n\r\n")?;
     let mut status = [0; b"HTTP/1.1 200".len()];
     stream.read_exact(&mut status)?;

@@ -143,7 +143,7 @@ pub(crate) fn settle(hierarchies: &[Hierarchy]) -> Result<()> {
 
 /// Takes the directories away, with all that was made below; returns those that are still there at the end.
 pub(crate) fn remove(hierarchies: &[Hierarchy]) -> Vec<PathBuf> {
-    let deadline = Instant::now() + DRAIN_TIMEOUT;
+    let deadline = Instant::now() + weft_lab::patience(DRAIN_TIMEOUT);
     let mut left: Vec<_> = hierarchies.iter().map(|hierarchy| hierarchy.group.clone()).collect();
     loop {
         left.retain(|group| remove_tree(group).is_err());
