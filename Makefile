@@ -32,7 +32,7 @@ test: need-root need-cargo ## run every suite (root)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) xtask test
 
-test-vm: need-root need-cargo ## run the kernel's own suites on Debian's 6.1 under qemu (root)
+test-vm: need-root need-cargo ## run suites on Debian's kernels under qemu, and the unit under systemd (root)
 	scripts/test-vm
 
 soak: need-root need-cargo ## run for a long time under load and faults (root)
