@@ -83,6 +83,14 @@ fn programs_load_and_are_short() {
 }
 
 #[test]
+fn programs_load_whatever_their_knobs_say() {
+    for telling in [Telling::Flows, Telling::Nothing] {
+        let world = World::of(telling);
+        world.dataplane.trial().unwrap();
+    }
+}
+
+#[test]
 fn programs_in_front_of_ours_are_noticed() {
     let world = World::empty();
     let loaded = Loaded::load(&world.directory, Telling::Flows).unwrap();
