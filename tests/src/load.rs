@@ -16,6 +16,8 @@ use weft_netns::Netns;
 const PACE: Duration = Duration::from_micros(500);
 /// Between two requests.
 const PAUSE: Duration = Duration::from_millis(1);
+/// Of a receiver, in bytes: what comes within seconds. One that gets no processor meanwhile has lost nothing.
+const BUFFER_BYTES: libc::c_int = 8 << 20;
 /// Far longer than a packet takes.
 const ARRIVAL_MAX: Duration = Duration::from_secs(5);
 const PORT: u16 = 9;
@@ -97,6 +99,12 @@ fn udp(host: &Host, netns: &str, address: &str) -> UdpSocket {
     let socket = inside(host, netns).within(|| UdpSocket::bind((address, PORT)).expect("a free port"));
     let socket = socket.expect("the namespace lives");
     socket.set_read_timeout(Some(ARRIVAL_MAX)).expect("a time");
+    let (bytes, length) = (BUFFER_BYTES, size_of_val(&BUFFER_BYTES) as libc::socklen_t);
+    // SAFETY: pointer and length are those of a value that lives through the call.
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, (&raw const bytes).cast(), length)
+    };
+    assert_eq!(set, 0, "root sets the size of a buffer");
     socket
 }
 
