@@ -300,3 +300,36 @@ fn a_namespace_that_dies_without_a_word_leaves_nothing_on_the_parent() {
     let flags = host.run(&["ip", "link", "show", "eth0"]).unwrap();
     assert!(!flags.contains("ALLMULTI"), "the parent is as it was: {flags}");
 }
+
+#[test]
+fn a_container_of_a_bridge_joins_the_physical_network_besides() {
+    let host = Host::start("parents-beside").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, json!({}));
+    api.network("inner", json!({"mode": "bridge", "pools": ["10.1.0.0/24", "fd61::/64"]}));
+    for id in ["c", "d"] {
+        host.netns(id).unwrap();
+        Call::new("ADD", id, "inner").done(&host);
+    }
+    host.run(&["weft", "attach", "c", "--network", "app"]).unwrap();
+    for family in 0..2 {
+        let (inner, physical) = (api.address("c@eth0", family), api.address("c@eth1", family));
+        let [own, outside] = neighbours(family);
+        until("the outside reaches it", || pings(&host, "outside", &physical).then_some(()));
+        for to in [&api.address("d", family), &api.address("a", family), &own, &outside] {
+            assert!(pings(&host, "c", to), "{to}");
+        }
+        assert!(pings(&host, "d", &inner) && pings(&host, "b", &physical) && host_pings(&host, &physical));
+        let route = ["ip", "-n", "c", "route", "get", &api.address("a", family), "from", &physical];
+        let route = host.run(&route).unwrap();
+        assert!(route.contains("dev eth1") && !route.contains("via"), "a neighbour needs no router: {route}");
+    }
+    host.run(&["weft", "detach", "c@eth1"]).unwrap();
+    let links = || host.run(&["ip", "-n", "c", "-o", "link"]).unwrap();
+    until("its link is gone", || (!links().contains("macvlan") && links().lines().count() == 2).then_some(()));
+    assert!(pings(&host, "c", &api.address("d", 0)));
+    for id in ["a", "b", "c", "d"] {
+        Call::new("DEL", id, if "ab".contains(id) { "app" } else { "inner" }).done(&host);
+    }
+    assert_deserted(&host, &api);
+}

@@ -117,17 +117,29 @@ fn routes(network: &Network, gateways: &[IpAddr]) -> Vec<Route> {
     routes
 }
 
-/// Some of the endpoint's routes, with their next hops.
-pub fn hops(endpoint: &Endpoint, routes: &[Route]) -> Vec<(IpNet, IpAddr)> {
-    let hop = |route: &Route| Some((route.to, route.via.or_else(|| endpoint.gateway_towards(&route.to))?));
+/// Some of the endpoint's routes, with their next hops; none where the destination is a neighbour, or where the host
+/// knows the next hop.
+pub fn hops(endpoint: &Endpoint, routes: &[Route]) -> Vec<(IpNet, Option<IpAddr>)> {
+    let on_link: Vec<IpNet> = parent::on_link(endpoint).collect();
+    let hop = |route: &Route| {
+        if on_link.contains(&route.to) || parent::is_routed_by_host(endpoint) {
+            return Some((route.to, None));
+        }
+        Some((route.to, Some(route.via.or_else(|| endpoint.gateway_towards(&route.to))?)))
+    };
     routes.iter().filter_map(hop).collect()
 }
 
 /// The routes of what is sent from `ip`, an address of the endpoint's, with their next hops.
-pub fn source_hops(endpoint: &Endpoint, ip: IpAddr) -> Vec<(IpNet, IpAddr)> {
-    let of_family = |(to, _): &(IpNet, IpAddr)| to.addr().is_ipv4() == ip.is_ipv4();
+pub fn source_hops(endpoint: &Endpoint, ip: IpAddr) -> Vec<(IpNet, Option<IpAddr>)> {
+    let of_family = |(to, _): &(IpNet, Option<IpAddr>)| to.addr().is_ipv4() == ip.is_ipv4();
     let own: Vec<_> = hops(endpoint, &endpoint.source_routes).into_iter().filter(of_family).collect();
-    if own.is_empty() { hops(endpoint, &endpoint.routes).into_iter().filter(of_family).collect() } else { own }
+    let usual = || hops(endpoint, &endpoint.routes).into_iter().filter(of_family).collect();
+    let mut hops = if own.is_empty() { usual() } else { own };
+    let neighbours = parent::on_link(endpoint).map(|net| (net, None)).filter(of_family);
+    let missing: Vec<_> = neighbours.filter(|hop| !hops.contains(hop)).collect();
+    hops.extend(missing);
+    hops
 }
 
 /// The MAC address that was asked for, or the one of the first address.

@@ -53,8 +53,8 @@ pub struct LinkPlan {
     pub addresses: Vec<IpNet>,
     /// Next hops inside, with their Ethernet addresses.
     pub gateways: Vec<(IpAddr, MacAddr)>,
-    /// Routes inside: destination and next hop.
-    pub routes: Vec<(IpNet, IpAddr)>,
+    /// Routes inside: destination, and next hop where that is not the destination itself.
+    pub routes: Vec<(IpNet, Option<IpAddr>)>,
     /// Bytes.
     pub mtu: u32,
     /// How fast the container may be sent to, and may send.
@@ -247,7 +247,7 @@ fn inside_requests(plan: &LinkPlan, index: u32) -> Vec<Request> {
     }
     requests.extend(plan.gateways.iter().map(|(ip, mac)| neighbour::set(Neighbour { index, ip: *ip, mac: *mac })));
     requests.extend(plan.gateways.iter().map(|(ip, _)| route::set(IpNet::from(*ip), Hop::Link(index))));
-    requests.extend(plan.routes.iter().map(|(to, via)| route::set(*to, Hop::Via(*via, index))));
+    requests.extend(plan.routes.iter().map(|(to, via)| route::set(*to, Hop::by(*via, index))));
     requests
 }
 

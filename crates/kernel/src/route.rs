@@ -41,6 +41,13 @@ pub enum Hop {
     Host,
 }
 
+impl Hop {
+    /// By way of a neighbour on the link with this number, or to the destination itself there.
+    pub fn by(via: Option<IpAddr>, link: u32) -> Self {
+        via.map_or(Hop::Link(link), |via| Hop::Via(via, link))
+    }
+}
+
 /// A route as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {

@@ -121,8 +121,7 @@ fn requests(plan: &UpperPlan) -> Vec<Request> {
         let link_local = IpNet::new(plan.link_local, 64).expect("64 is a length of IPv6 prefixes");
         requests.push(address::add(index, link_local));
     }
-    let hop = |via: Option<IpAddr>| via.map_or(Hop::Link(index), |via| Hop::Via(via, index));
-    requests.extend(plan.routes.iter().map(|(to, via)| route::set(*to, hop(*via))));
+    requests.extend(plan.routes.iter().map(|(to, via)| route::set(*to, Hop::by(*via, index))));
     requests
 }
 

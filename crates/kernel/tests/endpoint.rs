@@ -81,7 +81,7 @@ fn routed(n: u8) -> LinkPlan {
         inside: name("eth0"),
         inside_mac: MacAddr::of_address(addresses[0].addr()),
         gateways: vec![(ip("169.254.1.1"), MacAddr::GATEWAY), (ip("fe80::1"), MacAddr::GATEWAY)],
-        routes: vec![(net("0.0.0.0/0"), ip("169.254.1.1")), (net("::/0"), ip("fe80::1"))],
+        routes: vec![(net("0.0.0.0/0"), Some(ip("169.254.1.1"))), (net("::/0"), Some(ip("fe80::1")))],
         addresses,
         mtu: 1450,
         limits: Limits::default(),
@@ -98,7 +98,7 @@ fn bridged(n: u8, bridge: u32, mac: MacAddr) -> LinkPlan {
         port: Some(Port { bridge, isolated: false }),
         addresses: vec![net(&format!("10.9.0.{n}/24")), net(&format!("fd09::{n}/64"))],
         gateways: vec![(ip("10.9.0.1"), mac), (ip("fd09::1"), mac)],
-        routes: vec![(net("0.0.0.0/0"), ip("10.9.0.1")), (net("::/0"), ip("fd09::1"))],
+        routes: vec![(net("0.0.0.0/0"), Some(ip("10.9.0.1"))), (net("::/0"), Some(ip("fd09::1")))],
         inside_mac: MacAddr::of_address(IpAddr::from([10, 9, 0, n])),
         ..routed(n)
     }

@@ -32,7 +32,7 @@ pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge, parent }: Deto
     Some(Admission {
         addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
         allowed: endpoint.allowed_addresses.iter().copied().collect(),
-        mac: endpoint.mac.or(parent?.mac)?,
+        mac: endpoint.mac.or_else(|| parent?.mac)?,
         network: number(&endpoint.network),
         mtu: endpoint.mtu,
         isolated: endpoint.isolated,

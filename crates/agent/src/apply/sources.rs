@@ -27,7 +27,7 @@ use crate::attachment;
 /// Address and table.
 type Rule = (IpAddr, u32);
 /// What a table has for an address: destinations and next hops.
-type Table = Vec<(IpNet, IpAddr)>;
+type Table = Vec<(IpNet, Option<IpAddr>)>;
 
 /// Rules and tables in one container.
 struct Sources {
@@ -54,7 +54,7 @@ impl Target for Sources {
     fn update(&mut self, key: &Rule, (): &()) -> Result<(), KernelError> {
         let (ip, table) = *key;
         let routes = self.tables.get(key).into_iter().flatten();
-        let routes = routes.map(|(to, via)| route::set_in(table, *to, Hop::Via(*via, table)));
+        let routes = routes.map(|(to, via)| route::set_in(table, *to, Hop::by(*via, table)));
         let requests: Vec<_> = routes.chain([rule::add(ip, table)]).collect();
         self.inside.run(&requests)
     }
@@ -62,7 +62,7 @@ impl Target for Sources {
     fn delete(&mut self, key: &Rule) -> Result<(), KernelError> {
         let (ip, table) = *key;
         let routes = self.tables.get(key).into_iter().flatten();
-        let routes = routes.map(|(to, via)| route::delete_in(table, *to, Hop::Via(*via, table)));
+        let routes = routes.map(|(to, via)| route::delete_in(table, *to, Hop::by(*via, table)));
         let requests: Vec<_> = [rule::delete(ip, table)].into_iter().chain(routes).collect();
         self.inside.run(&requests)
     }
@@ -94,9 +94,9 @@ pub fn arrange(
         let (before, after) = (hops(before), hops(after));
         // A route that takes the place of another one is there before the other goes.
         let new = after.iter().filter(|hop| !before.contains(hop));
-        requests.0.extend(new.map(|(to, via)| route::set(*to, Hop::Via(*via, link))));
+        requests.0.extend(new.map(|(to, via)| route::set(*to, Hop::by(*via, link))));
         let old = before.iter().filter(|hop| !after.contains(hop));
-        requests.1.extend(old.map(|(to, via)| route::delete(*to, Hop::Via(*via, link))));
+        requests.1.extend(old.map(|(to, via)| route::delete(*to, Hop::by(*via, link))));
     }
     let refused = |e: NetnsError| KernelError::new("enter", e.to_string(), weft_kernel::Errno::NODEV);
     let mut inside = netns.within(Netlink::open).map_err(refused)??;

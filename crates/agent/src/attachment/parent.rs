@@ -17,7 +17,7 @@ use ipnet::IpNet;
 use weft_kernel::upper::{UpperKind, UpperPlan};
 use weft_model::{Attachment, Endpoint, IfName, IpvlanMode, MacAddr, MacvlanMode, Network, Pool, Seat, base32, fnv64};
 
-use super::{mac_of, routes};
+use super::{hops, mac_of, routes};
 
 /// What the names of stand-ins begin with: of those whose endpoints have Ethernet addresses of their own, and of the
 /// others.
@@ -97,19 +97,23 @@ pub(super) fn endow(network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mu
     endpoint.isolated = network.isolated;
 }
 
+/// Prefixes that the endpoint's neighbours on the segment have.
+pub fn on_link(endpoint: &Endpoint) -> impl Iterator<Item = IpNet> {
+    let has_neighbours = endpoint.seat.is_some() && !is_routed_by_host(endpoint);
+    endpoint.addresses.iter().filter(move |_| has_neighbours).map(IpNet::trunc)
+}
+
+/// Whether the host finds the next hop for all that the endpoint sends.
+pub fn is_routed_by_host(endpoint: &Endpoint) -> bool {
+    endpoint.seat.as_ref().is_some_and(|seat| matches!(seat.ipvlan, Some(IpvlanMode::L3 | IpvlanMode::L3s)))
+}
+
 /// The link that the record asks for, on the stand-in with this number.
 pub fn upper(endpoint: &Endpoint, parent: u32, uplink: Option<u32>) -> Option<UpperPlan> {
     let seat = endpoint.seat.as_ref()?;
-    let on_link = |net: &IpNet| (net.trunc(), None);
-    let is_routed = matches!(seat.ipvlan, Some(IpvlanMode::L3 | IpvlanMode::L3s));
-    let hop = |net: &IpNet, via: Option<IpAddr>| {
-        // Of what is routed by the host, the next hop is its business.
-        if is_routed { None } else { via.or_else(|| endpoint.gateway_towards(net)) }
-    };
-    let own = endpoint.addresses.iter().map(on_link);
-    let own: Vec<_> = own.collect();
-    let further = endpoint.routes.iter().map(|route| (route.to, hop(&route.to, route.via)));
-    let further = further.filter(|(to, _)| !own.iter().any(|(subnet, _)| subnet == to));
+    let neighbours = on_link(endpoint).map(|net| (net, None));
+    let further = hops(endpoint, &endpoint.routes).into_iter();
+    let further = further.filter(|(to, _)| !on_link(endpoint).any(|net| net == *to));
     Some(UpperPlan {
         kind: seat.ipvlan.map_or(UpperKind::Macvlan, UpperKind::Ipvlan),
         parent,
@@ -119,7 +123,7 @@ pub fn upper(endpoint: &Endpoint, parent: u32, uplink: Option<u32>) -> Option<Up
         inside_mac: endpoint.mac,
         link_local: endpoint.link_local()?,
         addresses: endpoint.addresses.clone(),
-        routes: own.iter().copied().chain(further).collect(),
+        routes: neighbours.chain(further).collect(),
         mtu: endpoint.mtu,
         listens_to_routers: false,
     })
