@@ -434,7 +434,7 @@ impl Attacher {
     ) -> Result<(), AttachError> {
         // Whoever comes last sees all.
         let _alone = self.arranging.lock().unwrap_or_else(PoisonError::into_inner);
-        let endpoints: Vec<_> = {
+        let mut endpoints: Vec<_> = {
             let ledger = self.ledger();
             let entries = ledger.of_container(&key.container);
             if entries.clone().count() < 2 && entries.clone().all(|entry| entry.endpoint.source_routes.is_empty()) {
@@ -448,8 +448,10 @@ impl Attacher {
         let pools =
             |name: &NetworkName| self.networks.get(name.as_str()).map(|network| pools(&network)).unwrap_or_default();
         let moved = defaults::share(&endpoints, Claim { key, families }, pools);
-        for (_, endpoint) in &moved {
-            self.ledger().change(&endpoint.key, Change::routes_of(endpoint))?;
+        for (_, moved) in &moved {
+            let Some(written) = self.ledger().change(&moved.key, Change::routes_of(moved))? else { continue };
+            let place = endpoints.iter().position(|endpoint| endpoint.key == moved.key);
+            place.into_iter().for_each(|place| endpoints[place] = Arc::clone(&written));
         }
         sources::arrange(netlink, netns, &endpoints, &moved).map_err(|e| AttachError::of(key)(e.into()))
     }
