@@ -28,7 +28,7 @@ fn faulty_calls_have_the_right_code_and_change_nothing() {
             (add().with("name", json!("a/b")), 7, "a/b"),
             (add().with("name", json!("absent")), 7, "network \"absent\" does not exist"),
             (add().with("network", json!("../x")), 7, "does not exist"),
-            (add().with("ipam", json!({"type": "host-local"})), 2, "ipam"),
+            (add().with("ipam", json!({"subnet": "10.1.0.0/24"})), 2, "name a plugin by its `type`"),
             (add().env("CNI_CONTAINERID", "../../etc"), 4, "CNI_CONTAINERID"),
             (add().env("CNI_IFNAME", &long), 4, "CNI_IFNAME"),
             (add().env("CNI_IFNAME", "a/b"), 4, "CNI_IFNAME"),

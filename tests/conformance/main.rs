@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails there says enough")]
 
 mod cni;
+mod ipam;
 mod networks;
 mod traces;

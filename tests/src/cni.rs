@@ -1,5 +1,6 @@
 //! The shim, called as runtimes call it: environment and standard input, standard output and exit code.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::Stdio;
 
@@ -136,6 +137,7 @@ impl Call {
             ifname: variable("CNI_IFNAME"),
             args: variable("CNI_ARGS"),
             path: variable("CNI_PATH"),
+            environment: BTreeMap::new(),
             config: self.config.clone(),
         };
         let body = serde_json::to_vec(&request).expect("requests have string keys only");

@@ -21,6 +21,7 @@ use crate::networks::Networks;
 use crate::node::Node;
 use crate::shell::catcher::Catcher;
 use crate::shell::listener::Listener;
+use crate::shell::plugins::{Plugins, RUN_TIME_MAX};
 use crate::shell::reaper::Reaper;
 use crate::shell::reconciler::Round;
 use crate::shell::workers::Workers;
@@ -66,7 +67,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let name = shell::host_name();
     let workers = Workers::open()?;
     let captures = Arc::clone(&catcher);
-    let node = Arc::new(Node { config, name, networks, attacher, reconciler, listener, catcher, workers });
+    let plugins = Plugins::with_time(RUN_TIME_MAX);
+    let node = Arc::new(Node { config, name, networks, attacher, reconciler, listener, catcher, plugins, workers });
 
     let runtime = workers::runtime()?;
     tracing::info!(socket = %node.config.socket.display(), pid = std::process::id(), "serving");

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use weft_dataplane::Dataplane;
-use weft_ipam::Request;
+use weft_ipam::{Request, Rest};
 use weft_kernel::{Netlink, Snapshot, link};
 use weft_model::{
-    ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Dns, Endpoint, EndpointKey, Family, IfName, Labels, Limits,
-    MacAddr, Name, NetnsRecord, Network, NetworkName,
+    ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, Dns, Endpoint, EndpointKey, Family, IfName, Labels,
+    Limits, MacAddr, Name, NetnsRecord, Network, NetworkName, Route,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -56,6 +56,10 @@ pub struct Attachment {
     pub cni_name: Option<String>,
     /// Its place in the call of CNI, where that does not follow from `key`.
     pub cni_call: Option<CniCall>,
+    /// Who leased `addresses`, where that was not weft: it gets these and no others.
+    pub delegation: Option<Delegation>,
+    /// Routes besides those that its network has.
+    pub routes: Vec<Route>,
     /// The container's cgroup.
     pub cgroup_path: Option<String>,
     /// Addresses it asks for.
@@ -227,7 +231,8 @@ impl Attacher {
         admit_claims(network, &wish.claims).map_err(not_admitted)?;
         let _lock = self.locks.lock(&wish.key)?;
         self.bury_stale(netlink, wish)?;
-        let request = Request { addresses: wish.addresses.clone() };
+        let rest = if wish.delegation.is_some() { Rest::Without } else { Rest::Filled };
+        let request = Request { addresses: wish.addresses.clone(), rest };
         let place = self.place(netlink, wish)?;
         let network = &place.network;
         let mut ledger = self.ledger();
@@ -235,6 +240,8 @@ impl Attacher {
         let endpoint = ledger.begin_birth(&wish.key, network, &request, |chosen, taken| {
             let mut endpoint = record(wish);
             kind.endow(network, chosen, &mut endpoint);
+            endpoint.routes.retain(|route| wish.routes.iter().all(|asked| asked.to != route.to));
+            endpoint.routes.extend(wish.routes.iter().cloned());
             place.take(&self.indexes, &mut endpoint);
             defaults::stand_back(&pools(network), taken, &mut endpoint);
             defaults::stand_back(&pools(network), &wish.foreign_defaults, &mut endpoint);
@@ -561,6 +568,7 @@ fn record(wish: &Attachment) -> Endpoint {
         aliases: wish.aliases.clone(),
         cni_name: wish.cni_name.clone(),
         cni_call: wish.cni_call.clone(),
+        delegation: wish.delegation.clone(),
         cgroup_path: wish.cgroup_path.clone(),
         netns: NetnsRecord { path: wish.netns_path.clone(), device, inode },
         attachment: wish.network.attachment,

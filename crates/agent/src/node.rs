@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::networks::Networks;
 use crate::shell::catcher::Catcher;
 use crate::shell::listener::Listener;
+use crate::shell::plugins::Plugins;
 use crate::shell::reconciler::Reconciler;
 use crate::shell::workers::Workers;
 
@@ -26,6 +27,8 @@ pub struct Node {
     pub listener: Arc<Listener>,
     /// Packets that people capture.
     pub catcher: Arc<Catcher>,
+    /// Other plugins, run for runtimes.
+    pub plugins: Plugins,
     /// Threads for what blocks.
     pub workers: Workers,
 }

@@ -19,6 +19,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
 use weft_api::{
     API_VERSION, Applied, Availability, CniError, CniRequest, Condition, Counter, EndpointObject, ErrorReply,
     IpamCheck, Lease, List, NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
@@ -468,20 +469,19 @@ async fn cni(
         Err(error) => return cni_refusal(cni_error(6, format!("the shim's request cannot be read: {error}"))),
     };
     let span = tracing::info_span!("cni", command = request.command, container = request.container_id);
-    let answered = node.workers.call(|netlink| {
-        let _in_span = span.enter();
-        let answer = cni::answer(&node, netlink, &request, passed.take());
+    let ifname = request.ifname.clone();
+    let answered = async {
+        let answer = cni::answer(node, request, passed.take()).await;
         match &answer {
-            Ok(_) => tracing::info!(ifname = request.ifname, "done"),
-            Err(error) => tracing::warn!(ifname = request.ifname, code = error.code, error = error.msg, "refused"),
+            Ok(_) => tracing::info!(ifname, "done"),
+            Err(error) => tracing::warn!(ifname, code = error.code, error = error.msg, "refused"),
         }
         answer
-    });
-    match answered.await {
-        Ok(Ok(Some(result))) => Json(result).into_response(),
-        Ok(Ok(None)) => StatusCode::OK.into_response(),
-        Ok(Err(error)) => cni_refusal(error),
-        Err(undone) => cni_refusal(cni_error(11, undone.to_string())),
+    };
+    match answered.instrument(span).await {
+        Ok(Some(result)) => Json(result).into_response(),
+        Ok(None) => StatusCode::OK.into_response(),
+        Err(error) => cni_refusal(error),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod exporter;
 pub mod listener;
 pub mod lock;
+pub mod plugins;
 pub mod reaper;
 pub mod reconciler;
 pub mod server;

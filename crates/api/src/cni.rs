@@ -1,5 +1,7 @@
 //! What the shim sends and gets: the environment and the configuration of one CNI call, untouched.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,9 @@ pub struct CniRequest {
     /// `CNI_PATH`.
     #[serde(default)]
     pub path: String,
+    /// All variables of the environment, where the configuration names a plugin for addresses that is to have them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
     /// Standard input, as text.
     #[serde(default)]
     pub config: String,

@@ -6,11 +6,23 @@ use weft_model::{AddressRange, EndpointKey, Family, Network, NetworkName, Pool};
 
 use crate::leases::{Leases, address, number};
 
-/// What an endpoint wants. Families it names no address of are filled from the pools.
+/// What an endpoint wants.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// Addresses it asks for by value, at most one per family.
     pub addresses: Vec<IpAddr>,
+    /// What becomes of families that it names no address of.
+    pub rest: Rest,
+}
+
+/// Families of which an endpoint names no address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rest {
+    /// It gets one from the pools.
+    #[default]
+    Filled,
+    /// It has none: somebody else chose all addresses that it is to have.
+    Without,
 }
 
 /// Why no addresses were given. Nothing was changed.
@@ -74,7 +86,8 @@ pub enum Refusal {
 }
 
 impl Leases {
-    /// The addresses that a new endpoint of `network` gets, one per family of the network, IPv4 first. Changes nothing.
+    /// The addresses that a new endpoint of `network` gets, one per family of the network unless it is to do without,
+    /// IPv4 first. Changes nothing.
     pub fn choose<'n>(&self, network: &'n Network, request: &Request) -> Result<Vec<(IpAddr, &'n Pool)>, Refusal> {
         let mut chosen: Vec<(IpAddr, &Pool)> = Vec::with_capacity(2);
         for address in &request.addresses {
@@ -85,7 +98,7 @@ impl Leases {
             }
             chosen.push((*address, pool));
         }
-        for family in network.families() {
+        for family in network.families().filter(|_| request.rest == Rest::Filled) {
             if !chosen.iter().any(|(ip, _)| Family::of(*ip) == family) {
                 chosen.push(self.next(network, family)?);
             }

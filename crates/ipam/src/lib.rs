@@ -9,6 +9,6 @@ mod interval;
 mod leases;
 mod subnet;
 
-pub use choose::{Refusal, Request};
+pub use choose::{Refusal, Request, Rest};
 pub use leases::{Held, Leases, RECENT_MAX, Usage};
 pub use subnet::{FIRST_POOLS, pick_subnet};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
-use weft_ipam::{Leases, Refusal, Request};
+use weft_ipam::{Leases, Refusal, Request, Rest};
 use weft_model::{Attachment, Availability, EndpointKey, Labels, Mode, Network, NetworkName, NetworkSpec, Transport};
 
 struct Everything;
@@ -85,7 +85,7 @@ proptest! {
                 }
                 Step::Ask(n, last) => {
                     let address = IpAddr::from([10, 1, 0, last]);
-                    let chosen = leases.choose(&network, &Request { addresses: vec![address] });
+                    let chosen = leases.choose(&network, &Request { addresses: vec![address], ..Request::default() });
                     let reserved = matches!(last, 0 | 1 | 5 | 8 | 9 | 15);
                     match reference.held.get(&address) {
                         _ if reserved => {
@@ -134,9 +134,14 @@ fn number(address: IpAddr) -> u8 {
 fn both_families_are_given_ipv4_first_and_requests_fill_only_their_own() {
     let network = network(&["fd64::/64", "10.1.0.0/24"], &[], &[]);
     let leases = Leases::default();
-    let chosen = leases.choose(&network, &Request { addresses: vec!["fd64::77".parse().unwrap()] }).unwrap();
+    let chosen = leases
+        .choose(&network, &Request { addresses: vec!["fd64::77".parse().unwrap()], ..Request::default() })
+        .unwrap();
     let addresses: Vec<_> = chosen.iter().map(|(ip, _)| ip.to_string()).collect();
     assert_eq!(addresses, ["10.1.0.2", "fd64::77"]);
+    let only = Request { addresses: vec!["fd64::77".parse().unwrap()], rest: Rest::Without };
+    let chosen = leases.choose(&network, &only).unwrap();
+    assert_eq!(chosen.iter().map(|(ip, _)| ip.to_string()).collect::<Vec<_>>(), ["fd64::77"]);
 }
 
 #[test]
@@ -173,7 +178,7 @@ fn refusals_name_network_address_and_remedy() {
     let mut leases = Leases::default();
     leases.open(network.pools[0].subnet);
     leases.hold("10.1.0.2".parse().unwrap(), &key(7)).unwrap();
-    let ask = |text: &str| Request { addresses: vec![text.parse().unwrap()] };
+    let ask = |text: &str| Request { addresses: vec![text.parse().unwrap()], ..Request::default() };
     let shown = |request| leases.choose(&network, &request).unwrap_err().to_string();
     assert!(
         shown(Request::default()).contains("1 of 1 are held; see who holds them with `weft ipam show app`")

@@ -92,6 +92,15 @@ pub struct CniCall {
     pub by_annotation: bool,
 }
 
+/// Addresses that a plugin of CNI leased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delegation {
+    /// The plugin's type.
+    pub plugin: String,
+    /// The configuration by which it takes them back.
+    pub config: String,
+}
+
 /// The container's namespace as it was at birth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetnsRecord {
@@ -149,6 +158,9 @@ pub struct Endpoint {
     /// Its place in that call of CNI, where it does not follow from container and interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cni_call: Option<CniCall>,
+    /// Who leased its addresses, where that was not weft.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegation>,
     /// The container's cgroup, where the runtime told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup_path: Option<String>,

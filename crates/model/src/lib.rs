@@ -16,7 +16,7 @@ mod protocol;
 mod spec;
 
 pub use digest::{base32, fnv64};
-pub use endpoint::{CniCall, Dns, Endpoint, EndpointKey, NetnsRecord, Route, Seat};
+pub use endpoint::{CniCall, Delegation, Dns, Endpoint, EndpointKey, NetnsRecord, Route, Seat};
 pub use invalid::{Invalid, InvalidFields};
 pub use limit::{Limit, LimitFields, LimitSpec, Limits, QuantityError, Rate, Size};
 pub use mac::MacAddr;

@@ -45,6 +45,9 @@ const MEMBERS: &[(&str, &str)] = &[
     ("path", "CNI_PATH"),
 ];
 
+/// The member of a configuration that names another plugin to lease addresses.
+const DELEGATION: &str = "ipam";
+
 /// A command whose variables are all there.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -64,12 +67,21 @@ impl Call {
         Err(bad(format!("required env variables [{}] missing", missing.join(","))))
     }
 
-    /// The body of the request: the variables and the configuration, untouched.
+    /// The body of the request: the variables and the configuration, untouched. The whole environment is for the plugin
+    /// that leases addresses, if the configuration names one.
     pub(crate) fn to_json(&self, config: &str) -> String {
         let mut body = String::with_capacity(config.len() + config.len() / 4 + 1024);
         for (member, name) in MEMBERS {
             body.push_str(if body.is_empty() { "{" } else { "," });
             json::push_member(&mut body, member, &variable(name));
+        }
+        if json::has_member(config, DELEGATION) {
+            body.push_str(",\"environment\":{");
+            for (place, (name, value)) in env::vars_os().enumerate() {
+                body.push_str(if place == 0 { "" } else { "," });
+                json::push_member(&mut body, &name.to_string_lossy(), &value.to_string_lossy());
+            }
+            body.push('}');
         }
         body.push(',');
         json::push_member(&mut body, "config", config);

@@ -30,12 +30,21 @@ pub(crate) fn push_string(to: &mut String, text: &str) {
 /// The string that the object `text` has under `name`; of several, the last. `None` if there is none, if it is no
 /// string, or if `text` is not one JSON object.
 pub(crate) fn string_member(text: &str, name: &str) -> Option<String> {
+    member(text, name)?
+}
+
+/// Whether the object `text` has anything under `name`.
+pub(crate) fn has_member(text: &str, name: &str) -> bool {
+    member(text, name).is_some()
+}
+
+fn member(text: &str, name: &str) -> Option<Option<String>> {
     let mut scanner = Scanner { rest: text };
     let mut found = None;
     scanner.skip_blank();
     scanner.object(DEPTH_MAX, &mut |key, value| {
         if key == name {
-            found = value;
+            found = Some(value);
         }
     })?;
     scanner.skip_blank();
@@ -220,6 +229,16 @@ mod tests {
             r#""socket""#,
         ] {
             assert_eq!(socket(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_there_whatever_its_value() {
+        for value in ["{}", "[1]", "null", "\"x\"", "7"] {
+            assert!(has_member(&format!(r#"{{"a":1,"ipam":{value}}}"#), "ipam"), "{value}");
+        }
+        for text in ["{}", r#"{"a":{"ipam":1}}"#, r#"["ipam"]"#, r#"{"ipam":1"#, r#"{"a":"ipam"}"#] {
+            assert!(!has_member(text, "ipam"), "{text}");
         }
     }
 

@@ -4,6 +4,7 @@
 mod annotation;
 mod chain;
 mod config;
+mod delegate;
 mod error;
 mod naming;
 mod result;
@@ -15,16 +16,20 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use tracing::Instrument as _;
 use weft_api::{CniError, CniRequest};
 use weft_kernel::Netlink;
 use weft_model::{CniCall, ContainerId, Endpoint, EndpointKey, IfName, Name, Network};
 use weft_netns::Netns;
 
-use crate::attach::{Attachment, DEFAULT_NAMESPACE, is_same};
+use crate::attach::{AttachError, Attachment, DEFAULT_NAMESPACE, is_same};
 use crate::check;
 use crate::config::Switch;
+use crate::ledger::{Entry, LedgerError, Phase};
 use crate::node::Node;
+use crate::shell::workers::Undone;
 use config::Config;
+use delegate::Delegate;
 use error::{Code, Failure};
 use naming::Previous;
 use selection::Selection;
@@ -32,27 +37,70 @@ use selection::Selection;
 /// Versions served, oldest first; the last is the newest.
 pub const VERSIONS: &[&str] = &["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 
-/// Answers one call: what to print, if anything.
-pub fn answer(
+/// Answers one call: what to print, if anything. Once begun it is finished, even if the shim goes away.
+pub async fn answer(node: Arc<Node>, request: CniRequest, netns: Option<OwnedFd>) -> Result<Option<Value>, CniError> {
+    let version = config::version_of(&request.config);
+    let answered = match delegate_of(&node, &request) {
+        Ok(None) => call(&node, &request, netns).await,
+        Ok(Some(delegate)) => {
+            // Whoever waits for a plugin may be gone when it has answered; what was begun is finished without them.
+            let span = tracing::Span::current();
+            let whole = async move { delegated(&node, &request, netns, &delegate).await }.instrument(span);
+            tokio::spawn(whole).await.unwrap_or_else(|_| Err(Undone::Panicked.into()))
+        }
+        Err(failure) => Err(failure),
+    };
+    answered.map_err(|failure| failure.with_version(&version))
+}
+
+/// Who leases the addresses, if it is not weft.
+fn delegate_of(node: &Node, request: &CniRequest) -> Result<Option<Delegate>, Failure> {
+    let named = Delegate::named(&request.config);
+    if request.command != "DEL" {
+        return named;
+    }
+    // Nothing stops a DEL: what the configuration does not say, the record does.
+    if let Ok(Some(delegate)) = named {
+        return Ok(Some(delegate));
+    }
+    let Ok(call) = Call::parse(node, request, None) else { return Ok(None) };
+    let made = call.key().map(|key| call.made(&key)).unwrap_or_default();
+    Ok(made.iter().find_map(|endpoint| endpoint.delegation.as_ref()).map(Delegate::recorded))
+}
+
+/// A call for which weft alone is asked.
+async fn call(node: &Node, request: &CniRequest, netns: Option<OwnedFd>) -> Result<Option<Value>, Failure> {
+    node.workers.call(|netlink| Call::parse(node, request, netns)?.run(netlink)).await?
+}
+
+/// A call for which another plugin is asked, too. While it runs, no worker waits.
+async fn delegated(
     node: &Node,
-    netlink: &mut Netlink,
     request: &CniRequest,
     netns: Option<OwnedFd>,
-) -> Result<Option<Value>, CniError> {
-    let version = config::version_of(&request.config);
-    let call = || -> Result<Option<Value>, Failure> {
-        let config = Config::parse(&request.command, &request.config)?;
-        let call = Call { node, request, config, passed: netns };
-        match request.command.as_str() {
-            "ADD" => call.add(netlink).map(Some),
-            "DEL" => call.del(netlink).map(|()| None),
-            "CHECK" => call.check(netlink).map(|()| None),
-            "GC" => call.gc(netlink).map(|()| None),
-            "STATUS" => call.status().map(|()| None),
-            other => Err(Failure::new(Code::Environment, format!("unknown CNI_COMMAND: {other}"))),
+    delegate: &Delegate,
+) -> Result<Option<Value>, Failure> {
+    if request.command != "ADD" {
+        let done = call(node, request, netns).await;
+        let forwarded = delegate.forward(&node.plugins, request).await;
+        return done.and_then(|printed| forwarded.map(|()| printed));
+    }
+    let mut call = Call::parse(node, request, netns)?;
+    let mut wishes = call.wishes()?;
+    // The plugin's DEL below would free what a living endpoint has.
+    call.refuse_present(&wishes)?;
+    let joined = async {
+        if let Some(first) = wishes.first_mut() {
+            delegate.add(&node.plugins, request, first).await?;
         }
+        let joined = node.workers.call(|netlink| call.join(netlink, &wishes)).await?;
+        joined.map_err(|failure| delegate.blame(failure))
     };
-    call().map_err(|failure| failure.with_version(&version))
+    let joined = joined.await;
+    if joined.is_err() {
+        delegate.undo(&node.plugins, request).await;
+    }
+    joined.map(Some)
 }
 
 struct Call<'a> {
@@ -62,13 +110,43 @@ struct Call<'a> {
     passed: Option<OwnedFd>,
 }
 
-impl Call<'_> {
-    fn add(mut self, netlink: &mut Netlink) -> Result<Value, Failure> {
-        let wishes = self.wishes()?;
-        let made = self.node.attacher.attach_all(netlink, &wishes)?;
+impl<'a> Call<'a> {
+    fn parse(node: &'a Node, request: &'a CniRequest, passed: Option<OwnedFd>) -> Result<Self, Failure> {
+        let config = Config::parse(&request.command, &request.config)?;
+        Ok(Call { node, request, config, passed })
+    }
+
+    fn run(mut self, netlink: &mut Netlink) -> Result<Option<Value>, Failure> {
+        match self.request.command.as_str() {
+            "ADD" => {
+                let wishes = self.wishes()?;
+                self.join(netlink, &wishes).map(Some)
+            }
+            "DEL" => self.del(netlink).map(|()| None),
+            "CHECK" => self.check(netlink).map(|()| None),
+            "GC" => self.gc(netlink).map(|()| None),
+            "STATUS" => self.status().map(|()| None),
+            other => Err(Failure::new(Code::Environment, format!("unknown CNI_COMMAND: {other}"))),
+        }
+    }
+
+    /// Joins all networks, and says what came of it.
+    fn join(&self, netlink: &mut Netlink, wishes: &[Attachment]) -> Result<Value, Failure> {
+        let made = self.node.attacher.attach_all(netlink, wishes)?;
         let facts = self.node.reconciler.report().facts;
         let told: Vec<_> = made.iter().filter(|endpoint| is_told(endpoint)).collect();
         Ok(result::render(&self.config.version, &self.config.previous, &told, facts.uplink.as_ref()))
+    }
+
+    /// Refuses what is there already, before anybody else is asked.
+    fn refuse_present(&self, wishes: &[Attachment]) -> Result<(), Failure> {
+        let ledger = self.node.attacher.ledger();
+        let present = |wish: &Attachment| {
+            let is_it = |entry: &&Entry| entry.phase == Phase::Live && is_same(&entry.endpoint.netns, wish.netns.id());
+            let entry = ledger.get(&wish.key).filter(is_it)?;
+            Some(LedgerError::Exists { key: wish.key.clone(), network: entry.endpoint.network.to_string() })
+        };
+        wishes.iter().find_map(present).map_or(Ok(()), |error| Err(AttachError::from(error).into()))
     }
 
     /// What is asked for, network by network, all of it looked at before any is joined.
@@ -128,6 +206,8 @@ impl Call<'_> {
             claims,
             foreign_defaults,
             cni_call: Some(cni_call).filter(|call| !is_plain || call.ifname != ifname),
+            delegation: None,
+            routes: Vec::new(),
             key: EndpointKey { container: key.container.clone(), ifname },
             network,
             netns: Arc::clone(netns),

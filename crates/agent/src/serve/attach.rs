@@ -126,6 +126,8 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
         claims,
         foreign_defaults: Vec::new(),
         cni_call: None,
+        delegation: None,
+        routes: Vec::new(),
         mtu: node.reconciler.report().facts.mtu_of(&network),
         limits: Limits::default(),
         key: EndpointKey { container, ifname },

@@ -9,6 +9,7 @@ use weft_netns::NetnsError;
 use crate::apply::endpoints::EndpointError;
 use crate::attach::AttachError;
 use crate::ledger::LedgerError;
+use crate::shell::workers::Undone;
 
 /// Numbers of CNI; from 100 on they are weft's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub(super) enum Code {
     Exists = 100,
     Exhausted = 101,
     AddressTaken = 102,
+    Delegate = 103,
 }
 
 /// A failure on its way to the runtime.
@@ -88,6 +90,12 @@ fn code_of(error: &AttachError) -> Code {
 impl From<AttachError> for Failure {
     fn from(error: AttachError) -> Self {
         Self::new(code_of(&error), error.to_string())
+    }
+}
+
+impl From<Undone> for Failure {
+    fn from(error: Undone) -> Self {
+        Self::new(Code::TryAgain, error.to_string())
     }
 }
 

@@ -140,6 +140,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         aliases: Vec::new(),
         cni_name: None,
         cni_call: None,
+        delegation: None,
         cgroup_path: None,
         netns: NetnsRecord { path: slot.container.netns.display().to_string(), device: 0, inode: 0 },
         attachment: network.attachment,
