@@ -168,6 +168,21 @@ fn a_pods_annotation_joins_further_networks_that_the_result_does_not_tell() {
             (&json!("10.2.0.77/24"), &json!(1_000_000))
         );
         assert_eq!(api.endpoints("web@data0")[0]["status"]["mac"], "02:00:00:00:00:33");
+        let status = &api.endpoints("web@data0")[0]["status"]["networkStatus"];
+        let attachments = status.as_array().unwrap();
+        assert_eq!(
+            attachments.iter().map(|it| it["name"].as_str().unwrap()).collect::<Vec<_>>(),
+            ["one", "shop/two", "shop/three"]
+        );
+        assert_eq!(attachments.iter().filter(|it| it["default"] == true).count(), 1);
+        assert_eq!((&attachments[1]["interface"], &attachments[1]["ips"][0]), (&json!("net1"), &json!("10.2.0.77")));
+        assert_eq!(
+            (&attachments[1]["default-route"], &attachments[2]["mac"]),
+            (&json!(["10.2.0.1"]), &json!("02:00:00:00:00:33"))
+        );
+        let described = host.run(&["weft", "describe", "endpoint", "web@eth0"]).unwrap();
+        assert!(described.contains("Network status:") && described.contains("shop/three  data0"), "{described}");
+        assert!(api.endpoints("b")[0]["status"].get("networkStatus").is_none());
         annotated("CHECK", &text.to_string()).with("prevResult", result).done(host);
         api.assert_clean();
         Call::new("DEL", "a", "one").done(host);
@@ -204,10 +219,7 @@ fn behind_another_plugin_weft_adds_an_interface_and_leaves_the_default_route() {
             "ipam": {"type": "host-local", "subnet": "172.20.0.0/24", "dataDir": "/tmp/ipam"},
         });
         let chain = |own: Value| Chain::new("pod", [foreign.clone(), own]);
-        // The bridge plugin takes every address of the result for one of its own interface's, and is not asked.
-        let check = |own: Value, result: &Value| Chain::new("pod", [own]).check(host, "a", result);
-        let own = json!({"type": "weft-cni", "networks": ["one", "two"]});
-        let first = chain(own.clone());
+        let first = chain(json!({"type": "weft-cni", "networks": ["one", "two"]}));
         let result = first.add(host, "a");
         let found = inside(&result);
         assert_eq!(found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["eth0", "net1", "eth1"]);
@@ -224,7 +236,7 @@ fn behind_another_plugin_weft_adds_an_interface_and_leaves_the_default_route() {
             host.run(&["ip", "netns", "exec", "a", "busybox", "ping", "-c1", "-W1", "-I", &address, &outside]).ok()
         });
         assert_eq!(api.counted("a@net1", "out", "source_address"), 0);
-        check(own, &result);
+        first.check(host, "a", &result);
         api.assert_clean();
         first.del(host, "a", &result);
         assert_eq!(joined(api), []);
@@ -239,11 +251,10 @@ fn behind_another_plugin_weft_adds_an_interface_and_leaves_the_default_route() {
         assert_eq!(default_of(host, "-4"), "eth0", "the other plugin's is as it was");
         second.del(host, "a", &result);
 
-        let own = json!({"type": "weft-cni", "network": "one", "defaultRoute": true});
-        let third = chain(own.clone());
+        let third = chain(json!({"type": "weft-cni", "network": "one", "defaultRoute": true}));
         let result = third.add(host, "a");
         assert_eq!(default_of(host, "-4"), "net1");
-        check(own, &result);
+        third.check(host, "a", &result);
         third.del(host, "a", &result);
         assert_eq!(joined(api), []);
     });

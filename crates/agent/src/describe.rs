@@ -1,16 +1,18 @@
 //! The model as the API shows it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use weft_api::{
-    API_VERSION, Condition, Counter, EndpointObject, EndpointSpec, EndpointStatus, Lease, Metadata, NetworkObject,
-    NetworkStatus, NodeObject, NodeStatus, PoolStatus,
+    API_VERSION, AttachmentDns, Condition, Counter, EndpointObject, EndpointSpec, EndpointStatus, Lease, Metadata,
+    NetworkAttachment, NetworkObject, NetworkStatus, NodeObject, NodeStatus, PoolStatus,
 };
 use weft_dataplane::abi;
-use weft_model::{Endpoint, Network};
+use weft_model::{Endpoint, Family, Network};
 
 use crate::attachment;
+use crate::defaults::has_default;
 use crate::graph::HostFacts;
 use crate::ledger::Ledger;
 
@@ -53,8 +55,8 @@ pub fn network(
     NetworkObject { status: Some(status), ..object }
 }
 
-/// An endpoint.
-pub fn endpoint(endpoint: &Endpoint) -> EndpointObject {
+/// An endpoint, with what came of the same call.
+pub fn endpoint(endpoint: &Endpoint, ledger: &Ledger) -> EndpointObject {
     EndpointObject {
         api_version: API_VERSION.to_owned(),
         kind: "Endpoint".to_owned(),
@@ -81,8 +83,48 @@ pub fn endpoint(endpoint: &Endpoint) -> EndpointObject {
             allowed_addresses: endpoint.allowed_addresses.iter().map(ToString::to_string).collect(),
             host_link: endpoint.attachment.has_host_link().then(|| endpoint.key.host_link().to_string()),
             netns: endpoint.netns.path.clone(),
+            network_status: network_status(endpoint, ledger),
             born: endpoint.born_s,
         },
+    }
+}
+
+/// The endpoints that one call made, if it made several.
+fn network_status(endpoint: &Endpoint, ledger: &Ledger) -> Vec<NetworkAttachment> {
+    if endpoint.cni_call.is_none() {
+        return Vec::new();
+    }
+    let beside = ledger.of_container(&endpoint.key.container).map(|entry| &entry.endpoint);
+    let of_call = beside.filter(|other| {
+        (&other.cni_name, other.cni_ifname()) == (&endpoint.cni_name, endpoint.cni_ifname()) && other.cni_call.is_some()
+    });
+    let mut made: Vec<&Endpoint> = of_call.map(|other| &**other).collect();
+    made.sort_by_key(|other| other.cni_position());
+    if made.len() > 1 { made.into_iter().map(network_attachment).collect() } else { Vec::new() }
+}
+
+fn network_attachment(endpoint: &Endpoint) -> NetworkAttachment {
+    let text = |ip: &IpAddr| ip.to_string();
+    let is_first = endpoint.cni_position() == 0;
+    let name = match (&endpoint.cni_call, &endpoint.cni_name) {
+        (_, Some(name)) if is_first => name.clone(),
+        (Some(call), _) if call.by_annotation => format!("{}/{}", endpoint.namespace, endpoint.network),
+        _ => endpoint.network.to_string(),
+    };
+    let has_default = |gateway: &&IpAddr| has_default(&endpoint.routes, Family::of(**gateway));
+    NetworkAttachment {
+        name,
+        interface: endpoint.key.ifname.to_string(),
+        ips: endpoint.addresses.iter().map(|net| net.addr().to_string()).collect(),
+        mac: endpoint.mac.map(|mac| mac.to_string()),
+        mtu: endpoint.mtu,
+        default: is_first,
+        dns: AttachmentDns {
+            nameservers: endpoint.dns.servers.iter().map(text).collect(),
+            search: endpoint.dns.searches.clone(),
+        },
+        gateway: endpoint.gateways.iter().map(text).collect(),
+        default_route: endpoint.gateways.iter().filter(has_default).map(text).collect(),
     }
 }
 

@@ -388,8 +388,10 @@ impl Selection {
 }
 
 async fn endpoints(State(node): Shared, wanted: Selected) -> Answer<List<EndpointObject>> {
-    let chosen = selection(wanted)?.of(&node.attacher.ledger());
-    Ok(Json(List { items: chosen.iter().map(|endpoint| describe::endpoint(endpoint)).collect() }))
+    let wanted = selection(wanted)?;
+    let ledger = node.attacher.ledger();
+    let chosen = wanted.of(&ledger);
+    Ok(Json(List { items: chosen.iter().map(|endpoint| describe::endpoint(endpoint, &ledger)).collect() }))
 }
 
 async fn counters(State(node): Shared, wanted: Selected) -> Answer<List<Counter>> {

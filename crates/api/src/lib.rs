@@ -20,8 +20,9 @@ pub use cni::{CniError, CniRequest};
 pub use flow::{Connection, Flow, FlowEnd};
 pub use judgement::{Judgement, Step};
 pub use object::{
-    API_VERSION, AllowanceRequest, AttachRequest, Condition, EndpointObject, EndpointSpec, EndpointStatus,
-    LimitRequest, List, Metadata, NetworkObject, NetworkStatus, NodeObject, NodeStatus, PoolStatus,
+    API_VERSION, AllowanceRequest, AttachRequest, AttachmentDns, Condition, EndpointObject, EndpointSpec,
+    EndpointStatus, LimitRequest, List, Metadata, NetworkAttachment, NetworkObject, NetworkStatus, NodeObject,
+    NodeStatus, PoolStatus,
 };
 pub use openapi::openapi;
 pub use report::{

@@ -159,8 +159,53 @@ pub struct EndpointStatus {
     pub host_link: Option<String>,
     /// The runtime's path to its namespace at birth.
     pub netns: String,
+    /// All interfaces that came of the same call of its runtime, if those are several: what Multus writes to the pod's
+    /// annotation `k8s.v1.cni.cncf.io/network-status`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub network_status: Vec<NetworkAttachment>,
     /// Seconds since 1970 at birth.
     pub born: u64,
+}
+
+/// One interface of a pod, in the shape of the Network Attachment Definition specification (v1.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct NetworkAttachment {
+    /// Of the first network, the name of the runtime's configuration; of one that the pod's annotation selected,
+    /// `NAMESPACE/NETWORK`.
+    pub name: String,
+    /// The interface inside.
+    pub interface: String,
+    /// Addresses without their length.
+    #[serde(default)]
+    pub ips: Vec<String>,
+    /// Its MAC address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// Bytes.
+    pub mtu: u32,
+    /// It is the pod's own network: true of one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default: bool,
+    /// What its runtime is told about name servers.
+    pub dns: AttachmentDns,
+    /// Next hops.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateway: Vec<String>,
+    /// Those by which the pod's default routes go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_route: Vec<String>,
+}
+
+/// Name servers, as that specification has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AttachmentDns {
+    /// Addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nameservers: Vec<String>,
+    /// Search domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<String>,
 }
 
 /// A container that is to join a network: one that has an endpoint already, or whoever is in a namespace.

@@ -2,7 +2,7 @@
 
 use crate::capture::Packet;
 use crate::flow::{Connection, Flow, FlowEnd};
-use crate::object::{Condition, EndpointObject, NetworkObject, NodeObject, PoolStatus};
+use crate::object::{Condition, EndpointObject, NetworkAttachment, NetworkObject, NodeObject, PoolStatus};
 use crate::report::{Applied, Availability, Counter, Finding, ForeignRule, Lease, Setting};
 
 /// Something that is shown as a row.
@@ -215,6 +215,21 @@ impl Row for PoolStatus {
     fn cells(&self) -> Vec<String> {
         let gateway = or_dash(self.gateway.as_deref());
         vec![self.subnet.clone(), gateway, self.held.to_string(), self.capacity.to_string()]
+    }
+}
+
+impl Row for NetworkAttachment {
+    const HEADER: &'static [&'static str] = &["NAME", "INTERFACE", "IPS", "MAC", "GATEWAY", "DEFAULT-ROUTE"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.interface.clone(),
+            joined(&self.ips),
+            or_dash(self.mac.as_deref()),
+            joined(&self.gateway),
+            joined(&self.default_route),
+        ]
     }
 }
 

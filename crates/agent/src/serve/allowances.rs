@@ -26,7 +26,7 @@ pub(super) async fn allow(State(node): Shared, Body(body): Body) -> Answer<Endpo
     let allowed = node.workers.call(|netlink| node.attacher.allow(netlink, &found.key, change)).await?;
     // What may have happened to the link meanwhile was news of another record.
     node.reconciler.note();
-    Ok(Json(describe::endpoint(&*allowed?)))
+    Ok(Json(describe::endpoint(&*allowed?, &node.attacher.ledger())))
 }
 
 fn without(now: &BTreeSet<IpNet>, remove: &[IpNet], key: &EndpointKey) -> Result<BTreeSet<IpNet>, AttachError> {

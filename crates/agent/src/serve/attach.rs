@@ -31,7 +31,7 @@ pub(super) async fn attach(State(node): Shared, Body(body): Body) -> Answer<Endp
         let wish = wish(&node, &request)?;
         Ok(node.attacher.attach(netlink, &wish)?)
     });
-    Ok(Json(describe::endpoint(&*attached.await??)))
+    Ok(Json(describe::endpoint(&*attached.await??, &node.attacher.ledger())))
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,7 +60,7 @@ pub(super) async fn detach(
         node.attacher.detach(netlink, &found.key, netns.as_ref())
     });
     detached.await??;
-    Ok(Json(describe::endpoint(&found)))
+    Ok(Json(describe::endpoint(&found, &node.attacher.ledger())))
 }
 
 /// What the request asks for, in full.

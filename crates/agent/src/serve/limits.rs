@@ -19,7 +19,7 @@ pub(super) async fn limit(State(node): Shared, Body(body): Body) -> Answer<Endpo
     let limited = node.workers.call(|netlink| node.attacher.limit(netlink, &found.key, change)).await?;
     // What may have happened to the link meanwhile was news of another record.
     node.reconciler.note();
-    Ok(Json(describe::endpoint(&*limited?)))
+    Ok(Json(describe::endpoint(&*limited?, &node.attacher.ledger())))
 }
 
 /// The limit that is wished for, if anything is.

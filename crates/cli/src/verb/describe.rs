@@ -86,7 +86,7 @@ fn endpoint(object: &EndpointObject) -> String {
     let EndpointObject { api_version: _, kind: _, metadata, spec, status } = object;
     let EndpointSpec { network, container_id, interface, aliases, cni_name } = spec;
     let EndpointStatus { attachment, addresses, gateways, mac, mtu, limits, allowed_addresses, .. } = status;
-    let EndpointStatus { host_link, netns, born, .. } = status;
+    let EndpointStatus { host_link, netns, network_status, born, .. } = status;
     let Limits { ingress, egress } = limits;
     self::metadata(metadata)
         .field("Network", network)
@@ -105,6 +105,7 @@ fn endpoint(object: &EndpointObject) -> String {
         .optional("Host link", host_link.as_ref())
         .field("Namespace file", netns)
         .field("Born", date::utc(*born))
+        .section("Network status", network_status)
         .into_text()
 }
 
