@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails there says enough")]
 
+mod chain;
 mod cni;
 mod ipam;
 mod networks;

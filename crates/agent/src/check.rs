@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use weft_api::{Finding, IpamCheck};
 use weft_kernel::link::DEAD_PREFIX;
-use weft_kernel::{KernelError, Netlink, Snapshot};
+use weft_kernel::{KernelError, Netlink, Snapshot, route};
 use weft_model::{Endpoint, EndpointKey, IfName};
 use weft_netns::Netns;
 use weft_reconcile::Target as _;
@@ -127,10 +128,16 @@ fn inside(endpoint: &Endpoint, netns: &Netns) -> Result<Vec<String>, KernelError
     for address in endpoint.addresses.iter().filter(|net| !snapshot.addresses.contains(&(link.index, **net))) {
         problems.push(format!("{ifname} lacks its address {address}"));
     }
-    for route in &endpoint.routes {
-        if !snapshot.routes.iter().any(|found| found.to == route.to && found.is_usable) {
-            problems.push(format!("{ifname} lacks its route to {}", route.to));
-        }
+    let is_there = |to: &IpNet| snapshot.routes.iter().any(|found| found.to == *to && found.is_usable);
+    let missing: Vec<_> = endpoint.routes.iter().filter(|route| !is_there(&route.to)).collect();
+    if !missing.is_empty() {
+        // Plugins behind weft (sbr) move them to tables of their own; the one with the link's number is weft's.
+        let moved = route::list_all(&mut netlink)?;
+        let is_moved = |to: &IpNet| {
+            moved.iter().any(|found| (found.to, found.link) == (*to, link.index) && found.table != link.index)
+        };
+        let gone = missing.iter().filter(|route| !is_moved(&route.to));
+        problems.extend(gone.map(|route| format!("{ifname} lacks its route to {}", route.to)));
     }
     Ok(problems)
 }

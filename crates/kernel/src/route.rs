@@ -173,6 +173,44 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<Route>, KernelError> {
     Ok(routes)
 }
 
+/// A route of any table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableRoute {
+    /// Its table.
+    pub table: u32,
+    /// Destination.
+    pub to: IpNet,
+    /// The link by which it leads there.
+    pub link: u32,
+}
+
+/// Every usable route of every table in the socket's namespace.
+pub fn list_all(netlink: &mut Netlink) -> Result<Vec<TableRoute>, KernelError> {
+    let mut routes = Vec::new();
+    for any in [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])] {
+        let mut query = RouteMessage::default();
+        query.header.address_family = family(any);
+        routes.extend(netlink.dump(RouteNetlinkMessage::GetRoute(query), |message| read_any(message, any))?);
+    }
+    Ok(routes)
+}
+
+fn read_any(message: &RouteNetlinkMessage, any: IpAddr) -> Option<TableRoute> {
+    let RouteNetlinkMessage::NewRoute(message) = message else { return None };
+    let (mut to, mut link, mut table) = (any, None, u32::from(message.header.table));
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => to = ip(address)?,
+            RouteAttribute::Oif(oif) => link = Some(*oif),
+            RouteAttribute::Table(number) => table = *number,
+            _ => {}
+        }
+    }
+    let to = IpNet::new(to, message.header.destination_prefix_length).ok()?;
+    let is_usable = message.header.kind == RouteType::Unicast;
+    is_usable.then_some(TableRoute { table, to, link: link? })
+}
+
 /// The route that packets to `ip` take; `None` if there is none, or one that refuses them.
 pub fn find(netlink: &mut Netlink, ip: IpAddr) -> Result<Option<Route>, KernelError> {
     let to = IpNet::from(ip);
