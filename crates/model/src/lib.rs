@@ -6,6 +6,7 @@
 mod digest;
 mod endpoint;
 mod invalid;
+mod lease;
 mod limit;
 mod mac;
 mod name;
@@ -18,6 +19,7 @@ mod spec;
 pub use digest::{base32, fnv64};
 pub use endpoint::{CniCall, Delegation, Dns, Endpoint, EndpointKey, NetnsRecord, Route, Seat};
 pub use invalid::{Invalid, InvalidFields};
+pub use lease::{DUID_BYTES_MAX, Duid, Grant, GrantedRoute, Lease, LeaseServer, LeaseTimes};
 pub use limit::{Limit, LimitFields, LimitSpec, Limits, QuantityError, Rate, Size};
 pub use mac::MacAddr;
 pub use name::{ContainerId, IfName, Labels, Name, NameError, NetworkName};
