@@ -13,6 +13,7 @@ pub mod monitor;
 pub mod neighbour;
 mod netlink;
 pub mod nft;
+pub mod packet;
 pub mod route;
 pub mod rule;
 mod snapshot;
