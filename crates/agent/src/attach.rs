@@ -15,7 +15,7 @@ use weft_ipam::{Request, Rest};
 use weft_kernel::{Netlink, Snapshot, link};
 use weft_model::{
     ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, Dns, Endpoint, EndpointKey, Family, IfName, Labels,
-    Limits, MacAddr, Name, NetnsRecord, Network, NetworkName, Route,
+    Lease, Limits, MacAddr, Name, NetnsRecord, Network, NetworkName, Route,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -585,6 +585,7 @@ fn record(wish: &Attachment) -> Endpoint {
         limits: wish.limits,
         allowed_addresses: wish.allowed_addresses.clone(),
         dns: wish.dns.clone().unwrap_or_else(|| wish.network.dns.clone()),
+        lease: Lease::default(),
         born_s: wish.born_s,
     }
 }

@@ -89,6 +89,9 @@ pub fn read_endpoints(run_dir: &Path) -> Result<Vec<Endpoint>, JournalError> {
                 let change = Change::Routes { routes, source_routes };
                 endpoints.entry(key).and_modify(|endpoint| change.write(endpoint));
             }
+            Event::Lease { key, lease } => {
+                endpoints.entry(key).and_modify(|endpoint| Change::Lease(lease).write(endpoint));
+            }
             Event::Gone { key } => drop(endpoints.remove(&key)),
             Event::Open { .. }
             | Event::Close { .. }
@@ -141,6 +144,7 @@ impl Ledger {
             Event::Routes { key, routes, source_routes } => {
                 self.write(&key, Change::Routes { routes, source_routes });
             }
+            Event::Lease { key, lease } => drop(self.write(&key, Change::Lease(lease))),
             Event::Death { key } => self.set_phase(&key, Phase::Death),
             Event::Gone { key } => self.forget(&key),
         }
@@ -349,7 +353,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
     use weft_model::{
-        Attachment, Availability, Labels, Limit, Limits, Mode, NetworkName, NetworkSpec, Route, Transport,
+        Attachment, Availability, Duid, Grant, GrantedRoute, Labels, Lease, LeaseServer, LeaseTimes, Limit, Limits,
+        Mode, NetworkName, NetworkSpec, Route, Transport,
     };
 
     struct Everything;
@@ -496,10 +501,33 @@ mod tests {
             let route = |third: u64| Route { to: format!("10.9.{}.0/24", third % 256).parse().unwrap(), via: None };
             Change::Routes { routes: vec![route(n), route(n + 1)], source_routes: vec![route(n + 2)] }
         };
-        let changes: [(Change, &dyn Fn(u64) -> Change); 3] = [
+        let lease = |n: u64| {
+            let times = LeaseTimes {
+                granted_s: n,
+                granted_unix_s: 0,
+                renew_s: 60,
+                rebind_s: 105,
+                preferred_s: Some(120),
+                lifetime_s: Some(120),
+            };
+            let grant = Grant {
+                address: "192.168.1.7/24".parse().unwrap(),
+                gateways: vec!["192.168.1.1".parse().unwrap()],
+                routes: vec![GrantedRoute { to: "10.0.0.0/8".parse().unwrap(), via: None }],
+                dns: Vec::new(),
+                domain: Some("lan".to_owned()),
+                search: Vec::new(),
+                mtu: None,
+                server: LeaseServer::Duid(Duid::of(&[0, 4, 1]).unwrap()),
+                times,
+            };
+            Change::Lease(Box::new(Lease { v4: Some(grant), ..Lease::default() }))
+        };
+        let changes: [(Change, &dyn Fn(u64) -> Change); 4] = [
             (Change::Limits(Limits::default()), &limits),
             (Change::Allowed(BTreeSet::new()), &allowed),
             (Change::Routes { routes: Vec::new(), source_routes: Vec::new() }, &routes),
+            (Change::Lease(Box::default()), &lease),
         ];
         for (n, (none, change)) in changes.into_iter().enumerate() {
             let (path, network) = (directory(&format!("changes-{n}")), network());

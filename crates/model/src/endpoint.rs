@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{base32, fnv64};
+use crate::lease::Lease;
 use crate::limit::Limits;
 use crate::mac::MacAddr;
 use crate::name::{ContainerId, IfName, Labels, Name, NetworkName};
@@ -207,6 +208,9 @@ pub struct Endpoint {
     /// What its runtime is told about name servers.
     #[serde(default, skip_serializing_if = "Dns::is_empty")]
     pub dns: Dns,
+    /// What it holds of the servers of its LAN, where those give it its addresses.
+    #[serde(default, skip_serializing_if = "Lease::is_empty")]
+    pub lease: Lease,
     /// Seconds since 1970 at birth; for people only, nothing is decided by it.
     pub born_s: u64,
 }

@@ -23,7 +23,9 @@ pub use lease::{DUID_BYTES_MAX, Duid, Grant, GrantedRoute, Lease, LeaseServer, L
 pub use limit::{Limit, LimitFields, LimitSpec, Limits, QuantityError, Rate, Size};
 pub use mac::MacAddr;
 pub use name::{ContainerId, IfName, Labels, Name, NameError, NetworkName};
-pub use network::{Attachment, Availability, IpvlanMode, MODES, MacvlanMode, Masquerade, Mode, Network, Transport};
+pub use network::{
+    Attachment, Availability, Ipam, IpvlanMode, MODES, MacvlanMode, Masquerade, Mode, Network, Transport,
+};
 pub use pool::{AddressRange, Family, Pool};
 pub use prefix::{ALLOWED_PER_ENDPOINT_MAX, resolve_allowed};
 pub use protocol::{Protocol, ProtocolError};

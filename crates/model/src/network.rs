@@ -68,6 +68,16 @@ word_enum!(
 );
 
 word_enum!(
+    /// Who gives endpoints their addresses.
+    Ipam {
+        /// weft, from the network's pools.
+        Pools = "pools",
+        /// The DHCP servers of the LAN that the parent link is on.
+        Dhcp = "dhcp",
+    }
+);
+
+word_enum!(
     /// How the hosts of a network are joined.
     Transport {
         /// Not at all: the network ends at the host.
@@ -242,6 +252,11 @@ pub struct Network {
     pub transport: Transport,
     /// Where leases come from, IPv4 before IPv6.
     pub pools: Vec<Pool>,
+    /// Who gives endpoints their addresses.
+    pub ipam: Ipam,
+    /// The families that endpoints must have addresses of; none, if the network does not say. Where addresses come from
+    /// pools, these say so themselves.
+    pub asked_families: Vec<Family>,
     /// Bytes, or `None` to follow the uplink.
     pub mtu: Option<u32>,
     /// The link it sits on, for attachments that have one; the host's uplink if none is named.

@@ -10,7 +10,7 @@ use crate::endpoint::{Dns, Route};
 use crate::invalid::{Invalid, InvalidFields};
 use crate::name::{IfName, Labels, NetworkName};
 use crate::network::{
-    Attachment, Availability, IpvlanMode, MacvlanMode, Masquerade, Mode, Network, Transport, nets_overlap,
+    Attachment, Availability, Ipam, IpvlanMode, MacvlanMode, Masquerade, Mode, Network, Transport, nets_overlap,
 };
 use crate::pool::{AddressRange, Family, Pool, is_special};
 use crate::prefix::{parse_net, resolve_allowed};
@@ -81,6 +81,9 @@ pub struct NetworkSpec {
     /// Families that endpoints get addresses of; both if absent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub families: Vec<Family>,
+    /// Who gives endpoints their addresses: weft, from the pools, or the LAN's DHCP servers; `pools` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipam: Option<Ipam>,
     /// CIDRs to lease from; weft picks a free one for each family without.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
@@ -161,6 +164,9 @@ impl NetworkSpec {
 
     /// The families for which weft must pick a pool itself.
     pub fn families_without_pool(&self) -> Vec<Family> {
+        if self.ipam == Some(Ipam::Dhcp) {
+            return Vec::new();
+        }
         let given = |family: Family| {
             self.pools.iter().any(|p| p.parse::<IpNet>().is_ok_and(|net| Family::of_net(&net) == family))
         };
@@ -189,6 +195,8 @@ impl NetworkSpec {
             labels: labels.clone(),
             attachment,
             transport,
+            ipam: self.resolve_ipam(attachment, &mut faults),
+            asked_families: self.families.clone(),
             pools: self.resolve_pools(attachment, &mut faults),
             mtu: self.resolve_mtu(&mut faults),
             parent: self.resolve_parent(attachment, &mut faults),
@@ -219,6 +227,8 @@ impl NetworkSpec {
         };
         let pair = |spec: &NetworkSpec| spec.pair(name).map(|(a, t)| format!("{a}/{t}")).unwrap_or_default();
         fixed("spec.mode", pair(old), pair(self));
+        let ipam = |spec: &NetworkSpec| spec.ipam.unwrap_or(Ipam::Pools).to_string();
+        fixed("spec.ipam", ipam(old), ipam(self));
         fixed("spec.pools", old.pools.join(", "), self.pools.join(", "));
         fixed("spec.gateways", old.gateways.join(", "), self.gateways.join(", "));
         let word = |value: &Option<String>| value.clone().unwrap_or_default();
@@ -270,6 +280,31 @@ impl NetworkSpec {
         })
     }
 
+    fn resolve_ipam(&self, attachment: Attachment, faults: &mut Faults) -> Ipam {
+        let ipam = self.ipam.unwrap_or(Ipam::Pools);
+        if ipam != Ipam::Dhcp {
+            return ipam;
+        }
+        if !attachment.has_parent() {
+            let with = Attachment::ALL.iter().filter(|it| it.has_parent()).map(|it| it.word()).collect::<Vec<_>>();
+            let remedy =
+                format!("attachment {attachment} is on no LAN with servers: use {}, or pools", with.join(", "));
+            faults.add("spec.ipam", ipam, remedy);
+        }
+        let lists = [
+            ("spec.pools", &self.pools),
+            ("spec.ranges", &self.ranges),
+            ("spec.exclude", &self.exclude),
+            ("spec.gateways", &self.gateways),
+        ];
+        for (field, list) in lists {
+            if let Some(first) = list.first() {
+                faults.add(field, first, "is for the LAN's DHCP servers to say: leave it out, or ipam: dhcp");
+            }
+        }
+        ipam
+    }
+
     fn resolve_pools(&self, attachment: Attachment, faults: &mut Faults) -> Vec<Pool> {
         if !attachment.has_pools() {
             if let Some(pool) = self.pools.first() {
@@ -277,9 +312,12 @@ impl NetworkSpec {
             }
             return Vec::new();
         }
+        if self.ipam == Some(Ipam::Dhcp) {
+            return Vec::new();
+        }
         if attachment.has_parent() && self.pools.is_empty() {
             let remedy = "say which of the physical network's addresses are weft's: its CIDR here, and in ranges: \
-                          those that nobody else has";
+                          those that nobody else has; or ipam: dhcp";
             faults.add("spec.pools", "", remedy);
         }
         let subnets = self.parse_subnets(faults);
@@ -591,6 +629,36 @@ mod tests {
             pools: vec!["fd64::/64".into(), "10.1.0.0/24".into()],
             ..NetworkSpec::default()
         }
+    }
+
+    #[test]
+    fn addresses_come_from_the_lan_where_there_is_one() {
+        let spec = |attachment| NetworkSpec {
+            attachment: Some(attachment),
+            ipam: Some(Ipam::Dhcp),
+            parent: Some("eth0".to_owned()),
+            families: vec![Family::IPv4],
+            ..NetworkSpec::default()
+        };
+        for attachment in [Attachment::Macvlan, Attachment::Ipvlan] {
+            let network = resolve(&spec(attachment)).unwrap();
+            assert_eq!((network.ipam, network.pools.len(), network.asked_families.len()), (Ipam::Dhcp, 0, 1));
+            assert_eq!(spec(attachment).families_without_pool(), []);
+        }
+        let refused = |spec: &NetworkSpec| resolve(spec).expect_err("a fault").to_string();
+        let bridged = NetworkSpec { parent: None, ..spec(Attachment::Bridge) };
+        let error = refused(&bridged);
+        assert!(error.contains(r#"spec.ipam "dhcp": attachment bridge is on no LAN with servers"#), "{error}");
+        assert!(error.contains("use macvlan, ipvlan, device, or pools"), "{error}");
+        let both = NetworkSpec { pools: vec!["10.1.0.0/24".to_owned()], ..spec(Attachment::Macvlan) };
+        let error = refused(&both);
+        assert!(error.contains(r#"spec.pools "10.1.0.0/24": is for the LAN's DHCP servers to say"#), "{error}");
+        let name = NetworkName::parse("app").unwrap();
+        let pooled = NetworkSpec { ipam: None, ..spec(Attachment::Macvlan) };
+        let error = pooled.check_change(&name, &spec(Attachment::Macvlan)).expect_err("fixed").to_string();
+        assert!(error.contains("spec.ipam"), "{error}");
+        let said = NetworkSpec { ipam: Some(Ipam::Pools), ..pooled.clone() };
+        assert_eq!(said.check_change(&name, &pooled), Ok(()), "said or not, it is the same");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use weft_model::{Endpoint, EndpointKey, Limits, Route};
+use weft_model::{Endpoint, EndpointKey, Lease, Limits, Route};
 
 use super::journal::Event;
 
@@ -21,6 +21,9 @@ pub enum Change {
         /// For those from its own addresses alone.
         source_routes: Vec<Route>,
     },
+    /// What it holds of the servers of its LAN. The addresses of the record are another matter: they are set inside
+    /// before they are written down, and taken away after.
+    Lease(Box<Lease>),
 }
 
 impl Change {
@@ -35,6 +38,7 @@ impl Change {
             Change::Limits(_) => Change::Limits(endpoint.limits),
             Change::Allowed(_) => Change::Allowed(endpoint.allowed_addresses.clone()),
             Change::Routes { .. } => Change::routes_of(endpoint),
+            Change::Lease(_) => Change::Lease(Box::new(endpoint.lease.clone())),
         }
     }
 
@@ -43,6 +47,7 @@ impl Change {
             Change::Limits(limits) => Event::Limits { key, limits },
             Change::Allowed(addresses) => Event::Allowed { key, addresses },
             Change::Routes { routes, source_routes } => Event::Routes { key, routes, source_routes },
+            Change::Lease(lease) => Event::Lease { key, lease },
         }
     }
 
@@ -54,6 +59,7 @@ impl Change {
                 endpoint.routes = routes;
                 endpoint.source_routes = source_routes;
             }
+            Change::Lease(lease) => endpoint.lease = *lease,
         }
     }
 }

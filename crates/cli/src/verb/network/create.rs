@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use weft_api::{API_VERSION, Metadata, NetworkObject};
 use weft_model::{
-    Attachment, Dns, Family, IpvlanMode, MacvlanMode, MasqueradeSpec, Mode, MtuSpec, NetworkSpec, RouteSpec, Transport,
+    Attachment, Dns, Family, Ipam, IpvlanMode, MacvlanMode, MasqueradeSpec, Mode, MtuSpec, NetworkSpec, RouteSpec,
+    Transport,
 };
 
 use crate::session::Session;
@@ -28,6 +29,9 @@ pub(super) struct Args {
     /// How hosts are joined
     #[arg(long, value_parser = words::<Transport>(Transport::ALL.iter().map(|transport| transport.word())))]
     transport: Option<Transport>,
+    /// Who gives out addresses: weft, from the pools, or the DHCP servers of the parent's LAN
+    #[arg(long, value_parser = words::<Ipam>(Ipam::ALL.iter().map(|ipam| ipam.word())))]
+    ipam: Option<Ipam>,
     /// Addresses to lease from; weft picks a free pool for each family without
     #[arg(long = "pool", value_name = "CIDR")]
     pools: Vec<String>,
@@ -110,6 +114,7 @@ impl Args {
             attachment: self.attachment,
             transport: self.transport,
             families: self.families,
+            ipam: self.ipam,
             pools: self.pools,
             ranges: self.ranges,
             exclude: self.exclude,

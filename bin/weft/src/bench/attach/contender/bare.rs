@@ -157,6 +157,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         limits: Limits::default(),
         allowed_addresses: BTreeSet::new(),
         dns: Dns::default(),
+        lease: Default::default(),
         born_s: 0,
     })
 }
