@@ -2,6 +2,7 @@
 
 pub mod catcher;
 pub mod connection;
+pub mod dhcp;
 pub mod exporter;
 pub mod listener;
 pub mod lock;
