@@ -31,7 +31,10 @@ pub fn acquire(netns: &Netns, asker: &Asker, wishes: &Wishes) -> Result<Lease, D
         let passed = moment().now.saturating_sub(birth.began);
         let missing = birth.missing();
         match missing {
-            None if birth.is_complete() || passed >= WELCOME_WAIT.min(wishes.timeout) => return Ok(birth.lease),
+            None if birth.is_complete() || passed >= WELCOME_WAIT.min(wishes.timeout) => {
+                birth.abandon();
+                return Ok(birth.lease);
+            }
             Some(family) if passed >= wishes.timeout => return Err(birth.fail(family)),
             _ => {}
         }
@@ -57,7 +60,7 @@ pub fn release(netns: &Netns, asker: &Asker, lease: &Lease) -> Result<(), DhcpEr
             let family = course.client.family();
             course.turn(&mut open(family));
         }
-        let due = courses.iter().filter_map(|course| course.client.wake_at()).min();
+        let due = courses.iter().filter_map(Course::due_at).min();
         let sources: Vec<_> = courses.iter().flat_map(Course::sources).collect();
         wait(&sources, due.map_or(until, |due| due.min(until)))?;
     }
@@ -161,8 +164,18 @@ impl<'a> Birth<'a> {
         due.chain(router).fold(until, Duration::min)
     }
 
+    /// Gives back what was granted a moment ago, and is not in the lease yet.
+    fn abandon(&mut self) {
+        let (netns, asker) = (self.netns, self.asker);
+        for course in self.courses.iter_mut().filter(|course| course.client.grant().is_none()) {
+            let family = course.client.family();
+            course.happen(Event::Release, &mut |held| Line::open(netns, asker, family, held));
+        }
+    }
+
     /// Gives back what was got, and says what was not.
-    fn fail(self, family: Family) -> DhcpError {
+    fn fail(mut self, family: Family) -> DhcpError {
+        self.abandon();
         if let Err(error) = release(self.netns, self.asker, &self.lease) {
             tracing::debug!(%error, "a lease is not given back");
         }
