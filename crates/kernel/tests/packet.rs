@@ -28,7 +28,18 @@ fn pair() -> [Netns; 2] {
     run(&pair[0], "link set lan0 up");
     run(&pair[0], "addr add 10.9.0.1/24 dev lan0");
     run(&pair[1], "link set eth0 up");
+    // What is sent before the kernel has noticed that both ends are up is dropped.
+    wait_up(&pair[0], "lan0");
+    wait_up(&pair[1], "eth0");
     pair
+}
+
+fn wait_up(netns: &Netns, ifname: &str) {
+    let began = Instant::now();
+    let shown = || netns.run(|| Command::new("ip").args(["link", "show", ifname]).output()).unwrap().unwrap();
+    while !String::from_utf8_lossy(&shown().stdout).contains("state UP") {
+        assert!(began.elapsed() < PATIENCE, "{ifname} is not up");
+    }
 }
 
 fn name(text: &str) -> IfName {
