@@ -100,7 +100,7 @@ fn a_lease_that_weft_cannot_use_is_refused_and_taken_back() {
         Call::new("ADD", "c2", "app").env("CNI_ARGS", "IP=10.1.0.10").done(host);
         let refused = call("ADD", "c1", &host_local()).refused(host, 102);
         assert!(refused.contains("ipam host-local: network app: address 10.1.0.10 is held by c2@eth0"), "{refused}");
-        assert!(refused.contains("the network's `ranges` leave that out"), "{refused}");
+        assert!(refused.contains("have the network's `ranges` leave out what the plugin leases"), "{refused}");
         let elsewhere = json!({"type": "host-local", "subnet": "10.7.0.0/24", "dataDir": "/tmp/ipam"});
         let refused = call("ADD", "c1", &elsewhere).refused(host, 7);
         assert!(refused.contains("10.7.0.2 lies in none of its pools"), "{refused}");

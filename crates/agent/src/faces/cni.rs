@@ -64,7 +64,7 @@ fn delegate_of(node: &Node, request: &CniRequest) -> Result<Option<Delegate>, Fa
         return Ok(Some(delegate));
     }
     let Ok(call) = Call::parse(node, request, None) else { return Ok(None) };
-    let made = call.key().map(|key| call.made(&key)).unwrap_or_default();
+    let made = call.key().map(|key| call.made(&key, |_| true)).unwrap_or_default();
     Ok(made.iter().find_map(|endpoint| endpoint.delegation.as_ref()).map(Delegate::recorded))
 }
 
@@ -228,7 +228,7 @@ impl<'a> Call<'a> {
     /// Nothing there is success, and so is a namespace that is gone.
     fn del(mut self, netlink: &mut Netlink) -> Result<(), Failure> {
         let key = self.key()?;
-        let made: Vec<_> = self.made(&key).iter().map(|endpoint| endpoint.key.clone()).collect();
+        let made: Vec<_> = self.made(&key, |_| true).iter().map(|endpoint| endpoint.key.clone()).collect();
         let netns = self.netns().ok().flatten();
         self.node.attacher.detach_all(netlink, &key.container, &made, netns.as_ref())?;
         Ok(())
@@ -237,7 +237,7 @@ impl<'a> Call<'a> {
     fn check(mut self, netlink: &mut Netlink) -> Result<(), Failure> {
         let key = self.key()?;
         self.networks(&self.config.selections)?;
-        let made = self.made(&key);
+        let made = self.made(&key, |phase| phase == Phase::Live);
         if made.is_empty() {
             return Err(Failure::new(Code::UnknownContainer, format!("endpoint {key} is not known")));
         }
@@ -263,8 +263,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Frees what this configuration made and its runtime no longer names. No list at all is no answer: nothing is
-    /// freed.
+    /// Frees what this configuration made and its runtime no longer names, and goes on if one cannot be freed. No list
+    /// at all is no answer: nothing is freed.
     fn gc(self, netlink: &mut Netlink) -> Result<(), Failure> {
         let Some(valid) = self.config.valid_attachments()? else { return Ok(()) };
         let is_named = |endpoint: &Endpoint| {
@@ -276,12 +276,15 @@ impl<'a> Call<'a> {
             let mine = ledger.live().filter(|endpoint| self.is_mine(endpoint));
             mine.filter(|endpoint| !is_named(endpoint)).cloned().collect()
         };
-        for endpoint in mine {
+        let mut collected = Ok(());
+        for endpoint in mine.iter().rev() {
             let netns = Netns::open(&endpoint.netns.path).ok();
-            self.node.attacher.detach(netlink, &endpoint.key, netns.as_ref())?;
-            tracing::info!(endpoint = %endpoint.key, "collected: its runtime does not know it any more");
+            match self.node.attacher.detach(netlink, &endpoint.key, netns.as_ref()) {
+                Ok(()) => tracing::info!(endpoint = %endpoint.key, "collected: its runtime does not know it any more"),
+                Err(error) => collected = collected.and(Err(error.into())),
+            }
         }
-        Ok(())
+        collected
     }
 
     fn status(&self) -> Result<(), Failure> {
@@ -323,10 +326,11 @@ impl<'a> Call<'a> {
         here.map(|entry| entry.endpoint.key.ifname.to_string()).collect()
     }
 
-    /// What the call that `key` names made, in that order.
-    fn made(&self, key: &EndpointKey) -> Vec<Arc<Endpoint>> {
+    /// What the call that `key` names made, in that order, as far as it has come to a phase that is meant.
+    fn made(&self, key: &EndpointKey, is_meant: impl Fn(Phase) -> bool) -> Vec<Arc<Endpoint>> {
         let ledger = self.node.attacher.ledger();
-        let entries = ledger.of_container(&key.container).map(|entry| &entry.endpoint);
+        let entries = ledger.of_container(&key.container).filter(|entry| is_meant(entry.phase));
+        let entries = entries.map(|entry| &entry.endpoint);
         let made = entries.filter(|endpoint| *endpoint.cni_ifname() == key.ifname && self.is_mine(endpoint));
         let mut made: Vec<_> = made.cloned().collect();
         made.sort_by_key(|endpoint| endpoint.cni_position());

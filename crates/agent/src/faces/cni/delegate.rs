@@ -114,9 +114,10 @@ impl Delegate {
 
     /// A refusal of weft's, as one of the plugin's choice.
     pub(super) fn blame(&self, failure: Failure) -> Failure {
-        let about_addresses = matches!(failure.code, Code::AddressTaken | Code::Config);
-        let remedy = "have it lease from the network's pools, and the network's `ranges` leave that out";
-        let remedy = if about_addresses { format!("; {remedy}") } else { String::new() };
+        let remedy = match failure.code {
+            Code::AddressTaken => "; have the network's `ranges` leave out what the plugin leases",
+            _ => "",
+        };
         Failure { message: format!("ipam {}: {}{remedy}", self.kind, failure.message), ..failure }
     }
 

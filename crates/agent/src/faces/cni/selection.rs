@@ -48,14 +48,14 @@ pub(super) enum DefaultRoute {
 impl Selection {
     /// Those of a configuration called `name`. The first is the call's own: it gets CNI_IFNAME.
     pub(super) fn all(config: &Map<String, Value>, name: &str) -> Result<Vec<Self>, Failure> {
-        let Some(networks) = config.get("networks") else {
+        let given = |field: &str| config.get(field).filter(|value| !value.is_null());
+        let Some(networks) = given("networks") else {
             let field = "network".to_owned();
-            let network = config.get("network").map_or(Ok(name), |network| text(&field, network))?.to_owned();
+            let network = given("network").map_or(Ok(name), |network| text(&field, network))?.to_owned();
             let (interface, default_route) = asked(config, "")?;
             return Ok(vec![Self { field, network, interface, default_route, ..Self::default() }]);
         };
-        if let Some(other) = ["network", "interface", "defaultRoute"].iter().find(|field| config.contains_key(**field))
-        {
+        if let Some(other) = ["network", "interface", "defaultRoute"].iter().find(|field| given(field).is_some()) {
             let reason =
                 format!("{other}, networks: name one of the two, and what is asked of each network in its entry");
             return Err(Failure::new(Code::Config, reason));
@@ -149,6 +149,7 @@ mod tests {
     #[test]
     fn the_network_is_the_configurations_name_unless_it_names_one_or_several() {
         assert_eq!(names(json!({})), ["n"]);
+        assert_eq!(names(json!({"network": null, "networks": null})), ["n"]);
         assert_eq!(names(json!({"network": "app"})), ["app"]);
         assert_eq!(names(json!({"networks": ["a", {"name": "b"}]})), ["a", "b"]);
     }
