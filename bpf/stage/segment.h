@@ -52,8 +52,16 @@ static __always_inline __u32 segment_receiver(struct __sk_buff *skb, const struc
 					      const __u8 *host)
 {
 	__u32 link = station_find(segment, p->destination_mac);
+	const struct endpoint *endpoint;
+	const struct parent *parent;
 
-	return link || !mac_equal(p->destination_mac, host) ? link : segment_find_by_address(skb, p, false);
+	if (link || !mac_equal(p->destination_mac, host))
+		return link;
+	link = segment_find_by_address(skb, p, false);
+	endpoint = link ? endpoint_find(link) : NULL;
+	parent = endpoint ? parent_find(endpoint->parent) : NULL;
+	/* What is for the host to forward, to an endpoint that has an address of its own, is the host's. */
+	return parent && parent->flags & PARENT_BY_ADDRESS && parent->segment == segment ? link : 0;
 }
 
 /* What comes from the wire, or from the host: to the endpoint that it is for, to all if it is for many, and on as it

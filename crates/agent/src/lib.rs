@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod networks;
 pub mod node;
+pub mod probe;
 pub mod serve;
 pub mod shell;
 pub mod uninstall;

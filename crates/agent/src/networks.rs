@@ -11,6 +11,7 @@ use weft_store::{CommitError, Expectation, Snapshot, Store, StoreError, Txn};
 
 use crate::apply::admissions;
 use crate::attachment::Built;
+use crate::probe::Missing;
 
 const KEY_PREFIX: &str = "networks/";
 
@@ -77,6 +78,24 @@ pub enum NetworksError {
         /// Why not.
         reason: String,
     },
+    /// The kernel cannot do it.
+    #[error("network {name}: spec.mode: attachment {attachment} cannot be served: {remedy}")]
+    Missing {
+        /// The network.
+        name: NetworkName,
+        /// How its containers would join.
+        attachment: Attachment,
+        /// What is missing.
+        remedy: String,
+    },
+    /// The kernel has no VLANs.
+    #[error("network {name}: spec.vlan: cannot be served: {remedy}")]
+    Vlan {
+        /// The network.
+        name: NetworkName,
+        /// What is missing.
+        remedy: String,
+    },
     /// weft found no free pool.
     #[error("network {name}: no free {family:?} subnet is left to pick: name one in spec.pools")]
     NoSubnet {
@@ -116,6 +135,8 @@ pub struct Surroundings {
     pub site: Ipv6Net,
     /// The host's links, with the reason for which one cannot be a parent.
     pub links: BTreeMap<String, Option<String>>,
+    /// What the kernel lacks.
+    pub missing: Missing,
 }
 
 #[derive(Debug, Clone)]
@@ -277,6 +298,12 @@ fn admit(
     }
     let labels: Labels = object.metadata.labels.clone();
     let network = object.spec.resolve(name, &labels, &Built)?;
+    if let Some(remedy) = around.missing.attachments.get(&attachment).filter(|_| old.is_none()) {
+        return Err(NetworksError::Missing { name: name.clone(), attachment, remedy: remedy.clone() });
+    }
+    if let Some(remedy) = around.missing.vlans().filter(|_| old.is_none() && network.vlan.is_some()) {
+        return Err(NetworksError::Vlan { name: name.clone(), remedy: remedy.to_owned() });
+    }
     if let Some(old) = old {
         object.spec.check_change(name, &old.object.spec)?;
     }
@@ -397,7 +424,7 @@ mod tests {
     fn two_networks_never_have_one_number() {
         let networks = Networks::open(Arc::new(Memory::default())).unwrap();
         let site = "fd00::/48".parse().unwrap();
-        let around = Surroundings { routes: Vec::new(), site, links: BTreeMap::new() };
+        let around = Surroundings { routes: Vec::new(), site, links: BTreeMap::new(), missing: Missing::default() };
         let object = |name: &str| {
             let object = json!({
                 "apiVersion": weft_api::API_VERSION, "kind": "Network", "metadata": {"name": name},

@@ -36,6 +36,7 @@ use crate::faces::cni;
 use crate::ledger::{Ledger, LedgerError};
 use crate::networks::{Create, NetworksError};
 use crate::node::Node;
+use crate::probe::{self, Missing};
 use crate::shell::connection::{Descriptors, Peer};
 use crate::shell::workers::Undone;
 use crate::{check, metrics, shell};
@@ -143,6 +144,8 @@ impl From<NetworksError> for Refusal {
             | NetworksError::SameNumber { .. }
             | NetworksError::Routed { .. }
             | NetworksError::Parent { .. }
+            | NetworksError::Missing { .. }
+            | NetworksError::Vlan { .. }
             | NetworksError::NoSubnet { .. }
             | NetworksError::Exists(_)
             | NetworksError::InUse { .. } => StatusCode::CONFLICT,
@@ -224,12 +227,14 @@ async fn version() -> Json<Version> {
     Json(Version { version: env!("CARGO_PKG_VERSION").to_owned(), api: API_VERSION.to_owned() })
 }
 
-async fn status(State(node): Shared) -> Json<Status> {
+async fn status(State(node): Shared) -> Answer<Status> {
+    let missing = node.workers.call(|netlink| probe::missing(netlink)).await?;
+    let missing = missing.map_err(|error| refuse_kernel(&error))?;
     let report = node.reconciler.report();
     let networks = node.networks.all().len();
     let endpoints = node.attacher.ledger().live().count();
     let config = &node.config;
-    Json(Status {
+    Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: node.name.clone(),
         pid: std::process::id(),
@@ -241,11 +246,11 @@ async fn status(State(node): Shared) -> Json<Status> {
         uplink: report.facts.uplink.map(|uplink| uplink.name),
         networks,
         endpoints,
-        features: features(report.stack_has_say, config.telling()),
+        features: features(&missing, report.stack_has_say, config.telling()),
         settings: report.settings,
         accepts: report.accepts,
         conditions: report.conditions.into_iter().chain(tracking(node.listener.swept().living)).collect(),
-    })
+    }))
 }
 
 /// What is to be known of the table of connections when it is nearly full.
@@ -259,14 +264,18 @@ fn tracking(living: usize) -> Option<Condition> {
 }
 
 /// `stack_has_say` tells why packets among endpoints go by the host's stack, if they must.
-fn features(stack_has_say: Option<String>, telling: Telling) -> Vec<Availability> {
+fn features(missing: &Missing, stack_has_say: Option<String>, telling: Telling) -> Vec<Availability> {
     let row = |feature: &str, name: &str, served: Result<(), String>| Availability {
         feature: feature.to_owned(),
         name: name.to_owned(),
         available: served.is_ok(),
         reason: served.err().unwrap_or_default(),
     };
-    let attachments = Attachment::ALL.iter().map(|a| row("attachment", a.word(), Built.attachment(*a)));
+    let served = |attachment: Attachment| {
+        Built.attachment(attachment)?;
+        missing.attachments.get(&attachment).cloned().map_or(Ok(()), Err)
+    };
+    let attachments = Attachment::ALL.iter().map(|a| row("attachment", a.word(), served(*a)));
     let transports = Transport::ALL.iter().filter(|t| **t != Transport::None);
     let transports = transports.map(|t| row("transport", t.word(), Built.transport(*t)));
     let short_way = row("path", "past the host's stack", stack_has_say.map_or(Ok(()), Err));
@@ -274,7 +283,8 @@ fn features(stack_has_say: Option<String>, telling: Telling) -> Vec<Availability
         Telling::Flows => Ok(()),
         Telling::Nothing => Err(SILENT.to_owned()),
     };
-    attachments.chain(transports).chain([short_way, row("flows", "told as they happen", told)]).collect()
+    let further = missing.features.iter().map(|(name, lack)| row("links", name, lack.clone().map_or(Ok(()), Err)));
+    attachments.chain(transports).chain(further).chain([short_way, row("flows", "told as they happen", told)]).collect()
 }
 
 async fn networks(State(node): Shared) -> Json<List<NetworkObject>> {

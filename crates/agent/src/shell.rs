@@ -21,6 +21,7 @@ use weft_kernel::{KernelError, Netlink, route};
 use weft_model::fnv64;
 
 use crate::networks::Surroundings;
+use crate::probe;
 
 /// What this host is told apart by: systemd's machine id, else its name.
 fn machine_id() -> String {
@@ -51,7 +52,7 @@ pub fn surroundings(netlink: &mut Netlink) -> Result<Surroundings, KernelError> 
     let links = link::list(netlink)?;
     let unfit = |link: &Link| unfit(link, links.iter().find(|other| Some(other.index) == link.master));
     let links = links.iter().map(|link| (link.name.clone(), unfit(link))).collect();
-    Ok(Surroundings { routes, site, links })
+    Ok(Surroundings { routes, site, links, missing: probe::missing(netlink)? })
 }
 
 /// Why a link of the host's, with the one that it is a port of, cannot be what others sit on.

@@ -1,7 +1,7 @@
 //! Taking weft off a host: whatever carries its mark is found, shown, and taken away.
 //!
 //! ```text
-//!   links down ─► links deleted ─► routes ─► accepts, table ─► settings ─► pins ─► run directory ─► store
+//!   links down ─► links deleted ─► routes ─► parents ─► accepts, table ─► settings ─► pins ─► run directory ─► store
 //! ```
 //!
 //! A link has its filters for as long as it is up, and rules are there for as long as links are: so links go first, and
@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use weft_api::Setting;
+use weft_dataplane::uplinks_left;
 use weft_kernel::link::{self, Link};
 use weft_kernel::nft::Nft;
 use weft_kernel::route::{self, PROTOCOL, Route};
@@ -26,6 +27,8 @@ use weft_store::Embedded;
 use crate::apply::forward::{self, Accepts};
 use crate::apply::settings::Changed;
 use crate::apply::table::OwnTable;
+use crate::apply::uplinks;
+use crate::attachment::parent;
 use crate::config::Config;
 use crate::shell::lock::{self, Lock};
 use crate::{ledger, networks};
@@ -39,6 +42,8 @@ pub struct Estate {
     pub endpoints: Vec<String>,
     /// Links: host ends of endpoints and their throttles, bridges, and what waits for the reaper.
     pub links: Vec<Link>,
+    /// The host's own links that containers' links sat on: they are left as they were.
+    pub uplinks: Vec<Link>,
     /// Routes of weft's protocol number.
     pub routes: Vec<Route>,
     /// Whether weft's table of nftables is there.
@@ -78,6 +83,8 @@ impl Estate {
     pub fn find(config: &Config) -> anyhow::Result<Self> {
         let (mut netlink, mut nft) = (Netlink::open()?, Nft::open()?);
         let mut links = link::list(&mut netlink)?;
+        let of_parents = uplinks_left(&config.bpf_dir);
+        let uplinks = links.iter().filter(|link| of_parents.contains(&link.index)).cloned().collect();
         links.retain(Link::is_ours);
         let mut routes = route::list(&mut netlink)?;
         routes.retain(|route| route.protocol == PROTOCOL);
@@ -90,6 +97,7 @@ impl Estate {
             networks: read_networks(config, &mut unread),
             endpoints: endpoints.iter().filter(|endpoint| has_link(endpoint, &links)).map(name).collect(),
             links,
+            uplinks,
             routes,
             has_table: !OwnTable { nft: &mut nft }.read_back()?.is_empty(),
             accepts: Accepts { nft: &mut nft }.read_back()?.into_keys().collect(),
@@ -110,6 +118,7 @@ impl Estate {
     pub fn is_empty(&self) -> bool {
         let files = [&self.pins, &self.run_files, &self.state_files];
         self.links.is_empty()
+            && self.uplinks.is_empty()
             && self.routes.is_empty()
             && !self.has_table
             && self.accepts.is_empty()
@@ -125,6 +134,7 @@ impl Estate {
         }
         let mut rest = Rest { tell, faults: Vec::new() };
         rest.part(self.routes.len(), "route", || self.remove_routes(&mut netlink));
+        rest.part(self.uplinks.len(), "link's settings as a parent", || self.leave_uplinks(&mut netlink));
         rest.part(self.accepts.len(), "rule in chains of others", || self.remove_accepts(&mut nft));
         rest.part(self.has_table.into(), "nftables table", || Ok(OwnTable { nft: &mut nft }.delete(&())?));
         if settings == Settings::Restore {
@@ -153,6 +163,14 @@ impl Estate {
         Ok(netlink.run(&requests)?)
     }
 
+    fn leave_uplinks(&self, netlink: &mut Netlink) -> anyhow::Result<()> {
+        for link in &self.uplinks {
+            let requests = uplinks::leave(netlink, link)?;
+            netlink.run(&requests)?;
+        }
+        Ok(())
+    }
+
     fn remove_accepts(&self, nft: &mut Nft) -> anyhow::Result<()> {
         let mut accepts = Accepts { nft };
         Ok(self.accepts.iter().try_for_each(|key| accepts.delete(key))?)
@@ -173,7 +191,12 @@ fn read_networks(config: &Config, unread: &mut Vec<String>) -> Vec<String> {
     }
 }
 
+/// An endpoint without an end on the host has its link while there is what that sits on.
 fn has_link(endpoint: &Endpoint, links: &[Link]) -> bool {
+    if let Some(seat) = &endpoint.seat {
+        let stand_in = parent::stand_in(seat);
+        return links.iter().any(|link| link.name == stand_in.as_str());
+    }
     let host = endpoint.key.host_link();
     links.iter().any(|link| link.name == host.as_str())
 }

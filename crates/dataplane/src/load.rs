@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramHandle};
 
 use crate::allowed::Allowed;
+use crate::segment::UPLINKS;
 use crate::set::Set;
 use crate::settings::Settings;
 use crate::table::Table;
@@ -118,7 +119,7 @@ impl Loaded {
     /// Loads every program over the maps pinned in `root`, which must be in a BPF file system, and makes the maps that
     /// are not there: filled with what an agent of another layout left.
     pub fn load(root: &Path, telling: Telling) -> Result<Self, DataplaneError> {
-        let directory = root.join(format!("v{}", abi::ABI_VERSION));
+        let directory = layout(root);
         std::fs::create_dir_all(&directory)
             .map_err(|e| DataplaneError::new("make directory", directory.display().to_string(), &e))?;
         let of_bpf = rustix::fs::statfs(&directory).is_ok_and(|found| found.f_type == BPF_FS_MAGIC);
@@ -176,7 +177,7 @@ impl Loaded {
             endpoint_allowed: Allowed::open(&self.directory)?,
             addresses: Table::open(&self.directory, "weft_addresses")?,
             parents: Table::open(&self.directory, "weft_parents")?,
-            uplinks: Table::open(&self.directory, "weft_uplinks")?,
+            uplinks: Table::open(&self.directory, UPLINKS)?,
             stations: Table::open(&self.directory, "weft_stations")?,
             peers: Set::open(&self.directory, &settings)?,
             hosts: Set::open(&self.directory, &settings)?,
@@ -190,6 +191,11 @@ impl Loaded {
             directory: self.directory.clone(),
         })
     }
+}
+
+/// Where the maps of this layout are.
+pub(crate) fn layout(root: &Path) -> PathBuf {
+    root.join(format!("v{}", abi::ABI_VERSION))
 }
 
 /// The filters' programs: loaded once and never replaced. Those that an earlier agent pinned stay.

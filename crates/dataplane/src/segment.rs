@@ -1,17 +1,20 @@
 //! Ethernet segments: parents, on which endpoints' links sit, and the links to the outside that they stand in for.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::path::PathBuf;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use libbpf_rs::libbpf_sys::{self, BPF_TCX_EGRESS, BPF_TCX_INGRESS};
 use libbpf_rs::{Link, ProgramHandle};
 use rustix::io::Errno;
 use weft_model::MacAddr;
 
-use crate::{Dataplane, DataplaneError, abi};
+use crate::load::layout;
+use crate::{Dataplane, DataplaneError, Table, abi};
 
-/// Below the directory of the programs: what holds those of links to the outside.
-const PINS: &str = "uplinks";
+/// What the names of pins begin with that hold the programs of links to the outside; a number and a side follow.
+const PIN: &str = "weft_uplink_";
+/// The map of links to the outside.
+pub(crate) const UPLINKS: &str = "weft_uplinks";
 
 /// A link of weft's own that endpoints' links sit on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +102,7 @@ impl Dataplane {
     }
 
     /// The programs for filters on a parent: of what endpoints send, and of what they get.
-    pub fn parent_stubs(&self) -> [std::os::fd::BorrowedFd<'_>; 2] {
+    pub fn parent_stubs(&self) -> [BorrowedFd<'_>; 2] {
         [self.stub_parent_out.as_fd(), self.stub_parent_in.as_fd()]
     }
 
@@ -110,7 +113,7 @@ impl Dataplane {
 
     /// The programs for filters on a link to the outside, where it cannot hold them otherwise: of what comes in, and of
     /// what the host sends.
-    pub fn uplink_stubs(&self) -> [std::os::fd::BorrowedFd<'_>; 2] {
+    pub fn uplink_stubs(&self) -> [BorrowedFd<'_>; 2] {
         [self.stub_uplink_in.as_fd(), self.stub_uplink_out.as_fd()]
     }
 
@@ -139,12 +142,7 @@ impl Dataplane {
 
     /// Numbers of all links to the outside that the programs know or hold.
     pub fn uplinks(&self) -> Vec<u32> {
-        let pins = std::fs::read_dir(self.root.join(PINS)).into_iter().flatten().flatten();
-        let held = pins.filter_map(|pin| pin.file_name().to_str()?.split('-').next()?.parse().ok());
-        let mut known: Vec<u32> = self.uplinks.keys().into_iter().chain(held).collect();
-        known.sort_unstable();
-        known.dedup();
-        known
+        uplinks(&self.root, self.uplinks.keys())
     }
 
     /// Leaves a link to the outside alone.
@@ -163,7 +161,7 @@ impl Dataplane {
 
     fn pin(&self, link: u32, hook: u32) -> PathBuf {
         let side = if hook == BPF_TCX_INGRESS { "in" } else { "out" };
-        self.root.join(PINS).join(format!("{link}-{side}"))
+        self.root.join(format!("{PIN}{link}_{side}"))
     }
 
     /// Pins `program` to the link's hook, in front of what others put there, if it is not there.
@@ -188,25 +186,39 @@ impl Dataplane {
             };
         }
         // SAFETY: the kernel has just made it, for nobody else.
-        let held = unsafe { std::os::fd::FromRawFd::from_raw_fd(held) };
-        self.keep(&held, &pin).map_err(|error| refused(&error))?;
+        let held = unsafe { OwnedFd::from_raw_fd(held) };
+        keep(&held, &pin).map_err(|error| refused(&error))?;
         Ok(Hold::InFront)
-    }
-
-    /// Pins what holds a program: it outlives the agent.
-    fn keep(&self, held: &std::os::fd::OwnedFd, pin: &std::path::Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(self.root.join(PINS))?;
-        // One that holds nothing any more.
-        let _ = std::fs::remove_file(pin);
-        let path = std::ffi::CString::new(pin.as_os_str().as_encoded_bytes())?;
-        // SAFETY: the path is a string that lives through the call.
-        let pinned = unsafe { libbpf_sys::bpf_obj_pin(held.as_raw_fd(), path.as_ptr()) };
-        if pinned < 0 { Err(std::io::Error::from_raw_os_error(-pinned)) } else { Ok(()) }
     }
 }
 
+/// Pins what holds a program: it outlives the agent.
+fn keep(held: &OwnedFd, pin: &Path) -> std::io::Result<()> {
+    // One that holds nothing any more.
+    let _ = std::fs::remove_file(pin);
+    let path = std::ffi::CString::new(pin.as_os_str().as_encoded_bytes())?;
+    // SAFETY: the path is a string that lives through the call.
+    let pinned = unsafe { libbpf_sys::bpf_obj_pin(held.as_raw_fd(), path.as_ptr()) };
+    if pinned < 0 { Err(std::io::Error::from_raw_os_error(-pinned)) } else { Ok(()) }
+}
+
+/// The same without an agent: of what an earlier one pinned in `root`.
+pub fn uplinks_left(root: &Path) -> Vec<u32> {
+    let maps = Table::<u32, abi::uplink>::open(&layout(root), UPLINKS);
+    uplinks(root, maps.map_or_else(|_| Vec::new(), |table| table.keys()))
+}
+
+fn uplinks(root: &Path, known: Vec<u32>) -> Vec<u32> {
+    let pins = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let held = pins.filter_map(|pin| pin.file_name().to_str()?.strip_prefix(PIN)?.split('_').next()?.parse().ok());
+    let mut all: Vec<u32> = known.into_iter().chain(held).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// Whether what is pinned there holds a program to a link that lives.
-fn is_held(pin: &std::path::Path) -> bool {
+fn is_held(pin: &Path) -> bool {
     if !pin.exists() {
         return false;
     }

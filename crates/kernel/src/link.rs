@@ -263,12 +263,71 @@ fn netns(fd: BorrowedFd<'_>) -> LinkAttribute {
     LinkAttribute::NetNsFd(fd.as_raw_fd())
 }
 
+/// The kinds of links that weft makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkKind {
+    /// A pair of links.
+    Veth,
+    /// A switch.
+    Bridge,
+    /// What gives packets back to the link that they came by.
+    Ifb,
+    /// With an Ethernet address of its own on another link's segment.
+    Macvlan,
+    /// With the Ethernet address of another link.
+    Ipvlan,
+    /// What is tagged on another link.
+    Vlan,
+}
+
+impl LinkKind {
+    /// Every kind.
+    pub const ALL: &[LinkKind] =
+        &[LinkKind::Veth, LinkKind::Bridge, LinkKind::Ifb, LinkKind::Macvlan, LinkKind::Ipvlan, LinkKind::Vlan];
+
+    /// The option by which a kernel is built with it.
+    pub fn option(self) -> &'static str {
+        match self {
+            LinkKind::Veth => "CONFIG_VETH",
+            LinkKind::Bridge => "CONFIG_BRIDGE",
+            LinkKind::Ifb => "CONFIG_IFB",
+            LinkKind::Macvlan => "CONFIG_MACVLAN",
+            LinkKind::Ipvlan => "CONFIG_IPVLAN",
+            LinkKind::Vlan => "CONFIG_VLAN_8021Q",
+        }
+    }
+
+    /// The module that brings it.
+    pub fn module(self) -> &'static str {
+        match self {
+            LinkKind::Veth => "veth",
+            LinkKind::Bridge => "bridge",
+            LinkKind::Ifb => "ifb",
+            LinkKind::Macvlan => "macvlan",
+            LinkKind::Ipvlan => "ipvlan",
+            LinkKind::Vlan => "8021q",
+        }
+    }
+
+    fn info(self) -> InfoKind {
+        match self {
+            LinkKind::Veth => InfoKind::Veth,
+            LinkKind::Bridge => InfoKind::Bridge,
+            LinkKind::Ifb => InfoKind::Ifb,
+            LinkKind::Macvlan => InfoKind::MacVlan,
+            LinkKind::Ipvlan => InfoKind::IpVlan,
+            LinkKind::Vlan => InfoKind::Vlan,
+        }
+    }
+}
+
 /// Whether the kernel can make links of this kind: asks it to, wrongly on purpose. Without the module it answers
 /// that it knows no such kind; with it, that the request is faulty.
-pub fn is_supported(netlink: &mut Netlink, kind: InfoKind) -> Result<bool, KernelError> {
+pub fn is_supported(netlink: &mut Netlink, kind: LinkKind) -> Result<bool, KernelError> {
     let mut message = LinkMessage::default();
     // A name that no link may have: nothing can come of this.
-    message.attributes = vec![LinkAttribute::IfName("a/b".to_owned()), LinkAttribute::LinkInfo(vec![self::kind(kind)])];
+    let info = LinkAttribute::LinkInfo(vec![self::kind(kind.info())]);
+    message.attributes = vec![LinkAttribute::IfName("a/b".to_owned()), info];
     let request = Request::new("probe", "link kind", NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewLink(message));
     match netlink.run(&[request]) {
         Err(error) if error.errno == Errno::OPNOTSUPP => Ok(false),

@@ -10,6 +10,7 @@ mod frames;
 mod full;
 
 mod load;
+mod segment;
 mod short;
 mod source;
 mod telling;

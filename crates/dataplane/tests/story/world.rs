@@ -114,12 +114,33 @@ impl World {
 
     /// The same of a frame that the endpoint behind another link sends.
     pub(crate) fn sends_by(&self, link: u32, frame: &[u8]) -> &'static str {
-        self.run(abi::HOOK_ENDPOINT_OUT, (link, abi::DIRECTION_OUT), frame)
+        self.run((abi::HOOK_ENDPOINT_OUT, link), (link, abi::DIRECTION_OUT), frame)
     }
 
     /// The same of a frame sent to the endpoint behind another link.
     pub(crate) fn gets_by(&self, link: u32, frame: &[u8]) -> &'static str {
-        self.run(abi::HOOK_ENDPOINT_IN, (link, abi::DIRECTION_IN), frame)
+        self.run((abi::HOOK_ENDPOINT_IN, link), (link, abi::DIRECTION_IN), frame)
+    }
+
+    /// What becomes of a frame that leaves by the parent [`LINK`], as the endpoint with this link is told.
+    pub(crate) fn sends_by_parent(&self, link: u32, frame: &[u8]) -> &'static str {
+        self.run((abi::HOOK_PARENT_OUT, LINK), (link, abi::DIRECTION_OUT), frame)
+    }
+
+    /// The same of a frame that comes in by the parent.
+    pub(crate) fn gets_by_parent(&self, link: u32, frame: &[u8]) -> &'static str {
+        self.run((abi::HOOK_PARENT_IN, LINK), (link, abi::DIRECTION_IN), frame)
+    }
+
+    /// Whether a frame that comes in by this link to the outside, or that the host sends by it (`hook`), is handed to an
+    /// endpoint: `on` if not, `dropped` if it may not be.
+    pub(crate) fn at_uplink(&self, hook: u32, frame: &[u8]) -> &'static str {
+        match self.answer(hook, THIRD_LINK, frame, &mut vec![0; frame.len()]) {
+            REDIRECT => REDIRECTED,
+            SHOT => "dropped",
+            UNSPEC => "on",
+            other => panic!("{other}"),
+        }
     }
 
     /// Both, of a frame that goes by the host's stack: passed at the door of who sends it, then at that of who gets it.
@@ -151,10 +172,11 @@ impl World {
         program.test_run(input).unwrap().return_value
     }
 
-    fn run(&self, hook: u32, (link, direction): (u32, u32), frame: &[u8]) -> &'static str {
+    /// `hook` with the link that has the packet; who is told of it, and in which direction.
+    fn run(&self, (hook, at): (u32, u32), (link, direction): (u32, u32), frame: &[u8]) -> &'static str {
         let (before, others_before) = (self.dataplane.counted(link).unwrap(), self.handed_over(link));
         let mut out = vec![0; frame.len()];
-        let answer = self.answer(hook, link, frame, &mut out);
+        let answer = self.answer(hook, at, frame, &mut out);
         let is_handed_over = self.handed_over(link) > others_before;
         let same_from = if is_handed_over { MACS_BYTES } else { 0 };
         assert_eq!(out[same_from..], frame[same_from..], "nobody rewrites it");

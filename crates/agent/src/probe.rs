@@ -1,0 +1,58 @@
+//! What this kernel has of what weft is built on: asked, not guessed from its version.
+
+use std::collections::BTreeMap;
+
+use weft_kernel::link::{self, LinkKind};
+use weft_kernel::{KernelError, Netlink};
+use weft_model::Attachment;
+
+/// Kinds of links that an attachment cannot do without.
+const ATTACHMENTS: &[(Attachment, &[LinkKind])] = &[
+    (Attachment::Bridge, &[LinkKind::Veth, LinkKind::Bridge]),
+    (Attachment::Routed, &[LinkKind::Veth]),
+    (Attachment::Macvlan, &[LinkKind::Macvlan, LinkKind::Ifb]),
+    (Attachment::Ipvlan, &[LinkKind::Ipvlan, LinkKind::Ifb]),
+];
+
+const VLANS: &str = "VLANs on parents";
+/// What else needs a kind of link: what it is called in `weft status`.
+const FEATURES: &[(&str, LinkKind)] = &[(VLANS, LinkKind::Vlan), ("limits of what is sent", LinkKind::Ifb)];
+
+/// What is missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// By attachment, the remedy.
+    pub attachments: BTreeMap<Attachment, String>,
+    /// By feature, the remedy for those that this kernel has not.
+    pub features: Vec<(&'static str, Option<String>)>,
+}
+
+impl Missing {
+    /// The remedy if there are no VLANs.
+    pub fn vlans(&self) -> Option<&str> {
+        self.features.iter().find(|(name, _)| *name == VLANS).and_then(|(_, remedy)| remedy.as_deref())
+    }
+}
+
+/// Asks the kernel.
+pub fn missing(netlink: &mut Netlink) -> Result<Missing, KernelError> {
+    let mut absent = BTreeMap::new();
+    for kind in LinkKind::ALL {
+        if !link::is_supported(netlink, *kind)? {
+            absent.insert(*kind, remedy(*kind));
+        }
+    }
+    let of_attachment = |(attachment, kinds): &(Attachment, &[LinkKind])| {
+        Some((*attachment, kinds.iter().find_map(|kind| absent.get(kind))?.clone()))
+    };
+    let of_feature = |(name, kind): &(&'static str, LinkKind)| (*name, absent.get(kind).cloned());
+    Ok(Missing {
+        attachments: ATTACHMENTS.iter().filter_map(of_attachment).collect(),
+        features: FEATURES.iter().map(of_feature).collect(),
+    })
+}
+
+fn remedy(kind: LinkKind) -> String {
+    let (option, module) = (kind.option(), kind.module());
+    format!("this kernel lacks {option}: load its module by `modprobe {module}`, or use a kernel that has it")
+}

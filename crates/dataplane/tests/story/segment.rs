@@ -1,0 +1,205 @@
+//! Endpoints whose links sit on another: who speaks there, and to whom.
+//!
+//! The parent is link 1, by which a test run's packets come in unless told otherwise; the link to the outside is link 3.
+
+use weft_dataplane::{Admission, Parent, Peering, Seat, Uplink, abi};
+use weft_model::MacAddr;
+
+use crate::frames::{arp, back, neighbour as nd, patched, tcp, udp, udp_by};
+use crate::world::{FOREIGN, LINK, MAC, OTHER_MAC, OWN, REDIRECTED, THIRD_LINK, World, admission, ip};
+
+const SEGMENT: u32 = 5;
+/// Numbers of endpoints' links, which no link on the host has.
+const OWN_LINK: u32 = 1 << 20;
+const NEIGHBOUR_LINK: u32 = OWN_LINK + 1;
+/// The host's own address on the segment, and somebody's on the wire.
+const HOST_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x1]);
+const WIRE_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xee]);
+const OWN_V4: (&str, u16) = ("10.1.0.2", 40000);
+const NEIGHBOUR_V4: (&str, u16) = ("10.1.0.3", 443);
+/// Where a frame names for whom it is.
+const DESTINATION: usize = 0;
+
+fn parent(by_address: bool) -> Parent {
+    Parent { segment: SEGMENT, uplink: Some(THIRD_LINK), sibling: None, mac: HOST_MAC, by_address }
+}
+
+fn seat() -> Seat {
+    let link_local = ip("fe80::ff:fe00:a");
+    Seat { parent: LINK, segment: SEGMENT, is_station: true, link_local, by_switch: false, without_host: false }
+}
+
+fn own(seat: Seat) -> Admission {
+    Admission { seat: Some(seat), by_stack: true, ..admission(&["10.1.0.2", "fd61::2"], MAC, OWN) }
+}
+
+fn neighbour(network: u32) -> Admission {
+    let seat = Seat { link_local: ip("fe80::ff:fe00:b"), ..seat() };
+    Admission { seat: Some(seat), by_stack: true, ..admission(&["10.1.0.3", "fd61::3"], OTHER_MAC, network) }
+}
+
+/// Both endpoints on the parent.
+fn populated() -> World {
+    let world = World::empty();
+    world.dataplane.set_parent(LINK, &parent(false)).unwrap();
+    world.dataplane.admit(OWN_LINK, &own(seat())).unwrap();
+    world.dataplane.admit(NEIGHBOUR_LINK, &neighbour(OWN)).unwrap();
+    world
+}
+
+fn to(mac: MacAddr, frame: Vec<u8>) -> Vec<u8> {
+    patched(frame, DESTINATION, &mac.0)
+}
+
+fn sent(world: &World, stories: &[(&str, Vec<u8>, &str)]) {
+    for (story, frame, expected) in stories {
+        assert_eq!(world.sends_by_parent(OWN_LINK, frame), *expected, "{story}");
+    }
+}
+
+#[test]
+fn what_an_endpoint_sends_goes_on_if_it_is_its_own() {
+    let world = populated();
+    let outside = ("198.51.100.1", 53);
+    sent(
+        &world,
+        &[
+            ("to a neighbour", to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4)), REDIRECTED),
+            ("to the host", to(HOST_MAC, udp(OWN_V4, ("10.1.0.1", 53))), REDIRECTED),
+            ("to the wire", to(WIRE_MAC, udp(OWN_V4, outside)), REDIRECTED),
+            ("to everybody", arp(1, (MAC, "10.1.0.2"), "10.1.0.1"), REDIRECTED),
+            ("as a neighbour", to(WIRE_MAC, udp(("10.1.0.3", 1), outside)), "source_address"),
+            ("as the host", to(WIRE_MAC, udp(("10.1.0.1", 1), outside)), "source_address"),
+            ("as a DHCP server", to(WIRE_MAC, udp(("10.1.0.2", 67), ("255.255.255.255", 68))), "dhcp_server"),
+            ("nobody's", to(WIRE_MAC, udp(("0.0.0.0", 68), ("255.255.255.255", 67))), "source_address"),
+            ("another's ARP", arp(2, (MAC, "10.1.0.3"), "10.1.0.1"), "source_arp"),
+            ("another's advertisement", nd(136, "fd61::2", "fd61::3", Some((2, MAC))), "source_nd"),
+            ("in the middle of nothing", to(WIRE_MAC, tcp(OWN_V4, outside, "A")), "no_connection"),
+        ],
+    );
+    // Of an Ethernet address that no endpoint has, nobody knows whose container sent it: the host's own is none.
+    for mac in [HOST_MAC, WIRE_MAC, MacAddr([2, 9, 9, 9, 9, 9])] {
+        assert_eq!(world.sends_by_parent(LINK, &udp_by(mac, OWN_V4, outside)), "source_mac", "{mac}");
+    }
+    world.dataplane.dismiss(OWN_LINK).unwrap();
+    assert_eq!(world.sends_by_parent(LINK, &udp(OWN_V4, outside)), "source_mac", "of one that is gone");
+    world.dataplane.forget_parent(LINK).unwrap();
+    assert_eq!(world.sends_by_parent(LINK, &udp_by(OTHER_MAC, NEIGHBOUR_V4, outside)), "no_endpoint");
+}
+
+#[test]
+fn a_connection_vouches_for_its_packets_but_not_for_whom_they_are() {
+    let world = populated();
+    let frames = [tcp(OWN_V4, NEIGHBOUR_V4, "S"), tcp(OWN_V4, NEIGHBOUR_V4, "A")].map(|frame| to(OTHER_MAC, frame));
+    let answer = to(MAC, back(NEIGHBOUR_V4, OWN_V4, "SA"));
+    assert_eq!(world.sends_by_parent(OWN_LINK, &frames[0]), REDIRECTED);
+    assert_eq!(world.gets_by_parent(NEIGHBOUR_LINK, &frames[0]), "passed");
+    assert_eq!(world.sends_by_parent(NEIGHBOUR_LINK, &answer), REDIRECTED);
+    assert_eq!(world.gets_by_parent(OWN_LINK, &answer), "passed");
+    assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), REDIRECTED);
+    // The neighbour is on another network now, and its address somebody else's: the same connection, the same frame.
+    world.dataplane.dismiss(NEIGHBOUR_LINK).unwrap();
+    let moved = Admission { addresses: vec![ip("10.2.0.3")], ..neighbour(FOREIGN) };
+    world.dataplane.admit(NEIGHBOUR_LINK, &moved).unwrap();
+    let wire = to(WIRE_MAC, tcp(OWN_V4, NEIGHBOUR_V4, "A"));
+    assert_eq!(world.sends_by_parent(OWN_LINK, &wire), REDIRECTED, "vouched for, to the wire");
+    assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), "network");
+    world.dataplane.peerings().insert(&Peering { from: OWN, to: FOREIGN }).unwrap();
+    world.dataplane.peerings().insert(&Peering { from: FOREIGN, to: OWN }).unwrap();
+    assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), REDIRECTED);
+}
+
+#[test]
+fn a_network_says_whom_its_endpoints_reach() {
+    let world = populated();
+    let to_neighbour = to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4));
+    let to_host = to(HOST_MAC, udp(OWN_V4, ("10.1.0.1", 53)));
+    world.dataplane.admit(OWN_LINK, &Admission { isolated: true, ..own(seat()) }).unwrap();
+    sent(&world, &[("isolated", to_neighbour.clone(), "isolated"), ("to the host", to_host.clone(), REDIRECTED)]);
+    world.dataplane.admit(OWN_LINK, &own(Seat { without_host: true, ..seat() })).unwrap();
+    sent(&world, &[("beside the host", to_neighbour.clone(), REDIRECTED), ("without it", to_host.clone(), "host")]);
+    // Nothing is left of the link to the outside but neighbours.
+    world.dataplane.admit(OWN_LINK, &own(seat())).unwrap();
+    world.dataplane.set_parent(LINK, &Parent { uplink: None, ..parent(false) }).unwrap();
+    sent(
+        &world,
+        &[
+            ("to a neighbour", to_neighbour, REDIRECTED),
+            ("to everybody", arp(1, (MAC, "10.1.0.2"), "10.1.0.3"), REDIRECTED),
+            ("to the host", to_host, "no_parent"),
+            ("to the wire", to(WIRE_MAC, udp(OWN_V4, ("198.51.100.1", 53))), "no_parent"),
+        ],
+    );
+    world.dataplane.admit(OWN_LINK, &own(Seat { by_switch: true, ..seat() })).unwrap();
+    sent(&world, &[("by a switch that is out of reach", to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4)), "no_parent")]);
+}
+
+#[test]
+fn who_leases_an_address_may_ask_for_one_from_none() {
+    let world = populated();
+    let asks = |from| to(MacAddr([0xff; 6]), udp(from, ("255.255.255.255", 67)));
+    world.dataplane.admit(OWN_LINK, &Admission { leases: true, ..own(seat()) }).unwrap();
+    sent(
+        &world,
+        &[
+            ("from its client's port", asks(("0.0.0.0", 68)), REDIRECTED),
+            ("from another", asks(("0.0.0.0", 67)), "source_address"),
+            ("as another", asks(("10.1.0.3", 68)), "source_address"),
+            ("of one server", to(WIRE_MAC, udp(("0.0.0.0", 68), ("10.1.0.1", 67))), "source_address"),
+        ],
+    );
+}
+
+#[test]
+fn what_comes_by_the_uplink_is_handed_to_whom_it_is_for() {
+    let world = populated();
+    let uplink = Uplink { segment: SEGMENT, by_mac: Some(LINK), by_address: None, mac: HOST_MAC };
+    world.dataplane.set_uplink(THIRD_LINK, &uplink).unwrap();
+    let frame = |mac| to(mac, udp_by(WIRE_MAC, ("198.51.100.1", 53), OWN_V4));
+    for hook in [abi::HOOK_UPLINK_IN, abi::HOOK_UPLINK_OUT] {
+        assert_eq!(world.at_uplink(hook, &frame(MAC)), REDIRECTED, "to an endpoint");
+        for mac in [HOST_MAC, WIRE_MAC, MacAddr([0xff; 6])] {
+            assert_eq!(world.at_uplink(hook, &frame(mac)), "on", "{mac}");
+        }
+        assert_eq!(world.at_uplink(hook, &frame(MAC)[..13]), "on", "cut short");
+    }
+    world.dataplane.admit(OWN_LINK, &own(Seat { without_host: true, ..seat() })).unwrap();
+    assert_eq!(world.at_uplink(abi::HOOK_UPLINK_IN, &frame(MAC)), REDIRECTED, "from the wire");
+    assert_eq!(world.at_uplink(abi::HOOK_UPLINK_OUT, &frame(MAC)), "dropped", "from the host");
+    world.dataplane.forget_uplink(THIRD_LINK).unwrap();
+    assert_eq!(world.at_uplink(abi::HOOK_UPLINK_IN, &frame(MAC)), "on");
+    assert!(world.dataplane.uplinks().is_empty());
+}
+
+#[test]
+fn endpoints_without_ethernet_addresses_are_known_by_their_ip_addresses() {
+    let world = World::empty();
+    world.dataplane.set_parent(LINK, &parent(true)).unwrap();
+    let shared = |link_local| Seat { is_station: false, link_local: ip(link_local), ..seat() };
+    let first = Admission { mac: HOST_MAC, ..own(shared("fe80::2")) };
+    world.dataplane.admit(OWN_LINK, &first).unwrap();
+    let second = Seat { link_local: ip("fe80::3"), ..shared("fe80::3") };
+    world.dataplane.admit(NEIGHBOUR_LINK, &Admission { mac: HOST_MAC, seat: Some(second), ..neighbour(OWN) }).unwrap();
+    let frame = |from, destination| to(HOST_MAC, udp_by(HOST_MAC, from, destination));
+    let outside = ("198.51.100.1", 53);
+    sent(
+        &world,
+        &[
+            ("to a neighbour", frame(OWN_V4, NEIGHBOUR_V4), REDIRECTED),
+            ("to the wire", to(WIRE_MAC, udp_by(HOST_MAC, OWN_V4, outside)), REDIRECTED),
+            ("from its link-local address", to(WIRE_MAC, udp_by(HOST_MAC, ("fe80::2", 1), ("fe80::9", 1))), REDIRECTED),
+            ("by an Ethernet address of its own", to(WIRE_MAC, udp_by(MAC, OWN_V4, outside)), "source_mac"),
+            ("ARP", patched(arp(1, (HOST_MAC, "10.1.0.2"), "10.1.0.1"), 6, &HOST_MAC.0), REDIRECTED),
+        ],
+    );
+    let stranger = to(WIRE_MAC, udp_by(HOST_MAC, ("10.1.0.9", 1), outside));
+    assert_eq!(world.sends_by_parent(LINK, &stranger), "source_address", "nobody's address");
+    let uplink = Uplink { segment: SEGMENT, by_mac: None, by_address: Some(LINK), mac: HOST_MAC };
+    world.dataplane.set_uplink(THIRD_LINK, &uplink).unwrap();
+    let comes = |destination| to(HOST_MAC, udp_by(WIRE_MAC, outside, destination));
+    assert_eq!(world.at_uplink(abi::HOOK_UPLINK_IN, &comes(OWN_V4)), REDIRECTED);
+    assert_eq!(world.at_uplink(abi::HOOK_UPLINK_IN, &comes(("10.1.0.1", 22))), "on", "the host's");
+    assert_eq!(world.gets_by_parent(OWN_LINK, &comes(OWN_V4)), "passed");
+    world.dataplane.dismiss(OWN_LINK).unwrap();
+    assert_eq!(world.at_uplink(abi::HOOK_UPLINK_IN, &comes(OWN_V4)), "on", "nobody is there any more");
+}
