@@ -161,7 +161,7 @@ fn what_comes_by_the_uplink_is_handed_to_whom_it_is_for() {
         for mac in [HOST_MAC, WIRE_MAC, MacAddr([0xff; 6])] {
             assert_eq!(world.at_uplink(hook, &frame(mac)), "on", "{mac}");
         }
-        assert_eq!(world.at_uplink(hook, &frame(MAC)[..13]), "on", "cut short");
+        assert_eq!(world.at_uplink(hook, &frame(MAC)[..36]), REDIRECTED, "cut short: its door says so");
     }
     world.dataplane.admit(OWN_LINK, &own(Seat { without_host: true, ..seat() })).unwrap();
     assert_eq!(world.at_uplink(abi::HOOK_UPLINK_IN, &frame(MAC)), REDIRECTED, "from the wire");
