@@ -333,3 +333,27 @@ fn a_container_of_a_bridge_joins_the_physical_network_besides() {
     }
     assert_deserted(&host, &api);
 }
+
+#[test]
+fn somebody_who_asks_why_hears_what_the_parent_s_doors_say() {
+    let host = Host::start("parents-why").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, json!({"isolated": true}));
+    let why = |from: &str, to: &str| host.run(&["weft", "why", from, to]).map_err(|error| error.to_string());
+    let outside = uplink::OUTSIDE_V4.to_string();
+    let said = why("a", &outside).unwrap();
+    assert!(said.contains("door of default/a, out") && said.contains("the segment of eth0"), "{said}");
+    let said = why("a", &uplink::HOST_V4.to_string()).unwrap();
+    assert!(said.contains("the host itself"), "{said}");
+    let said = why(&outside, &api.address("a", 0)).unwrap();
+    assert!(said.contains("door of default/a, in"), "{said}");
+    let refused = why("a", "b").unwrap_err();
+    assert!(refused.contains("exit status: 3"), "{refused}");
+    let judged = host.command("weft").args(["why", "a", "b", "-o", "json"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&judged.stdout).contains("isolated"), "{judged:?}");
+    until("the outside answers", || pings(&host, "a", &outside).then_some(()));
+    until("what happened is told", || {
+        let seen = host.run(&["weft", "observe", "a", "--last", "20"]).unwrap();
+        seen.contains("default/a").then_some(())
+    });
+}

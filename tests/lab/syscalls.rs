@@ -28,6 +28,10 @@ const WORKERS: Sweep = (&["worker", "weftd"], 40);
 const BACKGROUND: Sweep = (&["reaper", "reconciler", "watch-"], 3);
 const ALL: [Sweep; 2] = [WORKERS, BACKGROUND];
 
+/// The prefixes of the host's uplink, and what is free there.
+const PHYSICAL: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/64"];
+const RANGES: [&str; 2] = ["198.51.100.64/26", "2001:db8:100::1:0/112"];
+
 struct Stage<'h> {
     host: &'h Host,
     api: Api,
@@ -116,7 +120,11 @@ impl Stage<'_> {
         let (_, leases) = self.api.get("/v1/ipam/leases");
         assert_eq!(leases["items"].as_array().map(Vec::len), Some(2 * endpoints), "{after}: {leases}");
         if endpoints == 0 {
-            until_none(after, leftovers::SWEEP_MAX, || leftovers::of_endpoints(self.host));
+            // What is buried in a container, an agent that died knows of alone: the next birth there deletes it.
+            let is_lasting = |left: &String| !(left.starts_with("weft-x") && left.ends_with(" in c"));
+            until_none(after, leftovers::SWEEP_MAX, || {
+                leftovers::of_endpoints(self.host).into_iter().filter(is_lasting).collect()
+            });
         }
         self.ask("DEL");
         let result = self.ask("ADD").output;
@@ -152,7 +160,10 @@ fn kill_everywhere(sweeps: &[Sweep], mode: &str, runtime: &Value, commands: &[&s
     let host = Host::start(&format!("syscalls-{mode}-{}", commands.concat().to_lowercase())).unwrap();
     let mut weftd = host.weftd(&["--allow-by-annotation", "on"]).unwrap();
     let api = Api::of(&host);
-    api.network("net", json!({"mode": mode, "pools": ["10.1.0.0/24", "fd61::/64"]}));
+    // On a parent, they are those of the physical network.
+    let pools = if mode == "macvlan" { PHYSICAL } else { ["10.1.0.0/24", "fd61::/64"] };
+    let ranges = if mode == "macvlan" { RANGES } else { pools };
+    api.network("net", json!({"mode": mode, "pools": pools, "ranges": ranges}));
     namespaces(&host, ["c"]);
     // Threads that helped to make the network end when they like.
     weftd.restart().unwrap();
@@ -175,6 +186,11 @@ fn a_bridge_endpoint_survives_an_agent_killed_at_any_system_call() {
 #[test]
 fn a_routed_endpoint_survives_an_agent_killed_at_any_system_call() {
     kill_everywhere(&ALL, "routed", &json!({}), &["ADD", "DEL"]);
+}
+
+#[test]
+fn a_macvlan_endpoint_survives_an_agent_killed_at_any_system_call() {
+    kill_everywhere(&ALL, "macvlan", &json!({}), &["ADD", "DEL"]);
 }
 
 #[test]

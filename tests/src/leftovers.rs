@@ -14,6 +14,8 @@ pub const SWEEP_MAX: Duration = Duration::from_secs(5);
 const RUN_FILES: [&str; 4] = ["ledger", "settings.json", "weft.sock", "weftd.pid"];
 /// What names of links begin with that belong to networks.
 const NETWORKS: [&str; 4] = ["weftb-", "weftm-", "weftn-", "weftv-"];
+/// What the Ethernet addresses of endpoints begin with that their parents take in.
+const STATION: &str = "02:77:";
 /// Lists what bears weft's protocol number, and every neighbour.
 const TABLES: &str = "ip route show table all proto 119; ip -6 route show table all proto 119; ip neigh";
 
@@ -40,6 +42,7 @@ pub fn of_endpoints(host: &Host) -> Vec<String> {
     let mut left = weft_links(host);
     left.retain(|link| !NETWORKS.iter().any(|prefix| link.starts_with(prefix)));
     left.extend(inside(host));
+    left.extend(lines(host, &["bridge", "fdb", "show"]).into_iter().filter(|line| line.starts_with(STATION)));
     left.extend(files(&host.path("/run/weft")).into_iter().filter(|name| !RUN_FILES.contains(&name.as_str())));
     if left.is_empty() {
         left.extend(lines(host, &["sh", "-c", TABLES]).into_iter().filter(|line| line.contains(" dev weft")));

@@ -228,7 +228,7 @@ async fn version() -> Json<Version> {
 }
 
 async fn status(State(node): Shared) -> Answer<Status> {
-    let missing = node.workers.call(|netlink| probe::missing(netlink)).await?;
+    let missing = node.workers.call(probe::missing).await?;
     let missing = missing.map_err(|error| refuse_kernel(&error))?;
     let report = node.reconciler.report();
     let networks = node.networks.all().len();

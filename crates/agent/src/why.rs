@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use weft_api::{FlowEnd, Judgement, Step};
-use weft_dataplane::{Opening, Trial, Verdict, abi};
+use weft_dataplane::{Door, Opening, Trial, Verdict, abi};
 use weft_kernel::nft::Nft;
 use weft_kernel::route::{self, Towards};
 use weft_kernel::{Netlink, link};
-use weft_model::{Endpoint, MacAddr, Protocol};
+use weft_model::{Endpoint, IfName, MacAddr, Protocol, Seat};
 
 use crate::apply::endpoints;
+use crate::attachment::parent;
 use crate::flows::end;
 
 /// One end, with the endpoint that has the address, if one has.
@@ -48,6 +49,23 @@ pub struct Witnesses<'a> {
     pub foreign: Option<String>,
 }
 
+/// The segment of a parent.
+struct Segment {
+    number: u32,
+    /// The link to the outside.
+    outside: IfName,
+    /// Its Ethernet address, the host's.
+    mac: MacAddr,
+}
+
+impl Segment {
+    fn has(&self, seat: &Seat) -> bool {
+        parent::segment(seat) == self.number
+    }
+}
+
+/// Of whom no Ethernet address is known.
+const NO_MAC: MacAddr = MacAddr([0; 6]);
 const ALLOWED: &str = "allowed";
 const DENIED: &str = "denied";
 
@@ -76,13 +94,21 @@ impl Witnesses<'_> {
         let (from, to) = (&question.from, &question.to);
         let mut steps = Vec::new();
         if let Some(sender) = &from.endpoint {
+            let segment = self.segment(sender)?;
             let verdict = match self.door(sender)? {
-                Some(link) => Some(self.trial.sent_by(link, &opening(question, sender.mac))?),
+                Some(door) => Some(self.trial.sent_by(door, &self.sent(question, sender, segment.as_ref())?)?),
                 None => None,
             };
             steps.push(at_door(sender, "out", verdict));
             match verdict {
-                Some(Verdict::Passed) => {}
+                Some(Verdict::Passed) => {
+                    if let Some(segment) = segment
+                        && !self.is_hosts(to.address)?
+                    {
+                        self.switched(question, &segment, &mut steps)?;
+                        return Ok(steps);
+                    }
+                }
                 Some(Verdict::Short) => {
                     steps.extend(to.endpoint.as_ref().map(|receiver| passed_by(receiver)));
                     return Ok(steps);
@@ -103,17 +129,67 @@ impl Witnesses<'_> {
         steps
             .extend(foreign.map(|chain| step("the host's stack".to_owned(), "unknown", format!("{chain}: see there"))));
         if let Some(receiver) = &to.endpoint {
-            let verdict = match self.door(receiver)? {
-                Some(link) => Some(self.trial.sent_to(link, &opening(question, None))?),
-                None => None,
-            };
-            steps.push(at_door(receiver, "in", verdict));
+            self.received(question, receiver, &mut steps)?;
         }
         Ok(steps)
     }
 
-    fn door(&mut self, endpoint: &Endpoint) -> anyhow::Result<Option<u32>> {
-        Ok(endpoints::number(self.netlink, endpoint)?)
+    /// What the receiver's door says.
+    fn received(&mut self, question: &Question, receiver: &Endpoint, steps: &mut Vec<Step>) -> anyhow::Result<()> {
+        let to_mac = match receiver.mac {
+            Some(mac) => mac,
+            None => self.segment(receiver)?.map_or(NO_MAC, |segment| segment.mac),
+        };
+        let verdict = match self.door(receiver)? {
+            Some(door) => Some(self.trial.sent_to(door, &Opening { to_mac, ..opening(question, None) })?),
+            None => None,
+        };
+        steps.push(at_door(receiver, "in", verdict));
+        Ok(())
+    }
+
+    /// Where what an endpoint on a parent sends comes to, if not to the host.
+    fn switched(&mut self, question: &Question, segment: &Segment, steps: &mut Vec<Step>) -> anyhow::Result<()> {
+        let at = format!("the segment of {}", segment.outside);
+        let neighbour = question.to.endpoint.as_ref().filter(|to| to.seat.as_ref().is_some_and(|to| segment.has(to)));
+        if let Some(neighbour) = neighbour {
+            return self.received(question, neighbour, steps);
+        }
+        steps.push(step(at, ALLOWED, "to the physical network: what becomes of it there is not weft's to know"));
+        Ok(())
+    }
+
+    /// The first packet as `sender` would send it: on a parent, the frame says for whom it is.
+    fn sent(&mut self, question: &Question, sender: &Endpoint, segment: Option<&Segment>) -> anyhow::Result<Opening> {
+        let usual = opening(question, sender.mac);
+        let Some(segment) = segment else { return Ok(usual) };
+        let mac = sender.mac.unwrap_or(segment.mac);
+        let neighbour = question.to.endpoint.as_ref().filter(|to| to.seat.as_ref().is_some_and(|to| segment.has(to)));
+        let to_mac = match neighbour {
+            Some(neighbour) => neighbour.mac.unwrap_or(segment.mac),
+            None if self.is_hosts(question.to.address)? => segment.mac,
+            None => NO_MAC,
+        };
+        Ok(Opening { mac, to_mac, ..usual })
+    }
+
+    fn is_hosts(&mut self, address: IpAddr) -> anyhow::Result<bool> {
+        Ok(route::towards(self.netlink, address)? == Towards::Host)
+    }
+
+    /// The segment that an endpoint is on, if it sits on a parent.
+    fn segment(&mut self, endpoint: &Endpoint) -> anyhow::Result<Option<Segment>> {
+        let Some(seat) = &endpoint.seat else { return Ok(None) };
+        let outside = parent::outside(seat);
+        let mac = link::find(self.netlink, outside.as_str())?.and_then(|link| link.mac);
+        Ok(Some(Segment { number: parent::segment(seat), outside, mac: mac.unwrap_or(NO_MAC) }))
+    }
+
+    fn door(&mut self, endpoint: &Endpoint) -> anyhow::Result<Option<Door>> {
+        let Some(seat) = &endpoint.seat else {
+            return Ok(endpoints::number(self.netlink, endpoint)?.map(Door::Link));
+        };
+        Ok(link::find(self.netlink, parent::stand_in(seat).as_str())?.map(|link| Door::Parent(link.index)))
     }
 
     fn route(&mut self, to: IpAddr) -> anyhow::Result<(Step, Towards)> {
@@ -152,7 +228,8 @@ pub fn internal(network: &weft_model::NetworkName) -> String {
 fn opening(question: &Question, mac: Option<MacAddr>) -> Opening {
     Opening {
         from: question.from.address,
-        mac: mac.unwrap_or(MacAddr([0; 6])),
+        mac: mac.unwrap_or(NO_MAC),
+        to_mac: NO_MAC,
         to: SocketAddr::new(question.to.address, question.port),
         protocol: question.protocol,
     }

@@ -42,6 +42,7 @@ use std::sync::mpsc::Sender;
 use libbpf_rs::{MapHandle, ProgramHandle};
 
 use self::allowed::Allowed;
+use self::segment::Segments;
 use self::settings::Settings;
 
 pub use self::address::address_of;
@@ -55,7 +56,7 @@ pub use self::load::{Loaded, Telling};
 pub use self::segment::{Hold, Parent, Uplink, uplinks_left};
 pub use self::set::{Allowance, HostAddress, Member, Peering, Set};
 pub use self::table::Table;
-pub use self::trial::{Opening, Trial, Verdict};
+pub use self::trial::{Door, Opening, Trial, Verdict};
 
 /// Programs and maps in force.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ pub struct Dataplane {
     openings: Table<abi::flow_key, abi::flow>,
     settings: Settings,
     telling: Table<u32, abi::telling>,
+    /// Whether the programs of segments are in force.
+    segments: Mutex<Segments>,
     /// A slot and the flag that tells of it are written together.
     captures: Mutex<Table<u32, abi::capture>>,
     /// Of the stubs and the program array.

@@ -2,11 +2,12 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramHandle};
 
 use crate::allowed::Allowed;
-use crate::segment::UPLINKS;
+use crate::segment::{Segments, UPLINKS};
 use crate::set::Set;
 use crate::settings::Settings;
 use crate::table::Table;
@@ -52,16 +53,9 @@ pub(crate) enum Which {
 
 impl Which {
     /// In the order in which they are put in force: where one jumps to comes before it.
-    const ALL: [Which; 8] = [
-        Which::Check,
-        Which::Out,
-        Which::In,
-        Which::ParentCheck,
-        Which::ParentOut,
-        Which::ParentIn,
-        Which::UplinkIn,
-        Which::UplinkOut,
-    ];
+    const OF_ENDPOINTS: [Which; 3] = [Which::Check, Which::Out, Which::In];
+    const OF_SEGMENTS: [Which; 5] =
+        [Which::ParentCheck, Which::ParentOut, Which::ParentIn, Which::UplinkIn, Which::UplinkOut];
 
     fn hook(self) -> u32 {
         match self {
@@ -109,6 +103,7 @@ impl Telling {
 #[derive(Debug)]
 pub struct Loaded {
     objects: Vec<(u32, Object)>,
+    telling: Telling,
     /// Of the stubs and the program array, which are the same for all layouts.
     root: PathBuf,
     /// Of the maps.
@@ -130,10 +125,14 @@ impl Loaded {
         if STUBS.iter().any(|stub| !root.join(stub).exists()) {
             pin_stubs(root)?;
         }
-        let objects = Which::ALL.map(|which| Ok((which.hook(), open(which, root, &directory, telling.knobs())?)));
-        let objects = objects.into_iter().collect::<Result<_, _>>()?;
+        let objects = open_all(&Which::OF_ENDPOINTS, root, &directory, telling)?;
         migrate::copy(root, &directory)?;
-        Ok(Self { objects, root: root.to_owned(), directory })
+        Ok(Self { objects, telling, root: root.to_owned(), directory })
+    }
+
+    /// The same of the programs of segments, which not every host needs, beside the others.
+    pub fn load_segments(&self) -> Result<Self, DataplaneError> {
+        load_segments(&self.root, self.telling)
     }
 
     /// The programs, each with its place in the program array.
@@ -143,13 +142,7 @@ impl Loaded {
 
     /// Puts the programs in force: from the next packet on, every link's filters jump to them.
     pub fn enforce(&self) -> Result<Dataplane, DataplaneError> {
-        let programs = MapHandle::from_pinned_path(self.root.join(PROGRAMS));
-        let programs = programs.map_err(|e| DataplaneError::new("open map", PROGRAMS, &e))?;
-        for (hook, program) in self.programs() {
-            let fd = program.as_fd().as_raw_fd();
-            let put = programs.update(&hook.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY);
-            put.map_err(|e| DataplaneError::new("put in force", program.name().to_string_lossy(), &e))?;
-        }
+        self.put()?;
         // Connections that began by the old programs since.
         migrate::copy(&self.root, &self.directory)?;
         migrate::forget(&self.root, &self.directory)?;
@@ -157,6 +150,18 @@ impl Loaded {
         // Other programs may look at other things.
         dataplane.settings.renew()?;
         Ok(dataplane)
+    }
+
+    /// Into the program array, which holds them from then on.
+    pub(crate) fn put(&self) -> Result<(), DataplaneError> {
+        let programs = MapHandle::from_pinned_path(self.root.join(PROGRAMS));
+        let programs = programs.map_err(|e| DataplaneError::new("open map", PROGRAMS, &e))?;
+        for (hook, program) in self.programs() {
+            let fd = program.as_fd().as_raw_fd();
+            let put = programs.update(&hook.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY);
+            put.map_err(|e| DataplaneError::new("put in force", program.name().to_string_lossy(), &e))?;
+        }
+        Ok(())
     }
 
     fn open(&self) -> Result<Dataplane, DataplaneError> {
@@ -187,10 +192,27 @@ impl Loaded {
             settings,
             telling: Table::open(&self.directory, "weft_telling")?,
             captures: Table::open(&self.directory, "weft_captures")?.into(),
+            segments: Mutex::new(Segments::Unserved(self.telling)),
             root: self.root.clone(),
             directory: self.directory.clone(),
         })
     }
+}
+
+/// The programs of segments, over the maps that are pinned in `root`.
+pub(crate) fn load_segments(root: &Path, telling: Telling) -> Result<Loaded, DataplaneError> {
+    let directory = layout(root);
+    let objects = open_all(&Which::OF_SEGMENTS, root, &directory, telling)?;
+    Ok(Loaded { objects, telling, root: root.to_owned(), directory })
+}
+
+fn open_all(
+    all: &[Which],
+    root: &Path,
+    directory: &Path,
+    telling: Telling,
+) -> Result<Vec<(u32, Object)>, DataplaneError> {
+    all.iter().map(|which| Ok((which.hook(), open(*which, root, directory, telling.knobs())?))).collect()
 }
 
 /// Where the maps of this layout are.

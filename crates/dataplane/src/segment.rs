@@ -2,13 +2,14 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{MutexGuard, PoisonError};
 
 use libbpf_rs::libbpf_sys::{self, BPF_TCX_EGRESS, BPF_TCX_INGRESS};
 use libbpf_rs::{Link, ProgramHandle};
 use rustix::io::Errno;
 use weft_model::MacAddr;
 
-use crate::load::layout;
+use crate::load::{Telling, layout, load_segments};
 use crate::{Dataplane, DataplaneError, Table, abi};
 
 /// What the names of pins begin with that hold the programs of links to the outside; a number and a side follow.
@@ -42,6 +43,16 @@ pub struct Uplink {
     pub by_address: Option<u32>,
     /// Its Ethernet address.
     pub mac: MacAddr,
+}
+
+/// Whether the programs of segments are in force. Loading takes the kernel longer than that of all others together, so
+/// a host without parents does without.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Segments {
+    /// Not those of this agent, which would tell so much.
+    Unserved(Telling),
+    /// They are.
+    Served,
 }
 
 /// How the programs of a link to the outside are held.
@@ -81,13 +92,29 @@ impl Uplink {
 impl Dataplane {
     /// Has what endpoints send by the link with this number be switched so.
     pub fn set_parent(&self, link: u32, parent: &Parent) -> Result<(), DataplaneError> {
+        self.serve_segments()?;
         self.parents.put(&link, &parent.entry())?;
         self.settings.renew()
     }
 
-    /// Whether the programs know the parent just so.
+    /// Whether the programs know the parent just so, and are this agent's.
     pub fn has_parent(&self, link: u32, parent: &Parent) -> Result<bool, DataplaneError> {
-        Ok(self.parents.get(&link)? == Some(parent.entry()))
+        let is_served = matches!(*self.segments(), Segments::Served);
+        Ok(is_served && self.parents.get(&link)? == Some(parent.entry()))
+    }
+
+    /// Puts the programs of segments in force, before the first parent is there, or in place of an earlier agent's.
+    fn serve_segments(&self) -> Result<(), DataplaneError> {
+        let mut segments = self.segments();
+        if let Segments::Unserved(telling) = *segments {
+            load_segments(&self.root, telling)?.put()?;
+            *segments = Segments::Served;
+        }
+        Ok(())
+    }
+
+    fn segments(&self) -> MutexGuard<'_, Segments> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Numbers of all parents.

@@ -36,6 +36,8 @@ pub struct Opening {
     pub from: IpAddr,
     /// The sender's Ethernet address.
     pub mac: MacAddr,
+    /// For whom the frame is; the door of a link with an end on the host does not ask.
+    pub to_mac: MacAddr,
     /// Whom it is for; the port counts where the protocol has ports.
     pub to: SocketAddr,
     /// Of the packet.
@@ -45,7 +47,7 @@ pub struct Opening {
 impl Opening {
     /// As a frame. Its source port is 0, which no connection has.
     fn frame(&self) -> Vec<u8> {
-        let ethernet = PacketBuilder::ethernet2(self.mac.0, [0; 6]);
+        let ethernet = PacketBuilder::ethernet2(self.mac.0, self.to_mac.0);
         let ip = match (self.from, self.to.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), TTL),
             (from, to) => {
@@ -77,6 +79,17 @@ impl Opening {
 pub struct Trial {
     out: Object,
     into: Object,
+    /// The same at parents, where there are some.
+    at_parents: Option<[Object; 2]>,
+}
+
+/// Where an endpoint's packets are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// At the host's end of its link, which has this number.
+    Link(u32),
+    /// At the link with this number, on which its own one sits.
+    Parent(u32),
 }
 
 impl Dataplane {
@@ -84,20 +97,33 @@ impl Dataplane {
     pub fn trial(&self) -> Result<Trial, DataplaneError> {
         let knobs = abi::knobs { trial: 1, ..abi::knobs::default() };
         let one = |which| load::open(which, &self.root, &self.directory, knobs);
-        Ok(Trial { out: one(Which::Check)?, into: one(Which::In)? })
+        let has_parents = !self.parents().is_empty();
+        let at_parents = if has_parents { Some([one(Which::ParentCheck)?, one(Which::ParentIn)?]) } else { None };
+        Ok(Trial { out: one(Which::Check)?, into: one(Which::In)?, at_parents })
     }
 }
 
 impl Trial {
-    /// What becomes of a packet that the endpoint behind the link sends. The link must be in the calling thread's
+    /// What becomes of a packet that the endpoint behind the door sends. The door's link must be in the calling thread's
     /// namespace.
-    pub fn sent_by(&self, link: u32, opening: &Opening) -> Result<Verdict, DataplaneError> {
-        run(&self.out, link, &opening.frame())
+    pub fn sent_by(&self, door: Door, opening: &Opening) -> Result<Verdict, DataplaneError> {
+        match door {
+            Door::Link(link) => run(&self.out, link, &opening.frame()),
+            Door::Parent(link) => run(&self.at_parents(link)?[0], link, &opening.frame()),
+        }
     }
 
-    /// What becomes of a packet that the host sends to the endpoint behind the link.
-    pub fn sent_to(&self, link: u32, opening: &Opening) -> Result<Verdict, DataplaneError> {
-        run(&self.into, link, &opening.frame())
+    /// What becomes of a packet that is sent to the endpoint behind the door.
+    pub fn sent_to(&self, door: Door, opening: &Opening) -> Result<Verdict, DataplaneError> {
+        match door {
+            Door::Link(link) => run(&self.into, link, &opening.frame()),
+            Door::Parent(link) => run(&self.at_parents(link)?[1], link, &opening.frame()),
+        }
+    }
+
+    fn at_parents(&self, link: u32) -> Result<&[Object; 2], DataplaneError> {
+        let none = || DataplaneError::new("try", format!("a packet at link {link}"), &"no parent is known");
+        self.at_parents.as_ref().ok_or_else(none)
     }
 }
 

@@ -112,7 +112,9 @@ fn inet6(plan: &UpperPlan, setting: &str) -> String {
 
 fn requests(plan: &UpperPlan) -> Vec<Request> {
     let index = plan.index;
-    let mut requests = vec![link::set(LOOPBACK, "lo", link::Change { up: Some(true), ..Default::default() })];
+    // First what an agent that died has left buried here.
+    let raise_loopback = link::set(LOOPBACK, "lo", link::Change { up: Some(true), ..Default::default() });
+    let mut requests = vec![link::delete_group(GROUP_DEAD), raise_loopback];
     requests.extend(link::veth::raise(index, plan.inside.as_str(), None));
     requests.extend(plan.addresses.iter().map(|net| address::add(index, *net)));
     let ipv6 = plan.addresses.iter().map(IpNet::addr).filter(IpAddr::is_ipv6);

@@ -76,7 +76,8 @@ fn shorten(pin: &Path, bytes: u32) {
 fn programs_load_and_are_short() {
     let world = World::empty();
     let loaded = Loaded::load(&world.directory, Telling::Flows).unwrap();
-    for (hook, program) in loaded.programs() {
+    let segments = loaded.load_segments().unwrap();
+    for (hook, program) in loaded.programs().chain(segments.programs()) {
         println!("hook {hook}: {} has {} instructions", program.name().display(), program.insn_cnt());
         assert!(program.insn_cnt() < INSTRUCTIONS_MAX);
     }

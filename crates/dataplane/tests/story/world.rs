@@ -39,6 +39,7 @@ pub(crate) struct World {
     pub(crate) directory: PathBuf,
     pub(crate) dataplane: Dataplane,
     loaded: Loaded,
+    segments: Loaded,
 }
 
 pub(crate) fn ip(text: &str) -> IpAddr {
@@ -97,7 +98,8 @@ impl World {
         let directory = bpf_file_system();
         let loaded = Loaded::load(&directory, telling).unwrap();
         let dataplane = loaded.enforce().unwrap();
-        Self { directory, dataplane, loaded }
+        let segments = loaded.load_segments().unwrap();
+        Self { directory, dataplane, loaded, segments }
     }
 
     /// What becomes of a frame that the endpoint sends: `passed`, `handed over`, `redirected`, or the reason for which
@@ -168,7 +170,8 @@ impl World {
             data_out: Some(out),
             ..ProgramInput::default()
         };
-        let (_, program) = self.loaded.programs().find(|(place, _)| *place == hook).unwrap();
+        let mut programs = self.loaded.programs().chain(self.segments.programs());
+        let (_, program) = programs.find(|(place, _)| *place == hook).unwrap();
         program.test_run(input).unwrap().return_value
     }
 
