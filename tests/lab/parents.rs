@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use weft_lab::{Host, uplink};
-use weft_tests::{Api, Call, RawSocket, Tap, assert_deserted, inside, mac, pings, until};
+use weft_tests::{Api, Call, RawSocket, Tap, assert_deserted, inside, mac, pings, skip, until};
 
 /// Frames of each kind that a container forges.
 const FORGED: u64 = 50;
@@ -43,12 +43,20 @@ fn neighbours(family: usize) -> [String; 2] {
     }
 }
 
-#[test]
-fn containers_the_host_and_the_outside_reach_each_other_by_the_physical_network() {
-    let host = Host::start("parents").unwrap();
-    let weftd = host.weftd::<&str>(&[]).unwrap();
-    let api = populate(&host, json!({}));
-    let all_reach_all = |moment: &str| {
+/// What the kernel lacks for a feature, if it does.
+fn lack(api: &Api, name: &str) -> Option<String> {
+    let (_, status) = api.get("/v1/status");
+    let features = status["features"].as_array().cloned().unwrap();
+    let row = features.iter().find(|row| row["name"] == name).unwrap();
+    (row["available"] == false).then(|| row["reason"].as_str().unwrap().to_owned())
+}
+
+/// From each end to each other, in either family, and with the next agent as well.
+fn all_reach_all(name: &str, more: serde_json::Value) {
+    let host = Host::start(name).unwrap();
+    let mut weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, more);
+    for moment in ["at first", "with the next agent"] {
         for family in 0..2 {
             let [own, outside] = neighbours(family);
             let (a, b) = (api.address("a", family), api.address("b", family));
@@ -59,17 +67,65 @@ fn containers_the_host_and_the_outside_reach_each_other_by_the_physical_network(
             assert!(pings(&host, "outside", &a), "{moment}: the outside to {a}");
             assert!(host_pings(&host, &a), "{moment}: the host to {a}");
         }
-    };
-    all_reach_all("at first");
-    api.assert_clean();
-    let other = api.address("b", 0);
-    drop(weftd);
-    assert!(pings(&host, "a", &other), "without an agent");
-    let _weftd = host.weftd::<&str>(&[]).unwrap();
-    api.assert_clean();
-    all_reach_all("with the next agent");
+        api.assert_clean();
+        let other = api.address("b", 0);
+        weftd.kill9().unwrap();
+        assert!(pings(&host, "a", &other), "without an agent");
+        weftd.restart().unwrap();
+    }
     for id in ["a", "b"] {
         Call::new("DEL", id, "app").done(&host);
+    }
+    assert_deserted(&host, &api);
+}
+
+#[test]
+fn containers_the_host_and_the_outside_reach_each_other_by_the_physical_network() {
+    all_reach_all("parents", json!({}));
+}
+
+#[test]
+fn with_ipvlan_they_do_so_by_the_host_s_own_ethernet_address() {
+    let host = Host::start("parents-lack").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    if let Some(lack) = lack(&api, "ipvlan") {
+        let (status, answer) = api.try_network("app", physical(json!({"mode": "ipvlan"})));
+        assert!(status == 409 && answer.to_string().contains(&lack), "{answer}");
+        return skip("parents::with_ipvlan_they_do_so_by_the_host_s_own_ethernet_address", &lack);
+    }
+    all_reach_all("parents-ipvlan", json!({"mode": "ipvlan"}));
+}
+
+#[test]
+fn on_a_vlan_they_do_so_in_frames_that_are_tagged() {
+    let host = Host::start("parents-vlan").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    let tagged = || physical(json!({"vlan": 42, "pools": ["10.42.0.0/24", "fd42::/64"], "ranges": []}));
+    if let Some(lack) = lack(&api, "VLANs on parents") {
+        let (status, answer) = api.try_network("app", tagged());
+        assert!(status == 409 && answer.to_string().contains(&lack), "{answer}");
+        return skip("parents::on_a_vlan_they_do_so_in_frames_that_are_tagged", &lack);
+    }
+    let far = "ip link add link eth0 name eth0.42 type vlan id 42 && ip link set eth0.42 up && \
+        ip address add 10.42.0.1/24 dev eth0.42 && ip address add fd42::1/64 dev eth0.42 nodad";
+    host.outside().run(&["sh", "-c", far]).unwrap();
+    api.network("app", tagged());
+    api.network("plain", physical(json!({})));
+    for (id, network) in [("a", "app"), ("b", "app"), ("c", "plain")] {
+        host.netns(id).unwrap();
+        Call::new("ADD", id, network).done(&host);
+    }
+    for (family, outside) in ["10.42.0.1", "fd42::1"].into_iter().enumerate() {
+        until("the tagged outside answers", || pings(&host, "a", outside).then_some(()));
+        assert!(pings(&host, "a", &api.address("b", family)), "a neighbour on the VLAN");
+        assert!(pings(&host, "outside", &api.address("a", family)));
+        until("the untagged outside answers", || pings(&host, "c", &neighbours(family)[1]).then_some(()));
+    }
+    api.assert_clean();
+    for (id, network) in [("a", "app"), ("b", "app"), ("c", "plain")] {
+        Call::new("DEL", id, network).done(&host);
     }
     assert_deserted(&host, &api);
 }
@@ -256,6 +312,7 @@ fn a_parent_that_will_not_do_is_refused_with_the_reason() {
         (json!({"vlan": 4095}), "write a number from 1 to 4094"),
         (json!({"pools": []}), "say which of the physical network's addresses"),
         (json!({"ipvlanMode": "l2"}), "the attachment is macvlan"),
+        (json!({"mode": "ipvlan", "ipvlanMode": "l3"}), "is not built yet"),
         (json!({"masquerade": true}), "sends nothing that could be translated"),
     ];
     for (more, reason) in cases {

@@ -12,6 +12,7 @@ mod load;
 mod namespaces;
 mod pair;
 mod raw;
+mod skip;
 mod wait;
 
 pub use api::Api;
@@ -23,4 +24,5 @@ pub use load::{Container, Datagrams, Load, Requests, inside};
 pub use namespaces::{namespaces, unname};
 pub use pair::{pings, populate};
 pub use raw::{RawSocket, Tap, mac};
+pub use skip::skip;
 pub use wait::{endurance, until, until_none};

@@ -117,12 +117,11 @@ fn routes(network: &Network, gateways: &[IpAddr]) -> Vec<Route> {
     routes
 }
 
-/// Some of the endpoint's routes, with their next hops; none where the destination is a neighbour, or where the host
-/// knows the next hop.
+/// Some of the endpoint's routes, with their next hops; none where the destination is a neighbour.
 pub fn hops(endpoint: &Endpoint, routes: &[Route]) -> Vec<(IpNet, Option<IpAddr>)> {
     let on_link: Vec<IpNet> = parent::on_link(endpoint).collect();
     let hop = |route: &Route| {
-        if on_link.contains(&route.to) || parent::is_routed_by_host(endpoint) {
+        if on_link.contains(&route.to) {
             return Some((route.to, None));
         }
         Some((route.to, Some(route.via.or_else(|| endpoint.gateway_towards(&route.to))?)))

@@ -196,7 +196,7 @@ fn uplinks(seats: &BTreeSet<Seat>) -> BTreeMap<IfName, UplinkPlan> {
         let empty = || UplinkPlan { seat: seat.clone(), by_mac: None, by_address: None };
         let plan: &mut UplinkPlan = uplinks.entry(parent::outside(seat)).or_insert_with(empty);
         let stand_in = Some(parent::stand_in(seat));
-        if seat.ipvlan.is_some() { plan.by_address = stand_in } else { plan.by_mac = stand_in }
+        if seat.shares_mac { plan.by_address = stand_in } else { plan.by_mac = stand_in }
     }
     uplinks
 }

@@ -355,15 +355,6 @@ fn check_parent<'a>(
                 "network {name} is on it, and macvlanMode passthru takes the whole: name another link"
             ));
         }
-        let modes = [network, other].map(|one| (one.attachment == Attachment::Ipvlan).then_some(one.ipvlan_mode));
-        if let [Some(own), Some(theirs)] = modes
-            && own != theirs
-        {
-            let name = &other.name;
-            return Err(format!(
-                "network {name} is on it with ipvlanMode {theirs}, which holds for the whole link: write that"
-            ));
-        }
     }
     Ok(())
 }

@@ -104,8 +104,8 @@ impl Dataplane {
 }
 
 impl Trial {
-    /// What becomes of a packet that the endpoint behind the door sends. The door's link must be in the calling thread's
-    /// namespace.
+    /// What becomes of a packet that the endpoint behind the door sends. The door's link must be in the calling
+    /// thread's namespace.
     pub fn sent_by(&self, door: Door, opening: &Opening) -> Result<Verdict, DataplaneError> {
         match door {
             Door::Link(link) => run(&self.out, link, &opening.frame()),

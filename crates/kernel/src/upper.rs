@@ -13,7 +13,7 @@ use std::os::fd::AsFd as _;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
-use weft_model::{IfName, IpvlanMode, MacAddr};
+use weft_model::{IfName, MacAddr};
 use weft_netns::{Netns, NetnsError};
 
 use crate::endpoint::BirthError;
@@ -28,7 +28,7 @@ pub enum UpperKind {
     /// With an Ethernet address of its own.
     Macvlan,
     /// With its parent's.
-    Ipvlan(IpvlanMode),
+    Ipvlan,
 }
 
 /// Everything that such a link needs.
@@ -74,7 +74,7 @@ impl UpperPlan {
 pub fn create(host: &mut Netlink, netns: &Netns, plan: &UpperPlan) -> Result<(), BirthError> {
     let make = match plan.kind {
         UpperKind::Macvlan => macvlan::create_macvlan(plan.index, plan, netns.as_fd()),
-        UpperKind::Ipvlan(mode) => ipvlan::create_ipvlan(plan.index, plan, mode, netns.as_fd()),
+        UpperKind::Ipvlan => ipvlan::create_ipvlan(plan.index, plan, netns.as_fd()),
     };
     if let Err(error) = host.run(&[make]) {
         let mut inside = netns.within(Netlink::open)??;

@@ -13,7 +13,7 @@ use crate::lease::Lease;
 use crate::limit::Limits;
 use crate::mac::MacAddr;
 use crate::name::{ContainerId, IfName, Labels, Name, NetworkName};
-use crate::network::{Attachment, IpvlanMode};
+use crate::network::Attachment;
 use crate::pool::Family;
 
 /// What tells one endpoint from another.
@@ -121,9 +121,9 @@ pub struct Seat {
     /// The VLAN there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<u16>,
-    /// How packets are routed where the endpoint has no Ethernet address of its own (ipvlan).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ipvlan: Option<IpvlanMode>,
+    /// The endpoint has the parent's Ethernet address, and is told from its neighbours by its IP addresses (ipvlan).
+    #[serde(default)]
+    pub shares_mac: bool,
     /// What it sends to neighbours goes by the physical switch.
     #[serde(default)]
     pub by_switch: bool,
@@ -219,7 +219,7 @@ impl Endpoint {
     /// Its link-local IPv6 address. Of an endpoint that shares its Ethernet address with others it is made of the one
     /// that it would have alone.
     pub fn link_local(&self) -> Option<IpAddr> {
-        let shared = self.seat.as_ref().is_some_and(|seat| seat.ipvlan.is_some());
+        let shared = self.seat.as_ref().is_some_and(|seat| seat.shares_mac);
         let own = if shared { self.addresses.first().map(|net| MacAddr::of_address(net.addr())) } else { self.mac };
         own.map(|mac| IpAddr::V6(mac.link_local()))
     }

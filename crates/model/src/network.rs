@@ -265,8 +265,6 @@ pub struct Network {
     pub vlan: Option<u16>,
     /// Of the `macvlan` attachment.
     pub macvlan_mode: MacvlanMode,
-    /// Of the `ipvlan` attachment.
-    pub ipvlan_mode: IpvlanMode,
     /// On a parent: the host and the endpoints reach each other.
     pub host_access: bool,
     /// Routes besides the default one.

@@ -190,6 +190,7 @@ impl NetworkSpec {
             faults.add("spec.transport", transport, reason);
         }
         self.check_lengths(&mut faults);
+        self.check_ipvlan_mode(attachment, &mut faults);
         let network = Network {
             name: name.clone(),
             labels: labels.clone(),
@@ -202,7 +203,6 @@ impl NetworkSpec {
             parent: self.resolve_parent(attachment, &mut faults),
             vlan: self.resolve_vlan(attachment, &mut faults),
             macvlan_mode: self.resolve_macvlan_mode(attachment, &mut faults),
-            ipvlan_mode: self.resolve_ipvlan_mode(attachment, &mut faults),
             host_access: self.resolve_host_access(attachment, &mut faults),
             routes: self.resolve_routes(&mut faults),
             internal: self.internal,
@@ -440,11 +440,14 @@ impl NetworkSpec {
         mode
     }
 
-    fn resolve_ipvlan_mode(&self, attachment: Attachment, faults: &mut Faults) -> IpvlanMode {
-        if let Some(mode) = self.ipvlan_mode.filter(|_| attachment != Attachment::Ipvlan) {
+    fn check_ipvlan_mode(&self, attachment: Attachment, faults: &mut Faults) {
+        let Some(mode) = self.ipvlan_mode else { return };
+        if attachment != Attachment::Ipvlan {
             faults.add("spec.ipvlanMode", mode, format!("the attachment is {attachment}: leave it out"));
+        } else if mode != IpvlanMode::L2 {
+            let remedy = "is not built yet in this weft: write l2, or mode: routed where the host is to route";
+            faults.add("spec.ipvlanMode", mode, remedy);
         }
-        self.ipvlan_mode.unwrap_or(IpvlanMode::L2)
     }
 
     fn resolve_host_access(&self, attachment: Attachment, faults: &mut Faults) -> bool {

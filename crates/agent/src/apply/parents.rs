@@ -92,7 +92,7 @@ impl Parents<'_> {
             uplink: outside.filter(|link| link.up).map(|link| link.index),
             sibling,
             mac: outside.and_then(|link| link.mac).unwrap_or(MacAddr([0; 6])),
-            by_address: plan.seat.ipvlan.is_some(),
+            by_address: plan.seat.shares_mac,
         };
         let refused = |error| admissions::refused(index, &error);
         if self.dataplane.has_parent(index, &parent).map_err(refused)? {

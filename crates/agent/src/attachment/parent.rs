@@ -15,7 +15,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use weft_kernel::upper::{UpperKind, UpperPlan};
-use weft_model::{Attachment, Endpoint, IfName, IpvlanMode, MacAddr, MacvlanMode, Network, Pool, Seat, base32, fnv64};
+use weft_model::{Attachment, Endpoint, IfName, MacAddr, MacvlanMode, Network, Pool, Seat, base32, fnv64};
 
 use super::{hops, mac_of, routes};
 
@@ -34,7 +34,7 @@ pub fn seat(network: &Network, uplink: &IfName) -> Option<Seat> {
     network.attachment.sits_on_parent().then(|| Seat {
         uplink: uplink.clone(),
         vlan: network.vlan,
-        ipvlan: (!is_macvlan).then_some(network.ipvlan_mode),
+        shares_mac: !is_macvlan,
         by_switch: is_macvlan && network.macvlan_mode == MacvlanMode::Vepa,
         alone: is_macvlan && network.macvlan_mode == MacvlanMode::Passthru,
         host_access: network.host_access,
@@ -51,7 +51,7 @@ pub fn outside(seat: &Seat) -> IfName {
 
 /// The link that stands in for it.
 pub fn stand_in(seat: &Seat) -> IfName {
-    named(if seat.ipvlan.is_some() { BY_ADDRESS } else { BY_MAC }, outside(seat).as_str())
+    named(if seat.shares_mac { BY_ADDRESS } else { BY_MAC }, outside(seat).as_str())
 }
 
 /// The programs' number for the segment: the same after a restart.
@@ -63,7 +63,7 @@ pub fn segment(seat: &Seat) -> u32 {
 /// The Ethernet address of a stand-in. Endpoints without one of their own have this, and it is the host's; else
 /// nobody's.
 pub fn stand_in_mac(seat: &Seat, outside: MacAddr) -> MacAddr {
-    if seat.ipvlan.is_some() { outside } else { MacAddr::derived(&["parent", stand_in(seat).as_str()]) }
+    if seat.shares_mac { outside } else { MacAddr::derived(&["parent", stand_in(seat).as_str()]) }
 }
 
 /// Whether a link is one that weft makes for parents.
@@ -99,13 +99,7 @@ pub(super) fn endow(network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mu
 
 /// Prefixes that the endpoint's neighbours on the segment have.
 pub fn on_link(endpoint: &Endpoint) -> impl Iterator<Item = IpNet> {
-    let has_neighbours = endpoint.seat.is_some() && !is_routed_by_host(endpoint);
-    endpoint.addresses.iter().filter(move |_| has_neighbours).map(IpNet::trunc)
-}
-
-/// Whether the host finds the next hop for all that the endpoint sends.
-pub fn is_routed_by_host(endpoint: &Endpoint) -> bool {
-    endpoint.seat.as_ref().is_some_and(|seat| matches!(seat.ipvlan, Some(IpvlanMode::L3 | IpvlanMode::L3s)))
+    endpoint.addresses.iter().filter(|_| endpoint.seat.is_some()).map(IpNet::trunc)
 }
 
 /// The link that the record asks for, on the stand-in with this number.
@@ -115,7 +109,7 @@ pub fn upper(endpoint: &Endpoint, parent: u32, uplink: Option<u32>) -> Option<Up
     let further = hops(endpoint, &endpoint.routes).into_iter();
     let further = further.filter(|(to, _)| !on_link(endpoint).any(|net| net == *to));
     Some(UpperPlan {
-        kind: seat.ipvlan.map_or(UpperKind::Macvlan, UpperKind::Ipvlan),
+        kind: if seat.shares_mac { UpperKind::Ipvlan } else { UpperKind::Macvlan },
         parent,
         uplink,
         index: endpoint.link?,
@@ -133,23 +127,23 @@ pub fn upper(endpoint: &Endpoint, parent: u32, uplink: Option<u32>) -> Option<Up
 mod tests {
     use super::*;
 
-    fn seat(uplink: &str, vlan: Option<u16>, ipvlan: Option<IpvlanMode>) -> Seat {
+    fn seat(uplink: &str, vlan: Option<u16>, shares_mac: bool) -> Seat {
         let uplink = uplink.parse().expect("name");
-        Seat { uplink, vlan, ipvlan, by_switch: false, alone: false, host_access: true }
+        Seat { uplink, vlan, shares_mac, by_switch: false, alone: false, host_access: true }
     }
 
     #[test]
     fn names_fit_and_one_segment_has_one_number() {
-        let (macvlan, ipvlan) = (seat("eno1", None, None), seat("eno1", None, Some(IpvlanMode::L2)));
+        let (macvlan, ipvlan) = (seat("eno1", None, false), seat("eno1", None, true));
         assert_eq!(stand_in(&macvlan).as_str(), "weftm-eno1");
         assert_eq!(stand_in(&ipvlan).as_str(), "weftn-eno1");
         assert_eq!(segment(&macvlan), segment(&ipvlan));
-        let tagged = seat("eno1", Some(42), None);
+        let tagged = seat("eno1", Some(42), false);
         assert_eq!(
             [outside(&tagged).as_str(), stand_in(&tagged).as_str().get(..6).unwrap()],
             ["weftv-eno1.42", "weftm-"]
         );
         assert_ne!(segment(&tagged), segment(&macvlan));
-        assert_eq!(stand_in(&seat("enp129s0f1np1v7", Some(4094), None)).as_str().len(), 15);
+        assert_eq!(stand_in(&seat("enp129s0f1np1v7", Some(4094), false)).as_str().len(), 15);
     }
 }

@@ -1,6 +1,7 @@
 //! Endpoints whose links sit on another: who speaks there, and to whom.
 //!
-//! The parent is link 1, by which a test run's packets come in unless told otherwise; the link to the outside is link 3.
+//! The parent is link 1, by which a test run's packets come in unless told otherwise; the link to the outside is
+//! link 3.
 
 use weft_dataplane::{Admission, Parent, Peering, Seat, Uplink, abi};
 use weft_model::MacAddr;

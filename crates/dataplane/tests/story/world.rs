@@ -134,7 +134,7 @@ impl World {
         self.run((abi::HOOK_PARENT_IN, LINK), (link, abi::DIRECTION_IN), frame)
     }
 
-    /// Whether a frame that comes in by this link to the outside, or that the host sends by it (`hook`), is handed to an
+    /// Whether a frame that comes in by the link to the outside, or that the host sends by it (`hook`), is handed to an
     /// endpoint: `on` if not, `dropped` if it may not be.
     pub(crate) fn at_uplink(&self, hook: u32, frame: &[u8]) -> &'static str {
         match self.answer(hook, THIRD_LINK, frame, &mut vec![0; frame.len()]) {
