@@ -8,6 +8,7 @@ pub mod address;
 pub mod bucket;
 pub mod endpoint;
 pub mod filter;
+pub mod interior;
 pub mod link;
 pub mod monitor;
 pub mod neighbour;

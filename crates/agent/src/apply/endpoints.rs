@@ -127,7 +127,7 @@ impl Endpoints<'_> {
         let outside = link::find(self.netlink, parent::outside(seat).as_str())?.map(|link| link.index);
         let unnumbered = || KernelError::new("number link of", endpoint.key.to_string(), Errno::INVAL);
         let plan = parent::upper(endpoint, stand_in.index, outside).ok_or_else(unnumbered)?;
-        self.admit_upper(endpoint, plan.index, &stand_in)?;
+        self.admit_upper(endpoint, plan.interior.index, &stand_in)?;
         Ok(upper::create(self.netlink, netns, &plan)?)
     }
 

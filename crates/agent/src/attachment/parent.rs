@@ -14,6 +14,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use weft_kernel::interior::Interior;
 use weft_kernel::upper::{UpperKind, UpperPlan};
 use weft_model::{Attachment, Endpoint, IfName, MacAddr, MacvlanMode, Network, Pool, Seat, base32, fnv64};
 
@@ -105,20 +106,27 @@ pub fn on_link(endpoint: &Endpoint) -> impl Iterator<Item = IpNet> {
 /// The link that the record asks for, on the stand-in with this number.
 pub fn upper(endpoint: &Endpoint, parent: u32, uplink: Option<u32>) -> Option<UpperPlan> {
     let seat = endpoint.seat.as_ref()?;
-    let neighbours = on_link(endpoint).map(|net| (net, None));
-    let further = hops(endpoint, &endpoint.routes).into_iter();
-    let further = further.filter(|(to, _)| !on_link(endpoint).any(|net| net == *to));
     Some(UpperPlan {
         kind: if seat.shares_mac { UpperKind::Ipvlan } else { UpperKind::Macvlan },
         parent,
         uplink,
-        index: endpoint.link?,
-        inside: endpoint.key.ifname.clone(),
         inside_mac: endpoint.mac,
+        mtu: endpoint.mtu,
+        interior: interior(endpoint)?,
+    })
+}
+
+/// What its link is inside, if that came there whole.
+pub fn interior(endpoint: &Endpoint) -> Option<Interior> {
+    let neighbours = on_link(endpoint).map(|net| (net, None));
+    let further = hops(endpoint, &endpoint.routes).into_iter();
+    let further = further.filter(|(to, _)| !on_link(endpoint).any(|net| net == *to));
+    Some(Interior {
+        index: endpoint.link?,
+        name: endpoint.key.ifname.clone(),
         link_local: endpoint.link_local()?,
         addresses: endpoint.addresses.clone(),
         routes: neighbours.chain(further).collect(),
-        mtu: endpoint.mtu,
         listens_to_routers: false,
     })
 }

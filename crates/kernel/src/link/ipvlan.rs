@@ -11,12 +11,12 @@ use crate::upper::UpperPlan;
 
 /// Makes the link, down. Always with the kernel's flag `vepa`: all that it sends leaves by the parent, where weft's
 /// program is the switch.
-pub(crate) fn create_ipvlan(index: u32, plan: &UpperPlan, namespace: BorrowedFd<'_>) -> Request {
-    let mut message = link_message(index, &plan.inside, None, Some(plan.mtu));
+pub(crate) fn create_ipvlan(plan: &UpperPlan, namespace: BorrowedFd<'_>) -> Request {
+    let mut message = link_message(plan.interior.index, &plan.interior.name, None, Some(plan.mtu));
     message.attributes.push(LinkAttribute::Link(plan.parent));
     message.attributes.push(netns(namespace));
     let data = vec![InfoIpVlan::Mode(IpVlanMode::L2), InfoIpVlan::Flags(IpVlanFlags::Vepa)];
     let data = LinkInfo::Data(InfoData::IpVlan(data));
     message.attributes.push(LinkAttribute::LinkInfo(vec![kind(InfoKind::IpVlan), data]));
-    create(&plan.inside, message)
+    create(&plan.interior.name, message)
 }
