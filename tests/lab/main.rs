@@ -6,6 +6,7 @@ mod allow;
 mod attach;
 mod bench;
 mod containers;
+mod devices;
 mod door;
 mod groups;
 mod lifecycle;

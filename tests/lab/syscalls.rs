@@ -10,6 +10,7 @@ use weft_api::{Client, Method};
 use weft_lab::{Host, Weftd};
 use weft_tests::{Answer, Api, Call, assert_deserted, leftovers, namespaces, until, until_none};
 
+use crate::devices::{nic, plug, wire};
 use crate::strace::{Strace, counts, is_asleep, threads};
 
 /// Where strace writes, inside.
@@ -38,6 +39,8 @@ struct Stage<'h> {
     weftd: Weftd<'h>,
     /// What endpoints are born with, as CNI has it.
     runtime: Value,
+    /// A device that is lent to them, as the host has it otherwise.
+    lent: Option<String>,
 }
 
 impl Stage<'_> {
@@ -125,6 +128,7 @@ impl Stage<'_> {
             until_none(after, leftovers::SWEEP_MAX, || {
                 leftovers::of_endpoints(self.host).into_iter().filter(is_lasting).collect()
             });
+            self.assert_given_back(after);
         }
         self.ask("DEL");
         let result = self.ask("ADD").output;
@@ -132,6 +136,13 @@ impl Stage<'_> {
         assert!(check.ok, "{after}: {check:?}");
         self.ask("DEL");
         until_none(after, leftovers::SWEEP_MAX, || leftovers::of_endpoints(self.host));
+        self.assert_given_back(after);
+    }
+
+    fn assert_given_back(&self, after: &str) {
+        if let Some(lent) = &self.lent {
+            assert_eq!(&nic(self.host, "nic0"), lent, "{after}");
+        }
     }
 
     fn ask(&self, command: &str) -> Answer {
@@ -160,14 +171,21 @@ fn kill_everywhere(sweeps: &[Sweep], mode: &str, runtime: &Value, commands: &[&s
     let host = Host::start(&format!("syscalls-{mode}-{}", commands.concat().to_lowercase())).unwrap();
     let mut weftd = host.weftd(&["--allow-by-annotation", "on"]).unwrap();
     let api = Api::of(&host);
-    // On a parent, they are those of the physical network.
-    let pools = if mode == "macvlan" { PHYSICAL } else { ["10.1.0.0/24", "fd61::/64"] };
-    let ranges = if mode == "macvlan" { RANGES } else { pools };
-    api.network("net", json!({"mode": mode, "pools": pools, "ranges": ranges}));
+    let lent = (mode == "device").then(|| {
+        plug(&host, 1);
+        nic(&host, "nic0")
+    });
+    let spec = match mode {
+        "device" => wire(json!({"mtu": 1400})),
+        // On a parent, the addresses are those of the physical network.
+        "macvlan" => json!({"mode": mode, "pools": PHYSICAL, "ranges": RANGES}),
+        _ => json!({"mode": mode, "pools": ["10.1.0.0/24", "fd61::/64"]}),
+    };
+    api.network("net", spec);
     namespaces(&host, ["c"]);
     // Threads that helped to make the network end when they like.
     weftd.restart().unwrap();
-    let mut stage = Stage { host: &host, api, weftd, runtime: runtime.clone() };
+    let mut stage = Stage { host: &host, api, weftd, runtime: runtime.clone(), lent };
     for (names, points_min) in sweeps {
         for command in commands {
             let points = stage.sweep(command, names);
@@ -207,4 +225,10 @@ fn an_endpoint_that_is_allowed_more_survives_an_agent_killed_at_any_system_call(
     // Nothing of it is left to the threads in the background.
     kill_everywhere(&[WORKERS], "routed", &allowed, &["ADD", "FORBID"]);
     kill_everywhere(&[WORKERS], "bridge", &json!({}), &["ALLOW"]);
+}
+
+#[test]
+fn a_device_comes_back_from_an_agent_killed_at_any_system_call() {
+    let wishes = json!({"mac": "02:00:00:00:00:99"});
+    kill_everywhere(&[WORKERS], "device", &wishes, &["ADD", "DEL"]);
 }

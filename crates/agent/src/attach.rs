@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use weft_dataplane::Dataplane;
 use weft_ipam::{Request, Rest};
-use weft_kernel::{Netlink, Snapshot, link};
+use weft_kernel::{Netlink, Snapshot, device, function, link};
 use weft_model::{
     ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, Dns, Endpoint, EndpointKey, Family, IfName, Labels,
-    Lease, Limits, MacAddr, Name, NetnsRecord, Network, NetworkName, Route,
+    Lease, Limits, Loan, MacAddr, Name, NetnsRecord, Network, NetworkName, PciAddress, Route,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -26,6 +26,7 @@ use crate::apply::{Indexes, sources};
 use crate::attachment::place::Place;
 use crate::attachment::{self, Ground};
 use crate::defaults::{self, Claim};
+use crate::devices::{self, Losses, Nic};
 use crate::ledger::{Change, Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
 use crate::shell::reaper::Reaper;
@@ -66,6 +67,8 @@ pub struct Attachment {
     pub addresses: Vec<IpAddr>,
     /// The MAC address it asks for.
     pub mac: Option<MacAddr>,
+    /// The device that it asks for.
+    pub device: Option<PciAddress>,
     /// Resolver settings that its runtime passes on.
     pub dns: Option<Dns>,
     /// Bytes.
@@ -94,6 +97,14 @@ pub enum AttachError {
     /// This container cannot join this network.
     #[error("network {network}: {reason}")]
     NotAdmitted {
+        /// The network.
+        network: String,
+        /// Why not.
+        reason: String,
+    },
+    /// There is no device for this container.
+    #[error("network {network}: {reason}")]
+    NoDevice {
         /// The network.
         network: String,
         /// Why not.
@@ -163,6 +174,11 @@ fn doored() -> String {
 }
 
 impl AttachError {
+    /// Whether all that is missing is a device, which may still come back.
+    fn is_device_away(&self) -> bool {
+        matches!(self, AttachError::Endpoint { source: EndpointError::DeviceAway(_), .. })
+    }
+
     fn of(key: &EndpointKey) -> impl FnOnce(EndpointError) -> Self {
         let key = key.clone();
         move |source| AttachError::Endpoint { key, source }
@@ -179,6 +195,7 @@ pub struct Attacher {
     uplink: Mutex<Option<IfName>>,
     indexes: Indexes,
     dataplane: Dataplane,
+    losses: Losses,
     host: NetnsId,
 }
 
@@ -194,6 +211,7 @@ impl Attacher {
             uplink: Mutex::new(None),
             indexes: Indexes::default(),
             dataplane,
+            losses: Losses::default(),
             host,
         }
     }
@@ -207,6 +225,11 @@ impl Attacher {
     /// Numbers for new links.
     pub fn indexes(&self) -> &Indexes {
         &self.indexes
+    }
+
+    /// Devices that did not come back.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
     }
 
     /// The programs at the endpoints' doors.
@@ -229,20 +252,26 @@ impl Attacher {
         admit_limits(&wish.key, network.attachment, wish.limits)?;
         admit_allowed(&wish.key, network.attachment, &wish.allowed_addresses)?;
         admit_claims(network, &wish.claims).map_err(not_admitted)?;
+        admit_device(network, wish.device.as_ref()).map_err(not_admitted)?;
         let _lock = self.locks.lock(&wish.key)?;
         self.bury_stale(netlink, wish)?;
         let rest = if wish.delegation.is_some() { Rest::Without } else { Rest::Filled };
         let request = Request { addresses: wish.addresses.clone(), rest };
         let place = self.place(netlink, wish)?;
         let network = &place.network;
+        let nics = self.survey(netlink, network, &wish.key)?;
         let mut ledger = self.ledger();
         place.admit_beside(&ledger).map_err(not_admitted)?;
+        let mut loan = self.borrow(netlink, wish, &nics, &ledger)?;
         let endpoint = ledger.begin_birth(&wish.key, network, &request, |chosen, taken| {
             let mut endpoint = record(wish);
             kind.endow(network, chosen, &mut endpoint);
             endpoint.routes.retain(|route| wish.routes.iter().all(|asked| asked.to != route.to));
             endpoint.routes.extend(wish.routes.iter().cloned());
             place.take(&self.indexes, &mut endpoint);
+            if let Some(loan) = loan.take() {
+                attachment::device::take(network, loan, self.indexes.next(), &mut endpoint);
+            }
             defaults::stand_back(&pools(network), taken, &mut endpoint);
             defaults::stand_back(&pools(network), &wish.foreign_defaults, &mut endpoint);
             endpoint
@@ -260,7 +289,49 @@ impl Attacher {
         }
         // With a claim, its routes are other ones than it was begun with.
         let born = self.ledger().get(&wish.key).map(|entry| Arc::clone(&entry.endpoint));
-        Ok(born.unwrap_or(endpoint))
+        let endpoint = born.unwrap_or(endpoint);
+        if let (Some(loan), Some(enforcement)) = (&endpoint.loan, endpoint.enforcement()) {
+            let (device, word, meaning) = (&loan.device.name, enforcement.word(), enforcement.meaning());
+            let key = &endpoint.key;
+            tracing::info!(endpoint = %key, %device, enforcement = word, meaning, "has a device of the host's");
+        }
+        Ok(endpoint)
+    }
+
+    /// The host's devices, for networks that lend them.
+    fn survey(&self, netlink: &mut Netlink, network: &Network, key: &EndpointKey) -> Result<Vec<Nic>, AttachError> {
+        if network.attachment != weft_model::Attachment::Device {
+            return Ok(Vec::new());
+        }
+        let snapshot = Snapshot::read(netlink).map_err(|e| AttachError::of(key)(e.into()))?;
+        Ok(devices::survey(&snapshot, &devices::parents(self.networks.all().values())))
+    }
+
+    /// A device that nobody has. It is looked at once more while the ledger is held: since the survey, another endpoint
+    /// may have had it and be about to give it back.
+    fn borrow(
+        &self,
+        netlink: &mut Netlink,
+        wish: &Attachment,
+        nics: &[Nic],
+        ledger: &Ledger,
+    ) -> Result<Option<Loan>, AttachError> {
+        let network = &wish.network;
+        if network.attachment != weft_model::Attachment::Device {
+            return Ok(None);
+        }
+        let no_device = |reason| AttachError::NoDevice { network: network.name.to_string(), reason };
+        let failed = |error: weft_kernel::KernelError| AttachError::of(&wish.key)(error.into());
+        for nic in devices::choose(network, wish.device.as_ref(), nics, ledger).map_err(no_device)? {
+            let now = link::find_index(netlink, nic.device.index).map_err(failed)?;
+            if now.as_ref().and_then(device::of_link).as_ref() != Some(&nic.device) {
+                continue;
+            }
+            let settings = nic.device.function.as_ref().map(|function| function::read(netlink, function));
+            let settings = settings.transpose().map_err(failed)?;
+            return Ok(Some(attachment::device::loan(network, nic.device.clone(), wish.mac, settings)));
+        }
+        Err(no_device("the devices that are free were changed this moment: try again".to_owned()))
     }
 
     /// The host's link to the outside is this one now.
@@ -325,7 +396,10 @@ impl Attacher {
         for key in made.iter().chain(joined).rev() {
             if let Err(error) = self.detach(netlink, key, netns) {
                 tracing::warn!(endpoint = %key, %error, "is not taken down yet");
-                detached = detached.and(Err(error));
+                // The runtime can do nothing about that, and the reconciler waits for the device.
+                if !error.is_device_away() {
+                    detached = detached.and(Err(error));
+                }
             }
         }
         detached
@@ -484,7 +558,7 @@ impl Attacher {
             Some(netns) => self.reaper.note_in(netns),
             None => self.reaper.note(),
         }
-        taken.map_err(|e| AttachError::of(&endpoint.key)(e.into()))?;
+        taken.map_err(AttachError::of(&endpoint.key))?;
         match netns.map(|netns| self.arrange(netlink, &endpoint.key, netns, &[])) {
             // A journal that fails keeps nobody alive.
             Some(Err(AttachError::Journal(error))) => {
@@ -507,7 +581,8 @@ impl Attacher {
         snapshot: &'a Snapshot,
         netns: Option<&'a Netns>,
     ) -> Endpoints<'a> {
-        Endpoints { netlink, indexes: &self.indexes, dataplane: &self.dataplane, snapshot, netns }
+        let Self { indexes, dataplane, losses, .. } = self;
+        Endpoints { netlink, indexes, dataplane, snapshot, losses, netns }
     }
 }
 
@@ -522,6 +597,17 @@ fn admit_claims(network: &Network, claims: &[Family]) -> Result<(), String> {
     }
     match claims.iter().find(|family| !network.families().any(|served| served == **family)) {
         Some(family) => Err(format!("has no {family:?} pool, so there is no default route of that family by it")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a device where none is lent.
+fn admit_device(network: &Network, wanted: Option<&PciAddress>) -> Result<(), String> {
+    match wanted.filter(|_| network.attachment != weft_model::Attachment::Device) {
+        Some(pci) => Err(format!(
+            "attachment {} takes no device, and {pci} is asked for: use a network with mode device",
+            network.attachment
+        )),
         None => Ok(()),
     }
 }
@@ -582,6 +668,7 @@ fn record(wish: &Attachment) -> Endpoint {
         isolated: false,
         link: None,
         seat: None,
+        loan: None,
         limits: wish.limits,
         allowed_addresses: wish.allowed_addresses.clone(),
         dns: wish.dns.clone().unwrap_or_else(|| wish.network.dns.clone()),

@@ -5,6 +5,7 @@
 //! [`Kind::host_addresses`]).
 
 mod bridge;
+pub mod device;
 mod host;
 mod ipvlan;
 mod macvlan;
@@ -63,7 +64,7 @@ pub trait Kind: Sync {
 
 /// Every kind.
 pub const KINDS: &[&dyn Kind] =
-    &[&bridge::Bridge, &routed::Routed, &macvlan::Macvlan, &ipvlan::Ipvlan, &host::Host, &none::None];
+    &[&bridge::Bridge, &routed::Routed, &macvlan::Macvlan, &ipvlan::Ipvlan, &device::Device, &host::Host, &none::None];
 const TRANSPORTS: &[Transport] = &[Transport::Local, Transport::None];
 
 /// The row of `attachment`, if it is built.
@@ -156,7 +157,9 @@ mod tests {
         for attachment in Attachment::ALL {
             match Built.attachment(*attachment) {
                 Ok(()) => assert!(kind(*attachment).is_some()),
-                Err(reason) => assert!(reason.contains("bridge, routed, macvlan, ipvlan, host, none"), "{reason}"),
+                Err(reason) => {
+                    assert!(reason.contains("bridge, routed, macvlan, ipvlan, device, host, none"), "{reason}")
+                }
             }
         }
     }

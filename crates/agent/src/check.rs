@@ -122,6 +122,9 @@ fn inside(endpoint: &Endpoint, netns: &Netns) -> Result<Vec<String>, KernelError
         return Ok(vec![format!("the container has no interface {ifname}")]);
     };
     let mut problems = Vec::new();
+    if endpoint.loan.is_some() && Some(link.index) != endpoint.link {
+        problems.push(format!("{ifname} is another link than the device that it was given"));
+    }
     if !link.up {
         problems.push(format!("{ifname} is down"));
     }

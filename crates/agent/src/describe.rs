@@ -11,10 +11,10 @@ use weft_api::{
 use weft_dataplane::abi;
 use weft_model::{Endpoint, Family, Network};
 
-use crate::attachment;
 use crate::defaults::has_default;
 use crate::graph::HostFacts;
 use crate::ledger::Ledger;
+use crate::{attachment, devices};
 
 /// A network with its state.
 pub fn network(
@@ -50,6 +50,7 @@ pub fn network(
             .and_then(|kind| kind.bridge(network))
             .map(|(name, _)| name.to_string()),
         endpoints: ledger.live().filter(|endpoint| endpoint.network == network.name).count(),
+        devices: devices::of_network(network, &facts.devices, ledger),
         conditions: vec![ready],
     };
     NetworkObject { status: Some(status), ..object }
@@ -81,6 +82,9 @@ pub fn endpoint(endpoint: &Endpoint, ledger: &Ledger) -> EndpointObject {
             mtu: endpoint.mtu,
             limits: endpoint.limits,
             allowed_addresses: endpoint.allowed_addresses.iter().map(ToString::to_string).collect(),
+            enforcement: endpoint.enforcement().map(|enforcement| enforcement.word().to_owned()),
+            device: endpoint.loan.as_ref().map(|loan| loan.device.name.to_string()),
+            pci: endpoint.loan.as_ref().and_then(|loan| Some(loan.device.pci.as_ref()?.to_string())),
             host_link: endpoint.attachment.has_host_link().then(|| endpoint.key.host_link().to_string()),
             netns: endpoint.netns.path.clone(),
             network_status: network_status(endpoint, ledger),

@@ -15,6 +15,7 @@ use weft_kernel::uplink::MTU_WITHOUT_UPLINK;
 use weft_model::{Family, IfName, MacAddr, Masquerade, Network, NetworkName, Seat};
 
 use crate::attachment::{self, parent};
+use crate::devices::Nic;
 use crate::why::internal;
 
 /// Where source translation belongs (NF_IP_PRI_NAT_SRC).
@@ -32,6 +33,8 @@ pub struct HostFacts {
     pub advertised: BTreeSet<String>,
     /// Bytes that the links that are named as parents pass, by name.
     pub parents: BTreeMap<IfName, u32>,
+    /// Its devices, if a network lends any.
+    pub devices: Vec<Nic>,
 }
 
 /// The link by which the host reaches the outside.

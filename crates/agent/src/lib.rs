@@ -12,6 +12,7 @@ pub mod check;
 pub mod config;
 pub mod defaults;
 pub mod describe;
+pub mod devices;
 pub mod faces;
 pub mod flows;
 pub mod graph;

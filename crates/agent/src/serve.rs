@@ -26,7 +26,7 @@ use weft_api::{
 };
 use weft_dataplane::{FLOWS_MAX, Telling};
 use weft_kernel::{KernelError, Netlink};
-use weft_model::{Attachment, Availability as _, Endpoint, InvalidFields, Network, NetworkName, Transport};
+use weft_model::{Attachment, Availability as _, Endpoint, IfName, InvalidFields, Network, NetworkName, Transport};
 
 use crate::apply::{admissions, endpoints};
 use crate::attach::{AttachError, Attacher};
@@ -39,7 +39,7 @@ use crate::node::Node;
 use crate::probe::{self, Missing};
 use crate::shell::connection::{Descriptors, Peer};
 use crate::shell::workers::Undone;
-use crate::{check, metrics, shell};
+use crate::{check, devices, metrics, shell};
 
 /// Endpoints named in a refusal.
 const USERS_SHOWN: usize = 5;
@@ -173,6 +173,7 @@ impl From<AttachError> for Refusal {
             | AttachError::Unchecked { .. }
             | AttachError::NotAllowed { .. }
             | AttachError::NotAdmitted { .. }
+            | AttachError::NoDevice { .. }
             | AttachError::Ledger(LedgerError::Exists { .. } | LedgerError::Refused(_)) => StatusCode::CONFLICT,
             AttachError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             AttachError::Ledger(_) | AttachError::Journal(_) | AttachError::Endpoint { .. } => {
@@ -234,6 +235,10 @@ async fn status(State(node): Shared) -> Answer<Status> {
     let networks = node.networks.all().len();
     let endpoints = node.attacher.ledger().live().count();
     let config = &node.config;
+    let is_there = |device: &IfName| report.facts.parents.contains_key(device);
+    let losses = node.attacher.losses().condition(is_there);
+    let of_devices = losses.into_iter().chain(devices::unenforced(&node.attacher.ledger()));
+    let conditions = report.conditions.into_iter().chain(tracking(node.listener.swept().living)).chain(of_devices);
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: node.name.clone(),
@@ -249,7 +254,7 @@ async fn status(State(node): Shared) -> Answer<Status> {
         features: features(&missing, report.stack_has_say, config.telling()),
         settings: report.settings,
         accepts: report.accepts,
-        conditions: report.conditions.into_iter().chain(tracking(node.listener.swept().living)).collect(),
+        conditions: conditions.collect(),
     }))
 }
 

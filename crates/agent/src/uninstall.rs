@@ -1,7 +1,8 @@
 //! Taking weft off a host: whatever carries its mark is found, shown, and taken away.
 //!
 //! ```text
-//!   links down ─► links deleted ─► routes ─► parents ─► accepts, table ─► settings ─► pins ─► run directory ─► store
+//!   devices given back ─► links down ─► links deleted ─► routes ─► parents ─► accepts, table ─► settings ─► pins
+//!       ─► run directory ─► store
 //! ```
 //!
 //! A link has its filters for as long as it is up, and rules are there for as long as links are: so links go first, and
@@ -16,18 +17,22 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use weft_api::Setting;
 use weft_dataplane::uplinks_left;
+use weft_kernel::device::{self, Whereabouts};
 use weft_kernel::link::{self, Link};
 use weft_kernel::nft::Nft;
 use weft_kernel::route::{self, PROTOCOL, Route};
 use weft_kernel::{Netlink, endpoint, sysctl};
 use weft_model::Endpoint;
+use weft_netns::Netns;
 use weft_reconcile::Target as _;
 use weft_store::Embedded;
 
+use crate::apply::endpoints::EndpointError;
 use crate::apply::forward::{self, Accepts};
 use crate::apply::settings::Changed;
 use crate::apply::table::OwnTable;
 use crate::apply::uplinks;
+use crate::attach::is_same;
 use crate::attachment::parent;
 use crate::config::Config;
 use crate::shell::lock::{self, Lock};
@@ -40,6 +45,8 @@ pub struct Estate {
     pub networks: Vec<String>,
     /// Endpoints whose link is there: their containers lose it.
     pub endpoints: Vec<String>,
+    /// Endpoints that have a device of the host's: it is given back.
+    pub lent: Vec<Endpoint>,
     /// Links: host ends of endpoints and their throttles, bridges, and what waits for the reaper.
     pub links: Vec<Link>,
     /// The host's own links that containers' links sat on: they are left as they were.
@@ -96,6 +103,7 @@ impl Estate {
         Ok(Self {
             networks: read_networks(config, &mut unread),
             endpoints: endpoints.iter().filter(|endpoint| has_link(endpoint, &links)).map(name).collect(),
+            lent: endpoints.into_iter().filter(|endpoint| endpoint.loan.is_some()).collect(),
             links,
             uplinks,
             routes,
@@ -119,6 +127,7 @@ impl Estate {
         let files = [&self.pins, &self.run_files, &self.state_files];
         self.links.is_empty()
             && self.uplinks.is_empty()
+            && self.lent.is_empty()
             && self.routes.is_empty()
             && !self.has_table
             && self.accepts.is_empty()
@@ -128,6 +137,10 @@ impl Estate {
     /// Takes it away; `tell` hears of every step that is done. The error names all that failed.
     pub fn remove(&self, config: &Config, settings: Settings, tell: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
         let (mut netlink, mut nft) = (Netlink::open()?, Nft::open()?);
+        if !self.lent.is_empty() {
+            self.give_back(&mut netlink).context("devices are left in containers, so everything else is, too")?;
+            tell(&format!("gave back {}", count(self.lent.len(), "device")));
+        }
         if !self.links.is_empty() {
             self.remove_links(&mut netlink).context("links are left, so everything else is, too")?;
             tell(&format!("removed {}", count(self.links.len(), "link")));
@@ -148,6 +161,18 @@ impl Estate {
             files::remove(&self.state_files, &[&config.state_dir])
         });
         if rest.faults.is_empty() { Ok(()) } else { bail!(rest.faults.join("\n")) }
+    }
+
+    /// A device that is gone for good keeps nobody up.
+    fn give_back(&self, netlink: &mut Netlink) -> anyhow::Result<()> {
+        for endpoint in &self.lent {
+            let (Some(index), Some(loan)) = (endpoint.link, &endpoint.loan) else { continue };
+            let netns = Netns::open(&endpoint.netns.path).ok().filter(|netns| is_same(&endpoint.netns, netns.id()));
+            if device::give_back(netlink, netns.as_ref(), index, loan)? == Whereabouts::Elsewhere {
+                bail!(EndpointError::DeviceAway(loan.device.name.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// All are down before the first one goes.
@@ -198,7 +223,7 @@ fn has_link(endpoint: &Endpoint, links: &[Link]) -> bool {
         return links.iter().any(|link| link.name == stand_in.as_str());
     }
     let host = endpoint.key.host_link();
-    links.iter().any(|link| link.name == host.as_str())
+    endpoint.loan.is_some() || links.iter().any(|link| link.name == host.as_str())
 }
 
 fn name(endpoint: &Endpoint) -> String {

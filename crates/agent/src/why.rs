@@ -187,7 +187,10 @@ impl Witnesses<'_> {
 
     fn door(&mut self, endpoint: &Endpoint) -> anyhow::Result<Option<Door>> {
         let Some(seat) = &endpoint.seat else {
-            return Ok(endpoints::number(self.netlink, endpoint)?.map(Door::Link));
+            return match endpoint.attachment.has_door() {
+                true => Ok(endpoints::number(self.netlink, endpoint)?.map(Door::Link)),
+                false => Ok(None),
+            };
         };
         Ok(link::find(self.netlink, parent::stand_in(seat).as_str())?.map(|link| Door::Parent(link.index)))
     }
@@ -253,10 +256,15 @@ fn at_door(endpoint: &Endpoint, direction: &str, verdict: Option<Verdict>) -> St
             step(at, DENIED, format!("{word}: {meaning}"))
         }
         Some(Verdict::Passed | Verdict::Short) => step(at, ALLOWED, "nothing here is against it"),
-        None => {
-            step(at, "unknown", format!("attachment {} has none, so nothing of weft's decides", endpoint.attachment))
-        }
+        None => step(at, "unknown", without_door(endpoint)),
     }
+}
+
+fn without_door(endpoint: &Endpoint) -> String {
+    let enforcement = endpoint.enforcement();
+    let why = enforcement.map(|enforcement| format!(" ({}: {})", enforcement.word(), enforcement.meaning()));
+    let why = why.unwrap_or_default();
+    format!("attachment {} has none, so nothing of weft's decides{why}", endpoint.attachment)
 }
 
 fn passed_by(receiver: &Endpoint) -> Step {

@@ -20,7 +20,7 @@ pub use cni::{CniError, CniRequest};
 pub use flow::{Connection, Flow, FlowEnd};
 pub use judgement::{Judgement, Step};
 pub use object::{
-    API_VERSION, AllowanceRequest, AttachRequest, AttachmentDns, Condition, EndpointObject, EndpointSpec,
+    API_VERSION, AllowanceRequest, AttachRequest, AttachmentDns, Condition, DeviceStatus, EndpointObject, EndpointSpec,
     EndpointStatus, LimitRequest, List, Metadata, NetworkAttachment, NetworkObject, NetworkStatus, NodeObject,
     NodeStatus, PoolStatus,
 };

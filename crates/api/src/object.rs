@@ -81,8 +81,37 @@ pub struct NetworkStatus {
     pub link: Option<String>,
     /// Endpoints on this host.
     pub endpoints: usize,
+    /// Devices that its endpoints have, or may get.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceStatus>,
     /// `Ready`, and what else is to be known.
     pub conditions: Vec<Condition>,
+}
+
+/// A device of the host's, and who has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceStatus {
+    /// Its name on the host.
+    pub name: String,
+    /// Its PCI address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pci: Option<String>,
+    /// Its driver; of a virtual link, its kind.
+    pub driver: String,
+    /// Its own Ethernet address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// Of a virtual function, the physical one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pf: Option<String>,
+    /// `held`, `free`, or `unfit`: nobody gets it.
+    pub state: String,
+    /// The endpoint that has it: `NAMESPACE/NAME@INTERFACE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// Why nobody gets it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// How full a pool is.
@@ -154,6 +183,16 @@ pub struct EndpointStatus {
     /// CIDRs that it may send from besides its own addresses, whatever its network says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_addresses: Vec<String>,
+    /// Who keeps it from sending as somebody else: `door` (weft's programs), `vf` (the virtual function's spoof check),
+    /// or `advisory` (nobody).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforcement: Option<String>,
+    /// The device of the host's that it has, by its name there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// The PCI address of that device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pci: Option<String>,
     /// The host's end of its link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_link: Option<String>,

@@ -2,7 +2,9 @@
 
 use crate::capture::Packet;
 use crate::flow::{Connection, Flow, FlowEnd};
-use crate::object::{Condition, EndpointObject, NetworkAttachment, NetworkObject, NodeObject, PoolStatus};
+use crate::object::{
+    Condition, DeviceStatus, EndpointObject, NetworkAttachment, NetworkObject, NodeObject, PoolStatus,
+};
 use crate::report::{Applied, Availability, Counter, Finding, ForeignRule, Lease, Setting};
 
 /// Something that is shown as a row.
@@ -61,6 +63,22 @@ impl Row for EndpointObject {
             or_dash(self.status.mac.as_deref()),
             self.spec.container_id.chars().take(12).collect(),
             or_dash(self.status.host_link.as_deref()),
+        ]
+    }
+}
+
+impl Row for DeviceStatus {
+    const HEADER: &'static [&'static str] = &["NAME", "PCI", "DRIVER", "MAC", "STATE", "HOLDER", "REASON"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            or_dash(self.pci.as_deref()),
+            or_dash(Some(&self.driver)),
+            or_dash(self.mac.as_deref()),
+            self.state.clone(),
+            or_dash(self.holder.as_deref()),
+            or_dash(Some(&self.reason)),
         ]
     }
 }

@@ -6,8 +6,11 @@
 
 pub mod address;
 pub mod bucket;
+pub mod device;
 pub mod endpoint;
 pub mod filter;
+pub mod function;
+pub mod hardware;
 pub mod interior;
 pub mod link;
 pub mod monitor;

@@ -63,6 +63,8 @@ pub struct Link {
     pub takes_all_groups: bool,
     /// Device group.
     pub group: u32,
+    /// What the kernel calls the hardware behind it, such as its PCI address; virtual links have none.
+    pub hardware: Option<String>,
     /// Packets pass: operationally up and, as a port of a bridge, forwarding.
     pub running: bool,
 }
@@ -83,6 +85,7 @@ impl Link {
             is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             takes_all_groups: message.header.flags.contains(LinkFlags::Allmulti),
             group: 0,
+            hardware: None,
             running: false,
         };
         let mut port_forwards = true;
@@ -94,6 +97,7 @@ impl Link {
                 LinkAttribute::Controller(index) => link.master = Some(*index),
                 LinkAttribute::Link(index) => link.lower = Some(*index),
                 LinkAttribute::Group(group) => link.group = *group,
+                LinkAttribute::ParentDevName(name) => link.hardware = Some(name.clone()),
                 LinkAttribute::OperState(state) => link.running = *state == State::Up,
                 LinkAttribute::LinkInfo(infos) => {
                     for info in infos {

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::device::Loan;
 use crate::digest::{base32, fnv64};
 use crate::lease::Lease;
 use crate::limit::Limits;
@@ -135,6 +136,43 @@ pub struct Seat {
     pub host_access: bool,
 }
 
+/// Who keeps an endpoint from sending as somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforcement {
+    /// weft's programs, on the host.
+    Door,
+    /// The virtual function's own spoof check, with an Ethernet address that it cannot change.
+    Function,
+    /// Nobody: what its network says of sources is advice.
+    Advisory,
+}
+
+impl Enforcement {
+    /// The word of tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Enforcement::Door => "door",
+            Enforcement::Function => "vf",
+            Enforcement::Advisory => "advisory",
+        }
+    }
+
+    /// What it means for what the endpoint sends.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Enforcement::Door => "weft's programs check each packet",
+            Enforcement::Function => {
+                "the virtual function drops frames of foreign Ethernet addresses; nothing of weft's sees them, nor \
+                 checks IP addresses"
+            }
+            Enforcement::Advisory => {
+                "the container has the device itself, so nothing of weft's sees what it sends: only a virtual function \
+                 with `spoofCheck: true` and `trust: false` would be held to its address"
+            }
+        }
+    }
+}
+
 /// An endpoint with everything that was decided at its birth. Written by `attach` alone; read by whatever makes,
 /// checks, shows or takes down the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +213,9 @@ pub struct Endpoint {
     /// Where its link sits, if on a link of the host's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seat: Option<Seat>,
+    /// The device of the host's that is its link, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loan: Option<Loan>,
     /// MAC address inside; `None` where it has no link of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<MacAddr>,
@@ -222,6 +263,15 @@ impl Endpoint {
         let shared = self.seat.as_ref().is_some_and(|seat| seat.shares_mac);
         let own = if shared { self.addresses.first().map(|net| MacAddr::of_address(net.addr())) } else { self.mac };
         own.map(|mac| IpAddr::V6(mac.link_local()))
+    }
+
+    /// Who keeps it from sending as somebody else, if it sends anything of its own.
+    pub fn enforcement(&self) -> Option<Enforcement> {
+        match &self.loan {
+            Some(loan) if loan.is_enforced() => Some(Enforcement::Function),
+            Some(_) => Some(Enforcement::Advisory),
+            None => self.attachment.has_door().then_some(Enforcement::Door),
+        }
     }
 
     /// `NAMESPACE/NAME`, as every table shows it.

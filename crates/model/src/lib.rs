@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock. [`NetworkSpec`] is what people write, [`Network`] what it means; an [`Endpoint`] is one
 //! interface of one container and is also the record of the ledger.
 
+mod device;
 mod digest;
 mod endpoint;
 mod invalid;
@@ -16,8 +17,9 @@ mod prefix;
 mod protocol;
 mod spec;
 
+pub use device::{Device, DeviceSelector, DeviceSpec, Function, FunctionSettings, Loan, PciAddress, VfSpec};
 pub use digest::{base32, fnv64};
-pub use endpoint::{CniCall, Delegation, Dns, Endpoint, EndpointKey, NetnsRecord, Route, Seat};
+pub use endpoint::{CniCall, Delegation, Dns, Endpoint, EndpointKey, Enforcement, NetnsRecord, Route, Seat};
 pub use invalid::{Invalid, InvalidFields};
 pub use lease::{DUID_BYTES_MAX, Duid, Grant, GrantedRoute, Lease, LeaseServer, LeaseTimes};
 pub use limit::{Limit, LimitFields, LimitSpec, Limits, QuantityError, Rate, Size};

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::device::{DeviceSelector, FunctionSettings};
 use crate::endpoint::{Dns, Route};
 use crate::name::{IfName, Labels, NetworkName};
 use crate::pool::{AddressRange, Family, Pool};
@@ -267,6 +268,10 @@ pub struct Network {
     pub macvlan_mode: MacvlanMode,
     /// On a parent: the host and the endpoints reach each other.
     pub host_access: bool,
+    /// Of the `device` attachment: which of the host's devices endpoints get.
+    pub devices: DeviceSelector,
+    /// What virtual functions among them are set to.
+    pub function: FunctionSettings,
     /// Routes besides the default one.
     pub routes: Vec<Route>,
     /// Nothing beyond the host is reached, and no default route is set.

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::device::{DeviceSelector, DeviceSpec, FunctionSettings, VfSpec};
 use crate::endpoint::{Dns, Route};
 use crate::invalid::{Invalid, InvalidFields};
 use crate::name::{IfName, Labels, NetworkName};
@@ -114,6 +115,12 @@ pub struct NetworkSpec {
     /// Whether the host and the endpoints reach each other, for macvlan and ipvlan: true if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_access: Option<bool>,
+    /// Which of the host's devices endpoints get, for device; those that the runtime names if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceSpec>,
+    /// What virtual functions (SR-IOV) are set to, for device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vf: Option<VfSpec>,
     /// Routes besides the default one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteSpec>,
@@ -204,6 +211,8 @@ impl NetworkSpec {
             vlan: self.resolve_vlan(attachment, &mut faults),
             macvlan_mode: self.resolve_macvlan_mode(attachment, &mut faults),
             host_access: self.resolve_host_access(attachment, &mut faults),
+            devices: self.resolve_devices(attachment, &mut faults),
+            function: self.resolve_function(attachment, &mut faults),
             routes: self.resolve_routes(&mut faults),
             internal: self.internal,
             isolated: self.isolated || self.macvlan_mode == Some(MacvlanMode::Private),
@@ -404,7 +413,7 @@ impl NetworkSpec {
 
     fn resolve_parent(&self, attachment: Attachment, faults: &mut Faults) -> Option<IfName> {
         let text = self.parent.as_ref()?;
-        if !attachment.has_parent() {
+        if !attachment.sits_on_parent() {
             faults.add("spec.parent", text, format!("attachment {attachment} sits on no link: leave it out"));
             return None;
         }
@@ -416,7 +425,9 @@ impl NetworkSpec {
 
     fn resolve_vlan(&self, attachment: Attachment, faults: &mut Faults) -> Option<u16> {
         let vlan = self.vlan?;
-        if !attachment.sits_on_parent() {
+        if attachment == Attachment::Device {
+            faults.add("spec.vlan", vlan, "a virtual function's VLAN is written in vf.vlan: write it there");
+        } else if !attachment.sits_on_parent() {
             faults.add("spec.vlan", vlan, format!("attachment {attachment} sits on no link: leave it out"));
         } else if !VLANS.contains(&vlan) {
             faults.add("spec.vlan", vlan, "write a number from 1 to 4094");
@@ -459,6 +470,44 @@ impl NetworkSpec {
             faults.add("spec.hostAccess", wanted, "with macvlanMode passthru the host does without the parent");
         }
         wanted
+    }
+
+    fn resolve_devices(&self, attachment: Attachment, faults: &mut Faults) -> DeviceSelector {
+        if attachment == Attachment::Device && self.isolated {
+            let remedy = "the endpoints have devices of their own, which nothing of weft's parts: leave it out";
+            faults.add("spec.isolated", "true", remedy);
+        }
+        let Some(spec) = &self.device else { return DeviceSelector::default() };
+        if attachment != Attachment::Device {
+            faults.add("spec.device", "", format!("the attachment is {attachment}: leave it out"));
+        }
+        let DeviceSpec { names, macs, pci, driver, pf } = spec;
+        for (field, length) in [("names", names.len()), ("macs", macs.len()), ("pci", pci.len())] {
+            if length > LIST_LENGTH_MAX {
+                faults.add(&format!("spec.device.{field}"), length, format!("list {LIST_LENGTH_MAX} at most"));
+            }
+        }
+        let name = |text: &String| IfName::parse(text.as_str()).map_err(|error| error.rule().to_owned());
+        DeviceSelector {
+            names: parse_each("spec.device.names", names, faults, name),
+            macs: parse_each("spec.device.macs", macs, faults, |text| text.parse()),
+            pci: parse_each("spec.device.pci", pci, faults, |text| text.parse()),
+            driver: driver.clone(),
+            pf: parse_each("spec.device.pf", pf.as_slice(), faults, name).pop(),
+        }
+    }
+
+    fn resolve_function(&self, attachment: Attachment, faults: &mut Faults) -> FunctionSettings {
+        let Some(spec) = &self.vf else { return FunctionSettings::default() };
+        if attachment != Attachment::Device {
+            faults.add("spec.vf", "", format!("the attachment is {attachment}: leave it out"));
+        }
+        let VfSpec { spoof_check, trust, rate, vlan } = *spec;
+        if let Some(vlan) = vlan.filter(|vlan| *vlan != 0 && !VLANS.contains(vlan)) {
+            faults.add("spec.vf.vlan", vlan, "write a number from 1 to 4094, or 0 for none");
+        }
+        let rates = rate.map(|most| (0, most));
+        FunctionSettings { mac: None, spoof_check, trust, vlan, priority: None, rates }
     }
 
     fn resolve_routes(&self, faults: &mut Faults) -> Vec<Route> {
@@ -586,6 +635,22 @@ fn parse_ranges(field: &str, texts: &[String], subnets: &[IpNet], faults: &mut F
     ranges
 }
 
+fn parse_each<T>(
+    field: &str,
+    texts: &[String],
+    faults: &mut Faults,
+    parse: impl Fn(&String) -> Result<T, String>,
+) -> Vec<T> {
+    let mut parsed = Vec::new();
+    for (n, text) in texts.iter().enumerate() {
+        match parse(text) {
+            Ok(value) => parsed.push(value),
+            Err(remedy) => faults.add(&format!("{field}[{n}]"), text, remedy),
+        }
+    }
+    parsed
+}
+
 /// Ascending and disjoint.
 fn merge(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
     ranges.sort();
@@ -614,7 +679,7 @@ mod tests {
 
     impl Availability for Everything {
         fn attachment(&self, attachment: Attachment) -> Result<(), String> {
-            if attachment == Attachment::Device { Err("is not built yet".into()) } else { Ok(()) }
+            if attachment == Attachment::Ipvlan { Err("is not built yet".into()) } else { Ok(()) }
         }
 
         fn transport(&self, _: Transport) -> Result<(), String> {
@@ -632,6 +697,19 @@ mod tests {
             pools: vec!["fd64::/64".into(), "10.1.0.0/24".into()],
             ..NetworkSpec::default()
         }
+    }
+
+    fn device() -> NetworkSpec {
+        NetworkSpec { mode: Some(Mode::Device), ..bridge() }
+    }
+
+    fn devices(names: &[&str], pci: &[&str]) -> DeviceSpec {
+        let words = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        DeviceSpec { names: words(names), pci: words(pci), ..DeviceSpec::default() }
+    }
+
+    fn vf(vlan: u16) -> VfSpec {
+        VfSpec { vlan: Some(vlan), ..VfSpec::default() }
     }
 
     #[test]
@@ -721,7 +799,28 @@ mod tests {
                 NetworkSpec { allowed_addresses: vec!["::8000:0:0/81".into()], ..bridge() },
             ),
             (r#"spec.mode "": say how containers join"#, NetworkSpec::default()),
-            (r#"spec.attachment "device": is not built yet"#, NetworkSpec { mode: Some(Mode::Device), ..bridge() }),
+            (r#"spec.attachment "ipvlan": is not built yet"#, NetworkSpec { mode: Some(Mode::Ipvlan), ..bridge() }),
+            (
+                r#"spec.device.names[1] "a/b": "#,
+                NetworkSpec { device: Some(devices(&["eth7", "a/b"], &[])), ..device() },
+            ),
+            (
+                r#"spec.device.pci[0] "3b:02.1": "3b:02.1" is not a PCI address"#,
+                NetworkSpec { device: Some(devices(&[], &["3b:02.1"])), ..device() },
+            ),
+            (
+                r#"spec.device "": the attachment is bridge"#,
+                NetworkSpec { device: Some(devices(&["eth7"], &[])), ..bridge() },
+            ),
+            (r#"spec.vf.vlan "4095": write a number"#, NetworkSpec { vf: Some(vf(4095)), ..device() }),
+            (r#"spec.vf "": the attachment is bridge"#, NetworkSpec { vf: Some(vf(7)), ..bridge() }),
+            (r#"spec.vlan "7": a virtual function's VLAN"#, NetworkSpec { vlan: Some(7), ..device() }),
+            (r#"spec.isolated "true": the endpoints have devices"#, NetworkSpec { isolated: true, ..device() }),
+            (
+                r#"spec.parent "eth0": attachment device sits on no link"#,
+                NetworkSpec { parent: Some("eth0".into()), ..device() },
+            ),
+            (r#"spec.pools "": say which of the physical"#, NetworkSpec { pools: Vec::new(), ..device() }),
             (
                 r#"spec.transport "wireguard": attachment bridge goes with local"#,
                 NetworkSpec { transport: Some(Transport::Wireguard), ..bridge() },

@@ -18,6 +18,9 @@ use crate::ledger::Entry;
 
 /// What `endpoint` may do, with the numbers of the links it needs, as far as they are there.
 pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge, parent }: Detours) -> Option<Admission> {
+    if !endpoint.attachment.has_door() {
+        return None;
+    }
     let seat = match &endpoint.seat {
         Some(seat) => Some(Seat {
             parent: parent?.index,

@@ -7,19 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weft_dataplane::Dataplane;
+use weft_kernel::device::{self, Whereabouts};
 use weft_kernel::endpoint::{self, BirthError, Door, LinkPlan, Remains};
 use weft_kernel::filter::Programs;
 use weft_kernel::link::{self, GROUP_LIVE, Link};
 use weft_kernel::neighbour::Neighbour;
 use weft_kernel::upper::{self, UpperRemains};
 use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot, throttle};
-use weft_model::{Endpoint, EndpointKey, IfName, Seat};
+use weft_model::{Endpoint, EndpointKey, IfName, Loan, Seat};
 use weft_netns::Netns;
 use weft_reconcile::Target;
 
 use super::Indexes;
 use super::admissions::{self, Detours};
 use crate::attachment::{self, parent};
+use crate::devices::Losses;
 
 /// What the names of endpoints' links begin with on the host, and those of their throttles.
 const NAME_PREFIXES: [&str; 2] = ["wefte", "wefti"];
@@ -43,6 +45,8 @@ pub struct Endpoints<'a> {
     pub dataplane: &'a Dataplane,
     /// What the host had when the round began; empty at birth and death, which look for themselves.
     pub snapshot: &'a Snapshot,
+    /// Devices that do not come back.
+    pub losses: &'a Losses,
     /// The container's namespace, where the caller has it.
     pub netns: Option<&'a Netns>,
 }
@@ -59,6 +63,9 @@ pub enum EndpointError {
     /// Its link vanished, so its namespace is dead or somebody deleted the link: nothing can be mended.
     #[error("the link of endpoint {0} is gone")]
     LinkGone(EndpointKey),
+    /// Its device is in a namespace that nobody knows.
+    #[error("its device {0} is in some other namespace, and comes back when that ends: stop what runs there")]
+    DeviceAway(IfName),
 }
 
 impl Target for Endpoints<'_> {
@@ -112,6 +119,11 @@ impl Endpoints<'_> {
     fn create(&mut self, endpoint: &Endpoint, netns: &Netns) -> Result<(), EndpointError> {
         if let Some(seat) = &endpoint.seat {
             return self.create_upper(endpoint, seat, netns);
+        }
+        if endpoint.loan.is_some() {
+            let unnumbered = || KernelError::new("number link of", endpoint.key.to_string(), Errno::INVAL);
+            let plan = attachment::device::plan(endpoint).ok_or_else(unnumbered)?;
+            return Ok(device::lend(self.netlink, netns, &plan)?);
         }
         let bridge = self.bridge(endpoint)?;
         let Some(plan) = plan(endpoint, bridge) else { return Ok(endpoint::create_loopback(netns)?) };
@@ -167,9 +179,12 @@ impl Endpoints<'_> {
     }
 
     /// Takes an endpoint down, whatever is left of it. `netns` must be the one it was born in.
-    pub fn take_down(&mut self, endpoint: &Endpoint) -> Result<(), KernelError> {
+    pub fn take_down(&mut self, endpoint: &Endpoint) -> Result<(), EndpointError> {
         if let (Some(index), Some(seat)) = (endpoint.link, &endpoint.seat) {
-            return self.take_down_upper(index, endpoint, seat);
+            return Ok(self.take_down_upper(index, endpoint, seat)?);
+        }
+        if let (Some(index), Some(loan)) = (endpoint.link, &endpoint.loan) {
+            return self.take_back(index, endpoint, loan);
         }
         let host = endpoint.key.host_link();
         let bridge = match attachment::bridge_name(endpoint) {
@@ -180,7 +195,26 @@ impl Endpoints<'_> {
         let throttle = endpoint.limits.egress.map(|_| endpoint.key.throttle_link());
         let remains = Remains { host: &host, on_bridge, throttle: throttle.as_ref() };
         let link = endpoint::delete(self.netlink, self.netns, &remains)?;
-        link.map_or(Ok(()), |link| self.dataplane.dismiss(link).map_err(|e| admissions::refused(link, &e)))
+        let dismissed =
+            link.map_or(Ok(()), |link| self.dataplane.dismiss(link).map_err(|e| admissions::refused(link, &e)));
+        Ok(dismissed?)
+    }
+
+    /// Brings the device of an endpoint home. One that is gone for good holds nobody up.
+    fn take_back(&mut self, index: u32, endpoint: &Endpoint, loan: &Loan) -> Result<(), EndpointError> {
+        let name = &loan.device.name;
+        match device::give_back(self.netlink, self.netns, index, loan)? {
+            Whereabouts::Home(now) if now == *name => {}
+            Whereabouts::Home(now) => {
+                self.losses.note(name, format!("came back as {now}, because another link has its name: rename them"));
+            }
+            Whereabouts::Elsewhere => return Err(EndpointError::DeviceAway(name.clone())),
+            Whereabouts::Gone => {
+                let (title, driver) = (endpoint.title(), &loan.device.driver);
+                self.losses.note(name, format!("({driver}) is gone from this machine; {title} had it last"));
+            }
+        }
+        Ok(())
     }
 
     /// What is wrong with an endpoint's host side; `None` if its link is gone.

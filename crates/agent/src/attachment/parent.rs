@@ -100,7 +100,8 @@ pub(super) fn endow(network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mu
 
 /// Prefixes that the endpoint's neighbours on the segment have.
 pub fn on_link(endpoint: &Endpoint) -> impl Iterator<Item = IpNet> {
-    endpoint.addresses.iter().filter(|_| endpoint.seat.is_some()).map(IpNet::trunc)
+    let is_there = endpoint.seat.is_some() || endpoint.loan.is_some();
+    endpoint.addresses.iter().filter(move |_| is_there).map(IpNet::trunc)
 }
 
 /// The link that the record asks for, on the stand-in with this number.

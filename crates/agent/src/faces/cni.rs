@@ -220,6 +220,7 @@ impl<'a> Call<'a> {
             cgroup_path: wishes.cgroup_path.clone(),
             addresses: [asked, selection.addresses].concat(),
             mac: first.and_then(|wishes| wishes.mac).or(selection.mac),
+            device: first.and_then(|wishes| wishes.device.clone()),
             dns: first.and_then(|wishes| wishes.dns.clone()),
             born_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         })

@@ -143,6 +143,7 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
         addresses: request.addresses.clone(),
         allowed_addresses: BTreeSet::new(),
         mac: mac.map_err(|error| faulty("mac", &error))?,
+        device: None,
         dns: None,
         born_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     })

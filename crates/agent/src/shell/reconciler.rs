@@ -17,8 +17,8 @@ use weft_api::{Condition, ForeignRule, Setting};
 use weft_dataplane::has_programs_in_front;
 use weft_kernel::nft::{Nft, xtables};
 use weft_kernel::route::{self, Hop, PROTOCOL};
-use weft_kernel::{KernelError, Netlink, Snapshot, link, neighbour, uplink};
-use weft_model::{Endpoint, IfName, Seat};
+use weft_kernel::{KernelError, Netlink, Snapshot, device, link, neighbour, uplink};
+use weft_model::{Attachment, Endpoint, IfName, Seat};
 use weft_netns::Netns;
 use weft_reconcile::{Backoff, Delta, Target, reconcile};
 
@@ -34,6 +34,7 @@ use crate::apply::table::OwnTable;
 use crate::apply::uplinks::Uplinks;
 use crate::apply::vlans::Vlans;
 use crate::attach::{Attacher, is_same};
+use crate::devices;
 use crate::graph::{self, HostFacts, NodePlan, Uplink};
 use crate::ledger::Phase;
 use crate::networks::Networks;
@@ -174,6 +175,8 @@ impl Round {
             Hop::Via(_, index) | Hop::Link(index) => snapshot.link(index).map(|link| link.name.clone()),
             Hop::Unreachable | Hop::Host => None,
         });
+        let networks = self.networks.all();
+        let lends = networks.values().any(|network| network.attachment == Attachment::Device);
         HostFacts {
             uplink: uplink.map(|link| Uplink {
                 name: link.name.clone(),
@@ -183,6 +186,7 @@ impl Round {
             }),
             advertised: advertised.collect(),
             parents: snapshot.links.values().filter_map(|link| Some((link.name.parse().ok()?, link.mtu))).collect(),
+            devices: if lends { devices::survey(snapshot, &devices::parents(networks.values())) } else { Vec::new() },
         }
     }
 
@@ -366,7 +370,7 @@ impl Round {
         }
     }
 
-    /// Endpoints whose namespace is gone, and that have nothing on the host that would have told.
+    /// Endpoints whose namespace or device is gone, and that have nothing on the host that would have told.
     fn bury_linkless(&mut self) {
         let linkless: Vec<_> = {
             let ledger = self.attacher.ledger();
@@ -374,7 +378,7 @@ impl Round {
         };
         for endpoint in linkless {
             let alive = match Netns::open(&endpoint.netns.path) {
-                Ok(netns) => is_same(&endpoint.netns, netns.id()),
+                Ok(netns) => is_same(&endpoint.netns, netns.id()) && has_device(&endpoint, &netns),
                 Err(error) => !error.is_gone(),
             };
             if !alive {
@@ -390,6 +394,14 @@ impl Round {
 
     fn publish(&self, change: impl FnOnce(&mut Report)) {
         change(&mut self.report.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+/// Whether the container has all that was lent to it; a doubt is no death.
+fn has_device(endpoint: &Endpoint, netns: &Netns) -> bool {
+    match (endpoint.link, &endpoint.loan) {
+        (Some(index), Some(loan)) => device::is_inside(netns, index, &loan.device).unwrap_or(true),
+        _ => true,
     }
 }
 

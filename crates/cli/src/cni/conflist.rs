@@ -15,7 +15,7 @@ const SUFFIX: &str = ".conflist";
 
 /// What weft-cni serves (CNI CONVENTIONS.md): runtimes send nothing else.
 const CAPABILITIES: &[&str] =
-    &["aliases", "bandwidth", "cgroupPath", "dns", "io.kubernetes.cri.pod-annotations", "ips", "mac"];
+    &["aliases", "bandwidth", "cgroupPath", "deviceID", "dns", "io.kubernetes.cri.pod-annotations", "ips", "mac"];
 
 /// A list of plugins. Runtimes with libcni before 1.2 send `cniVersion` and take no newer result; later ones choose the
 /// newest of `cniVersions`.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use weft_api::{
     EndpointObject, EndpointSpec, EndpointStatus, Metadata, NetworkObject, NetworkStatus, NodeObject, NodeStatus,
 };
-use weft_model::{Dns, Limits, MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};
+use weft_model::{DeviceSpec, Dns, Limits, MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec, VfSpec};
 
 use crate::resource::Resource;
 use crate::session::Session;
@@ -46,7 +46,7 @@ fn network(object: &NetworkObject) -> String {
 }
 
 fn state(sheet: Sheet, status: &NetworkStatus) -> Sheet {
-    let NetworkStatus { attachment, transport, pools, mtu, link, endpoints, conditions } = status;
+    let NetworkStatus { attachment, transport, pools, mtu, link, endpoints, devices, conditions } = status;
     sheet
         .field("Attachment", attachment)
         .field("Transport", transport)
@@ -54,6 +54,7 @@ fn state(sheet: Sheet, status: &NetworkStatus) -> Sheet {
         .optional("Link", link.as_ref())
         .field("Endpoints", endpoints)
         .section("Pools", pools)
+        .section("Devices", devices)
         .section("Conditions", conditions)
 }
 
@@ -61,6 +62,7 @@ fn state(sheet: Sheet, status: &NetworkStatus) -> Sheet {
 fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
     let NetworkSpec { mode: _, attachment: _, transport: _, pools: _, gateways: _, families, ranges, exclude, .. } =
         spec;
+    let NetworkSpec { device, vf, .. } = spec;
     let NetworkSpec { mtu, parent, routes, internal, isolated, peers, allowed_addresses, masquerade, dns, .. } = spec;
     let Dns { servers, searches, options } = dns;
     let families: Vec<_> = families.iter().map(|family| format!("{family:?}")).collect();
@@ -71,6 +73,8 @@ fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
         .list("Excluded", exclude)
         .optional("Wished MTU", mtu.as_ref().map(self::mtu))
         .optional("Parent", parent.as_ref())
+        .optional("Wished devices", device.as_ref().map(self::device))
+        .optional("Virtual functions", vf.as_ref().map(self::vf))
         .list("Routes", &routes)
         .field("Internal", yes(*internal))
         .field("Isolated", yes(*isolated))
@@ -86,7 +90,7 @@ fn endpoint(object: &EndpointObject) -> String {
     let EndpointObject { api_version: _, kind: _, metadata, spec, status } = object;
     let EndpointSpec { network, container_id, interface, aliases, cni_name } = spec;
     let EndpointStatus { attachment, addresses, gateways, mac, mtu, limits, allowed_addresses, .. } = status;
-    let EndpointStatus { host_link, netns, network_status, born, .. } = status;
+    let EndpointStatus { enforcement, device, pci, host_link, netns, network_status, born, .. } = status;
     let Limits { ingress, egress } = limits;
     self::metadata(metadata)
         .field("Network", network)
@@ -102,6 +106,9 @@ fn endpoint(object: &EndpointObject) -> String {
         .field("MTU", mtu)
         .optional("Ingress limit", ingress.as_ref())
         .optional("Egress limit", egress.as_ref())
+        .optional("Enforcement", enforcement.as_ref())
+        .optional("Device", device.as_ref())
+        .optional("PCI address", pci.as_ref())
         .optional("Host link", host_link.as_ref())
         .field("Namespace file", netns)
         .field("Born", date::utc(*born))
@@ -146,6 +153,26 @@ fn route(spec: &RouteSpec) -> String {
         Some(via) => format!("{} via {via}", spec.to),
         None => spec.to.clone(),
     }
+}
+
+fn device(spec: &DeviceSpec) -> String {
+    let DeviceSpec { names, macs, pci, driver, pf } = spec;
+    let any = [names, macs, pci].into_iter().flatten().cloned().collect::<Vec<_>>().join(" or ");
+    let parts = [("", Some(any)), ("driver ", driver.clone()), ("of ", pf.clone())];
+    let said = parts.into_iter().filter_map(|(word, part)| Some(format!("{word}{}", part.filter(|p| !p.is_empty())?)));
+    said.collect::<Vec<_>>().join(", ")
+}
+
+fn vf(spec: &VfSpec) -> String {
+    let VfSpec { spoof_check, trust, rate, vlan } = spec;
+    let switch = |word: &str, is_on: &bool| format!("{word} {}", if *is_on { "on" } else { "off" });
+    let parts = [
+        spoof_check.as_ref().map(|is_on| switch("spoof check", is_on)),
+        trust.as_ref().map(|is_on| switch("trust", is_on)),
+        rate.map(|rate| format!("{rate} Mbit/s")),
+        vlan.map(|vlan| format!("VLAN {vlan}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn masquerade(spec: &MasqueradeSpec) -> String {

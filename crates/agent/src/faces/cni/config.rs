@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
-use weft_model::{Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAddr, Name, resolve_allowed};
+use weft_model::{
+    Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAddr, Name, PciAddress, resolve_allowed,
+};
 
 use super::VERSIONS;
 use super::error::{Code, Failure};
@@ -120,6 +122,7 @@ pub(super) struct Wishes {
     pub(super) aliases: Vec<String>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) mac: Option<MacAddr>,
+    pub(super) device: Option<PciAddress>,
     pub(super) dns: Option<Dns>,
     pub(super) cgroup_path: Option<String>,
     pub(super) bandwidth: Bandwidth,
@@ -164,6 +167,7 @@ impl Wishes {
             aliases: aliases(config)?,
             addresses: addresses(config, variable("IP"))?,
             mac: mac.map(|(field, value)| parse_mac(field, value)).transpose()?,
+            device: device(config)?,
             dns: config.runtime("dns").map(parse_dns).transpose()?,
             bandwidth: bandwidth(config)?,
             cgroup_path: config.runtime("cgroupPath").and_then(Value::as_str).map(str::to_owned),
@@ -204,6 +208,19 @@ pub(super) fn parse_ip(field: &str, value: &str) -> Result<IpAddr, Failure> {
     let bare = value.split('/').next().unwrap_or_default();
     let faulty = |_| Failure::new(Code::Config, format!("{field} {value:?}: is not an address, such as 10.1.0.5"));
     bare.parse().map_err(faulty)
+}
+
+/// By its PCI address. Multus has two ways to pass on what a device plugin chose: the capability, and a field of the
+/// configuration.
+fn device(config: &Config) -> Result<Option<PciAddress>, Failure> {
+    let capability = config.runtime("deviceID").map(|value| ("runtimeConfig.deviceID", value));
+    let field = || config.whole.get("deviceID").filter(|value| !value.is_null()).map(|value| ("deviceID", value));
+    let Some((field, value)) = capability.or_else(field) else { return Ok(None) };
+    let faulty = |reason: String| Failure::new(Code::Config, format!("{field}: {reason}"));
+    match text(field, value)? {
+        "" => Ok(None),
+        asked => asked.parse().map(Some).map_err(faulty),
+    }
 }
 
 fn bandwidth(config: &Config) -> Result<Bandwidth, Failure> {
@@ -390,6 +407,7 @@ mod tests {
             (json!({"ips": "10.1.0.1"}), "runtimeConfig.ips \"10.1.0.1\": is not a list"),
             (json!({"mac": "01:00:00:00:00:00"}), "is a group address"),
             (json!({"mac": "zz"}), "is not a MAC address"),
+            (json!({"deviceID": "3b:02.1"}), "runtimeConfig.deviceID: \"3b:02.1\" is not a PCI address"),
             (json!({"dns": {"servers": ["ns1"]}}), "runtimeConfig.dns.servers \"ns1\": is not an address"),
             (json!({"io.kubernetes.cri.pod-annotations": {"weft.dev/labels": "a"}}), "write KEY=VALUE"),
             (

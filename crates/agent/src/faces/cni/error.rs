@@ -80,6 +80,7 @@ fn code_of(error: &AttachError) -> Code {
         | AttachError::Unchecked { .. }
         | AttachError::NotAllowed { .. }
         | AttachError::TooManyAllowed { .. } => Code::Config,
+        AttachError::NoDevice { .. } => Code::Exhausted,
         AttachError::Gone(_) => Code::UnknownContainer,
         AttachError::Endpoint { source: EndpointError::Birth(birth), .. } => code_of_birth(birth),
         AttachError::Endpoint { .. } => Code::Io,

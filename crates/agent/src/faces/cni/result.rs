@@ -13,6 +13,8 @@ use crate::graph::Uplink;
 const WITH_FAMILY: &[&str] = &["0.3.1", "0.4.0"];
 /// Versions whose interfaces tell their MTU.
 const WITH_MTU: &[&str] = &["1.1.0"];
+/// Versions whose interfaces tell their PCI address.
+const WITH_PCI: &[&str] = &["1.1.0"];
 /// podman wants an address that parses on every interface of a container.
 const NO_MAC: MacAddr = MacAddr([0; 6]);
 
@@ -87,7 +89,11 @@ impl Shape<'_> {
         let host = endpoint.attachment.has_host_link().then(|| endpoint.key.host_link());
         let host = host.map(|host| self.interface(host.as_str(), None, "", endpoint.mtu));
         let path = &endpoint.netns.path;
-        let inside = self.interface(endpoint.key.ifname.as_str(), endpoint.mac, path, endpoint.mtu);
+        let mut inside = self.interface(endpoint.key.ifname.as_str(), endpoint.mac, path, endpoint.mtu);
+        let pci = endpoint.loan.as_ref().and_then(|loan| loan.device.pci.as_ref());
+        if let Some(pci) = pci.filter(|_| WITH_PCI.contains(&self.version)) {
+            inside["pciID"] = json!(pci);
+        }
         let interfaces: Vec<_> = host.into_iter().chain([inside]).collect();
         let place = interfaces.len() - 1;
         let ips: Vec<_> =

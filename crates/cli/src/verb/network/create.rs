@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use weft_api::{API_VERSION, Metadata, NetworkObject};
 use weft_model::{
-    Attachment, Dns, Family, Ipam, IpvlanMode, MacvlanMode, MasqueradeSpec, Mode, MtuSpec, NetworkSpec, RouteSpec,
-    Transport,
+    Attachment, DeviceSpec, Dns, Family, Ipam, IpvlanMode, MacvlanMode, MasqueradeSpec, Mode, MtuSpec, NetworkSpec,
+    RouteSpec, Transport, VfSpec,
 };
 
 use crate::session::Session;
@@ -65,6 +65,33 @@ pub(super) struct Args {
     /// Keep the host and the containers apart, for macvlan and ipvlan
     #[arg(long)]
     no_host_access: bool,
+    /// A device for a container, for device: its name on the host; several are a pool
+    #[arg(long = "device", value_name = "LINK")]
+    devices: Vec<String>,
+    /// The same by its Ethernet address
+    #[arg(long = "device-mac", value_name = "MAC")]
+    device_macs: Vec<String>,
+    /// The same by its PCI address
+    #[arg(long = "device-pci", value_name = "ADDRESS")]
+    device_pci: Vec<String>,
+    /// Only devices of this driver
+    #[arg(long, value_name = "NAME")]
+    device_driver: Option<String>,
+    /// Only virtual functions (SR-IOV) of this device
+    #[arg(long, value_name = "LINK")]
+    device_pf: Option<String>,
+    /// Whether virtual functions drop frames with a foreign sender; as they are if absent
+    #[arg(long, value_name = "on|off", value_parser = switch())]
+    vf_spoof_check: Option<bool>,
+    /// Whether containers may change what was set of their virtual functions; as they are if absent
+    #[arg(long, value_name = "on|off", value_parser = switch())]
+    vf_trust: Option<bool>,
+    /// The most that a virtual function may send, in Mbit/s; 0 for no limit
+    #[arg(long, value_name = "MBITS")]
+    vf_rate: Option<u32>,
+    /// The VLAN that all frames of a virtual function are in; 0 for none
+    #[arg(long, value_name = "NUMBER")]
+    vf_vlan: Option<u16>,
     /// A route besides the default one
     #[arg(long = "route", value_name = "CIDR[=VIA]", value_parser = route)]
     routes: Vec<RouteSpec>,
@@ -108,6 +135,15 @@ impl Args {
 
     fn into_object(self) -> NetworkObject {
         let masquerade = self.masquerade();
+        let device = DeviceSpec {
+            names: self.devices,
+            macs: self.device_macs,
+            pci: self.device_pci,
+            driver: self.device_driver,
+            pf: self.device_pf,
+        };
+        let vf =
+            VfSpec { spoof_check: self.vf_spoof_check, trust: self.vf_trust, rate: self.vf_rate, vlan: self.vf_vlan };
         let labels = self.labels.into_iter().collect();
         let spec = NetworkSpec {
             mode: self.mode,
@@ -125,6 +161,8 @@ impl Args {
             macvlan_mode: self.macvlan_mode,
             ipvlan_mode: self.ipvlan_mode,
             host_access: self.no_host_access.then_some(false),
+            device: Some(device).filter(|device| *device != DeviceSpec::default()),
+            vf: Some(vf).filter(|vf| *vf != VfSpec::default()),
             routes: self.routes,
             internal: self.internal,
             isolated: self.isolated,
@@ -161,6 +199,10 @@ where
 
 fn families() -> impl TypedValueParser<Value = Family> {
     PossibleValuesParser::new(["ipv4", "ipv6"]).map(|word| if word == "ipv4" { Family::IPv4 } else { Family::IPv6 })
+}
+
+fn switch() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["on", "off"]).map(|word| word == "on")
 }
 
 fn mtu(text: &str) -> Result<MtuSpec, String> {

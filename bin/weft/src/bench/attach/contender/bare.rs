@@ -146,6 +146,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         attachment: network.attachment,
         link: None,
         seat: None,
+        loan: None,
         mac: None,
         addresses: Vec::new(),
         gateways: Vec::new(),
