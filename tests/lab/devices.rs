@@ -120,17 +120,19 @@ fn that_nothing_checks_what_it_sends_is_said_wherever_somebody_looks() {
 fn a_birth_that_fails_leaves_the_device_where_it_was() {
     let host = Host::start("devices-fail").unwrap();
     let _weftd = host.weftd::<&str>(&[]).unwrap();
-    plug(&host, 1);
+    plug(&host, 2);
     let api = Api::of(&host);
-    // The kernel moves no bridge to another namespace, and no tap takes so large packets: by then it is inside.
-    host.run(&["sh", "-c", "ip link add br9 group 9 type bridge && ip link set br9 up && ip tuntap add tap9 mode tap"])
-        .unwrap();
+    // The kernel moves no bridge to another namespace; no macvlan takes larger packets than what it sits on, and when
+    // that turns out it is inside.
+    let unfit =
+        "ip link add br9 group 9 type bridge && ip link set br9 up && ip link add upper9 link nic1 type macvlan";
+    host.run(&["sh", "-c", unfit]).unwrap();
     api.network("wire", wire(json!({})));
     let of =
-        |name: &str, pool: &str| json!({"mode": "device", "pools": [pool], "device": {"names": [name]}, "mtu": 65535});
+        |name: &str, pool: &str| json!({"mode": "device", "pools": [pool], "device": {"names": [name]}, "mtu": 1500});
     api.network("bridges", of("br9", "198.18.0.0/24"));
-    api.network("taps", of("tap9", "198.18.1.0/24"));
-    let shown = || ["nic0", "br9", "tap9"].map(|name| nic(&host, name));
+    api.network("uppers", of("upper9", "198.18.1.0/24"));
+    let shown = || ["nic0", "br9", "upper9"].map(|name| nic(&host, name));
     let before = shown();
     namespaces(&host, ["a"]);
     host.run(&["ip", "-n", "a", "link", "add", "eth0", "type", "bridge"]).unwrap();
@@ -139,7 +141,7 @@ fn a_birth_that_fails_leaves_the_device_where_it_was() {
     host.run(&["ip", "-n", "a", "link", "delete", "eth0"]).unwrap();
     let refused = Call::new("ADD", "a", "bridges").refused(&host, 5);
     assert!(refused.contains("cannot move device br9"), "{refused}");
-    let refused = Call::new("ADD", "a", "taps").refused(&host, 5);
+    let refused = Call::new("ADD", "a", "uppers").refused(&host, 5);
     assert!(refused.contains("cannot set link eth0"), "{refused}");
     assert_eq!(shown(), before);
     assert_eq!(host.run(&["ip", "-n", "a", "-o", "link"]).unwrap().lines().count(), 1, "loopback alone");
@@ -239,7 +241,8 @@ fn the_next_agent_knows_who_has_what_and_gives_it_back() {
     api.assert_clean();
     Call::new("ADD", "b", "wire").refused(&host, 101);
     // Whatever the container calls it and has changed.
-    let inside = "ip link set eth0 down name other address 02:00:00:00:00:77 mtu 1290 group 5 && ip link set other up";
+    let inside = "ip link set eth0 down name other address 02:00:00:00:00:77 mtu 1290 group 5 && \
+                  ip link set other promisc on allmulticast on up";
     host.run(&["ip", "netns", "exec", "a", "sh", "-c", inside]).unwrap();
     Call::new("DEL", "a", "wire").done(&host);
     assert_eq!(nic(&host, "nic0"), before);
@@ -377,7 +380,7 @@ fn a_real_nic_is_known_by_its_place_on_the_bus_and_comes_home_from_a_dead_namesp
     namespaces(&host, ["a"]);
     let busy = add().run(&host);
     assert!(!busy.ok, "it is not here: {busy:?}");
-    on_machine(&format!("ip link set {stray} netns {}", host.init_pid()));
+    on_machine(&format!("ip link set {stray} netns {} name stray", host.init_pid()));
     has_nobody(&api);
     until("it is what it was", || nic(&host, "enp0").contains(&mac).then_some(()));
     assert_deserted(&host, &api);

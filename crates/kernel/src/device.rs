@@ -54,6 +54,7 @@ pub fn of_link(link: &Link) -> Option<Device> {
         mtu: link.mtu,
         up: link.up,
         takes_all_groups: link.takes_all_groups,
+        is_promiscuous: link.is_promiscuous,
         group: link.group,
     })
 }
@@ -188,6 +189,7 @@ fn settle(host: &mut Netlink, found: &Link, loan: &Loan) -> Result<IfName, Kerne
         mac: device.mac.filter(|mac| found.mac != Some(*mac)),
         mtu: Some(device.mtu).filter(|mtu| found.mtu != *mtu),
         takes_all_groups: Some(device.takes_all_groups),
+        is_promiscuous: Some(device.is_promiscuous),
         ..Change::default()
     };
     host.run(&[link::set(index, name, change)])?;

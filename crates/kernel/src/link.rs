@@ -61,6 +61,8 @@ pub struct Link {
     pub is_ethernet: bool,
     /// It takes in what is sent to any group.
     pub takes_all_groups: bool,
+    /// It takes in what is sent to anybody.
+    pub is_promiscuous: bool,
     /// Device group.
     pub group: u32,
     /// What the kernel calls the hardware behind it, such as its PCI address; virtual links have none.
@@ -84,6 +86,7 @@ impl Link {
             vlan: None,
             is_ethernet: message.header.link_layer_type == LinkLayerType::Ether,
             takes_all_groups: message.header.flags.contains(LinkFlags::Allmulti),
+            is_promiscuous: message.header.flags.contains(LinkFlags::Promisc),
             group: 0,
             hardware: None,
             running: false,
@@ -191,6 +194,8 @@ pub struct Change {
     pub mac: Option<MacAddr>,
     /// Take in what is sent to any group, or to groups that are asked for only.
     pub takes_all_groups: Option<bool>,
+    /// Take in what is sent to anybody, or not.
+    pub is_promiscuous: Option<bool>,
     /// No IPv6 link-local address by itself: weft sets one, without duplicate address detection.
     pub no_automatic_address: bool,
 }
@@ -199,7 +204,12 @@ pub struct Change {
 pub fn set(index: u32, name: &str, change: Change) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = index;
-    for (flag, wanted) in [(LinkFlags::Up, change.up), (LinkFlags::Allmulti, change.takes_all_groups)] {
+    let flags = [
+        (LinkFlags::Up, change.up),
+        (LinkFlags::Allmulti, change.takes_all_groups),
+        (LinkFlags::Promisc, change.is_promiscuous),
+    ];
+    for (flag, wanted) in flags {
         if let Some(is_on) = wanted {
             message.header.change_mask |= flag;
             message.header.flags.set(flag, is_on);

@@ -140,6 +140,9 @@ pub struct Device {
     /// Takes in what is sent to any group.
     #[serde(default)]
     pub takes_all_groups: bool,
+    /// Takes in what is sent to anybody.
+    #[serde(default)]
+    pub is_promiscuous: bool,
     /// Device group.
     pub group: u32,
 }
@@ -248,6 +251,7 @@ mod tests {
             mtu: 1500,
             up: true,
             takes_all_groups: false,
+            is_promiscuous: false,
             group: 0,
         }
     }
