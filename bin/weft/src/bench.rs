@@ -8,7 +8,7 @@
 //!      │
 //!      ├── prompter   speaks with the performers inside the hosts of the lab
 //!      ├── network, plugin   weftd, its network, and the shim as a runtime calls it
-//!      └── chance, measure, report   the order of turns; figures and verdicts; text and JSON
+//!      └── chance, rounds, measure, report   the order of turns; figures and verdicts; text and JSON
 //! ```
 //!
 //! The rule of every bench: contenders take turns in every round of one run; what is compared is paired by round; the
@@ -23,6 +23,7 @@ mod path;
 mod plugin;
 mod prompter;
 mod report;
+mod rounds;
 mod sight;
 
 use std::io::Write;

@@ -8,16 +8,16 @@ mod record;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use weft_cli::Session;
 use weft_model::{Attachment, LimitSpec};
 
-use super::chance::Chance;
 use super::measure::ROUNDS_MIN;
 use super::network;
 use super::path::{CLIENT, Contender, FLOW, Machine, SERVER, Stage};
+use super::rounds;
 use super::{Findings, Options};
 use record::{Record, Trial};
 
@@ -80,10 +80,9 @@ impl Limit {
 
 /// Measures all of it, on stages that are set anew in every round; tells on `progress` how far it is.
 fn conduct(attachments: &[Attachment], rounds: u32, turn: Duration, progress: &mut dyn Write) -> Result<Record> {
-    let (machine, mut record, mut chance) = (Machine::here()?, Record::default(), Chance::seeded(SEED));
+    let (machine, mut record) = (Machine::here()?, Record::default());
     let mut attachments = attachments.to_vec();
-    let start = Instant::now();
-    for round in 1..=rounds {
+    rounds::play(rounds, SEED, progress, |chance| {
         chance.shuffle(&mut attachments);
         for network in &attachments {
             let mut stage = Stage::set(Contender::Weft(*network), machine)?;
@@ -99,7 +98,7 @@ fn conduct(attachments: &[Attachment], rounds: u32, turn: Duration, progress: &m
                 record.take(Trial { network: *network, direction, rate }, came);
             }
         }
-        writeln!(progress, "round {round} of {rounds}: {:.0} s", start.elapsed().as_secs_f64())?;
-    }
+        Ok(())
+    })?;
     Ok(record)
 }

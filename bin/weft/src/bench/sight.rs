@@ -9,7 +9,7 @@ mod gauge;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::builder::PossibleValuesParser;
@@ -17,13 +17,13 @@ use weft_cli::Session;
 use weft_lab::Daemon;
 use weft_model::Attachment;
 
-use super::chance::Chance;
 use super::measure::{Bound, ROUNDS_MIN};
 use super::network;
 use super::path::{
     CONNECT, Case, Contender, DATAGRAMS, EXCHANGE, Figure, Machine, Record, Stage, TURN, TURN_QUICK, figures_of,
 };
 use super::report::Answer;
+use super::rounds;
 use super::{Findings, Options};
 use gauge::Gauge;
 
@@ -75,10 +75,9 @@ fn conduct(
     turn: Duration,
     progress: &mut dyn Write,
 ) -> Result<Record> {
-    let (machine, mut record, mut chance) = (Machine::here()?, Record::default(), Chance::seeded(SEED));
+    let (machine, mut record) = (Machine::here()?, Record::default());
     let mut attachments = attachments.to_vec();
-    let start = Instant::now();
-    for round in 1..=rounds {
+    rounds::play(rounds, SEED, progress, |chance| {
         chance.shuffle(&mut attachments);
         for network in &attachments {
             let mut contenders = [Contender::Weft(*network), Contender::Silent(*network)];
@@ -93,8 +92,8 @@ fn conduct(
                 }
             }
         }
-        writeln!(progress, "round {round} of {rounds}: {:.0} s", start.elapsed().as_secs_f64())?;
-    }
+        Ok(())
+    })?;
     Ok(record)
 }
 

@@ -5,7 +5,7 @@
 //! live. Two networks of weft's that do the same came out 5 % apart on stages that stayed, and alike on these.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use weft_model::Attachment;
@@ -15,12 +15,10 @@ use super::contender::Contender;
 use super::cpus::Machine;
 use super::record::Record;
 use super::stage::Stage;
-use crate::bench::chance::Chance;
+use crate::bench::rounds;
 
 /// The same order in every run, so that two runs differ by noise alone.
 const SEED: u64 = 20_261_122;
-/// So many times it is told how far the run is.
-const NOTES: u32 = 10;
 
 /// What is to be measured.
 #[derive(Debug)]
@@ -34,15 +32,14 @@ pub(super) struct Plan<'a> {
 
 /// Measures all of it; tells on `progress` how far it is.
 pub(super) fn conduct(plan: &Plan<'_>, progress: &mut dyn Write) -> Result<Record> {
-    let (machine, mut record, mut chance) = (Machine::here()?, Record::default(), Chance::seeded(SEED));
+    let (machine, mut record) = (Machine::here()?, Record::default());
     let mut contenders = Contender::all(plan.attachments);
     let (cases, rounds) = (plan.cases.len(), plan.rounds);
     writeln!(progress, "{cases} cases, {} contenders, {rounds} rounds", contenders.len())?;
     let set = |contender: &Contender| {
         Stage::set(*contender, machine).with_context(|| format!("cannot set the stage for {contender:?}"))
     };
-    let start = Instant::now();
-    for round in 1..=rounds {
+    rounds::play(rounds, SEED, progress, |chance| {
         chance.shuffle(&mut contenders);
         let mut stages = contenders.iter().map(set).collect::<Result<Vec<_>>>()?;
         for case in &plan.cases {
@@ -52,9 +49,7 @@ pub(super) fn conduct(plan: &Plan<'_>, progress: &mut dyn Write) -> Result<Recor
                 record.take(case, stage.contender, rate);
             }
         }
-        if round % rounds.div_ceil(NOTES) == 0 || round == rounds {
-            writeln!(progress, "round {round} of {rounds}: {:.0} s", start.elapsed().as_secs_f64())?;
-        }
-    }
+        Ok(())
+    })?;
     Ok(record)
 }
