@@ -7,22 +7,27 @@ use weft_lab::{programs, stdout_of};
 
 /// Of those that every machine can run: two CPUs are not asked for.
 const CASES: [&str; 4] = ["exchange", "exchange-ipv6", "streams", "connect"];
+/// A case of physical networks alone, where weft competes with the kernel.
+const CASE_PHYSICAL: &str = "streams-ipv6";
 const CONTENDERS: usize = 5;
+const CONTENDERS_PHYSICAL: usize = 2;
 
 #[test]
 fn packets_take_every_path_that_is_compared_and_all_of_them_arrive() {
     let mut weft = Command::new(programs::find("weft").unwrap());
     weft.args(["bench", "path", "--rounds", "1", "-o", "json"]);
-    weft.args(CASES.iter().flat_map(|case| ["--case", case]));
+    weft.args(CASES.iter().chain([&CASE_PHYSICAL]).flat_map(|case| ["--case", case]));
     let report: Value = serde_json::from_str(&stdout_of(&mut weft).unwrap()).unwrap();
     let figures = report["figures"].as_array().unwrap();
-    assert_eq!(figures.len(), CASES.len() * CONTENDERS, "{report:#}");
+    let expected = CASES.len() * (CONTENDERS + CONTENDERS_PHYSICAL) + CONTENDERS_PHYSICAL;
+    assert_eq!(figures.len(), expected, "{report:#}");
     for figure in figures {
         assert_eq!((&figure["turns"], &figure["failed"]), (&1.into(), &0.into()), "{figure:#}");
         assert!(figure["median"].as_f64().unwrap() > 0.0, "{figure:#}");
     }
-    // Each exchange has three rivals, the others have one; weft is there on two networks.
-    assert_eq!(report["answers"].as_array().unwrap().len(), (3 + 3 + 1 + 1) * 2, "{report:#}");
+    // Each exchange has three rivals, the others have one; weft is there on two networks. On the physical one, it has
+    // one in every case.
+    assert_eq!(report["answers"].as_array().unwrap().len(), (3 + 3 + 1 + 1) * 2 + 5, "{report:#}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use weft_cli::{Output, Session, UsageError};
 use weft_model::Attachment;
 
@@ -40,6 +40,8 @@ use path::Path;
 use report::{Answer, Circumstances, Figure, Report};
 use sight::Sight;
 
+/// How weft attaches containers by pairs of links, one end of which is on the host.
+const BY_PAIR: [Attachment; 2] = [Attachment::Bridge, Attachment::Routed];
 /// A program's dynamic linker is named within so many bytes (elf(5), `PT_INTERP`, right behind the headers).
 const LINKER_BYTES: usize = 4096;
 
@@ -48,8 +50,8 @@ const LINKER_BYTES: usize = 4096;
 pub(crate) enum Bench {
     /// What attaching a container costs, beside bare netlink and Debian's CNI plugins (as root, on an idle machine)
     Attach(Attach),
-    /// What the path between two containers of this host costs, beside a plain bridge and loopback (as root, on an idle
-    /// machine)
+    /// What the path between two containers of this host costs, beside a plain bridge, loopback and the kernel's own
+    /// macvlan (as root, on an idle machine)
     Path(Path),
     /// What limits of 10, 100 and 1000 Mbit/s give in either direction (as root, on an idle machine)
     Limit(Limit),
@@ -93,17 +95,29 @@ enum Mode {
     Bridge,
     /// Links of their own, with host routes
     Routed,
-    /// Both
+    /// Links on one of the host's, with Ethernet addresses of their own
+    Macvlan,
+    /// Links on one of the host's that share its Ethernet address
+    Ipvlan,
+    /// All that the bench measures and the kernel has
     All,
 }
 
 impl Mode {
-    fn attachments(self) -> &'static [Attachment] {
-        match self {
-            Mode::Bridge => &[Attachment::Bridge],
-            Mode::Routed => &[Attachment::Routed],
-            Mode::All => &[Attachment::Bridge, Attachment::Routed],
+    /// What is asked for of what a bench measures.
+    fn among(self, measured: &[Attachment]) -> Result<Vec<Attachment>, UsageError> {
+        let only = match self {
+            Mode::Bridge => Attachment::Bridge,
+            Mode::Routed => Attachment::Routed,
+            Mode::Macvlan => Attachment::Macvlan,
+            Mode::Ipvlan => Attachment::Ipvlan,
+            Mode::All => return Ok(measured.to_vec()),
+        };
+        if measured.contains(&only) {
+            return Ok(vec![only]);
         }
+        let modes = words(measured);
+        Err(UsageError(format!("this bench has nothing to hold {only} against: write --mode all, {modes}")))
     }
 }
 
@@ -130,27 +144,36 @@ struct Findings<F> {
 }
 
 impl Options {
-    /// Measures, which may tell how far it is, and shows what came of it.
+    /// Measures what is asked for of `measured`, which may tell how far it is, and shows what came of it.
     fn publish<F: Figure>(
         &self,
         session: &mut Session<'_>,
         rounds: u32,
-        measure: impl FnOnce(&mut dyn Write) -> Result<Findings<F>>,
+        measured: &[Attachment],
+        measure: impl FnOnce(&[Attachment], &mut dyn Write) -> Result<Findings<F>>,
     ) -> Result<ExitCode> {
         let render: fn(&Report<F>) -> Result<String> = match session.output {
             Output::Table => |report| Ok(report.text()),
             Output::Json => Report::json,
             Output::Yaml | Output::Name => return Err(UsageError("use -o table or json".to_owned()).into()),
         };
+        let wanted = self.mode.among(measured)?;
+        let absent = network::absent(&wanted)?;
+        let present: Vec<_> = wanted.into_iter().filter(|attachment| !absent.contains(attachment)).collect();
+        ensure!(!present.is_empty(), "the kernel has no links for {}", words(&absent));
         let circumstances = circumstances(rounds)?;
-        let Findings { answers, legend, figures } = measure(session.err)?;
-        let shown = render(&Report { circumstances, answers, legend, figures })?;
+        let Findings { answers, legend, figures } = measure(&present, session.err)?;
+        let shown = render(&Report { circumstances, answers, legend, absent, figures })?;
         if let Some(path) = &self.out {
             std::fs::write(path, &shown).with_context(|| format!("cannot write {}", path.display()))?;
         }
         session.out.write_all(shown.as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn words(attachments: &[Attachment]) -> String {
+    attachments.iter().map(|attachment| attachment.word()).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a program names a dynamic linker, which is done at the start of its file.
@@ -174,4 +197,17 @@ fn circumstances(rounds: u32) -> Result<Circumstances> {
         date: date.trim().to_owned(),
         rounds,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_is_one_that_the_bench_measures() {
+        assert_eq!(Mode::All.among(&BY_PAIR).unwrap(), BY_PAIR);
+        assert_eq!(Mode::Routed.among(&BY_PAIR).unwrap(), [Attachment::Routed]);
+        let refused = Mode::Macvlan.among(&BY_PAIR).unwrap_err().to_string();
+        assert_eq!(refused, "this bench has nothing to hold macvlan against: write --mode all, bridge, routed");
+    }
 }

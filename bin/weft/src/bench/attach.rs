@@ -23,7 +23,7 @@ use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use weft_cli::Session;
 
-use super::{Findings, Options};
+use super::{BY_PAIR, Findings, Options};
 use case::Case;
 use conduct::Plan;
 
@@ -48,9 +48,8 @@ pub(crate) struct Attach {
 impl Attach {
     pub(super) fn run(&self, session: &mut Session<'_>) -> Result<ExitCode> {
         let rounds = if self.options.quick { QUICK_ROUNDS } else { self.rounds };
-        let plan = Plan { attachments: self.options.mode.attachments(), cases: self.cases(), rounds };
-        self.options.publish(session, rounds, |progress| {
-            let record = conduct::conduct(&plan, progress)?;
+        self.options.publish(session, rounds, &BY_PAIR, |attachments, progress| {
+            let record = conduct::conduct(&Plan { attachments, cases: self.cases(), rounds }, progress)?;
             let (answers, figures) = (figure::answers_of(&record), figure::figures_of(&record));
             Ok(Findings { answers, legend: &[question::LEGEND], figures })
         })

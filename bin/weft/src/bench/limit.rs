@@ -18,7 +18,7 @@ use super::measure::ROUNDS_MIN;
 use super::network;
 use super::path::{CLIENT, Contender, FLOW, Machine, SERVER, Stage};
 use super::rounds;
-use super::{Findings, Options};
+use super::{BY_PAIR, Findings, Options};
 use record::{Record, Trial};
 
 /// The same order in every run, so that two runs differ by noise alone.
@@ -70,8 +70,7 @@ impl Direction {
 impl Limit {
     pub(super) fn run(&self, session: &mut Session<'_>) -> Result<ExitCode> {
         let (rounds, turn) = if self.options.quick { (ROUNDS_MIN as u32, TURN_QUICK) } else { (self.rounds, TURN) };
-        let attachments = self.options.mode.attachments();
-        self.options.publish(session, rounds, |progress| {
+        self.options.publish(session, rounds, &BY_PAIR, |attachments, progress| {
             let record = conduct(attachments, rounds, turn, progress)?;
             Ok(Findings { answers: record.answers(), legend: &[], figures: record.figures() })
         })

@@ -2,12 +2,15 @@
 
 use anyhow::{Context as _, Result};
 use weft_api::{API_VERSION, Client, EndpointObject, LimitRequest, Metadata, Method, NetworkObject, Status, Version};
+use weft_kernel::Netlink;
+use weft_kernel::link::{self, InfoKind};
 use weft_lab::{Daemon, Host};
 use weft_model::{Attachment, LimitSpec, NetworkSpec};
+use weft_netns::Netns;
 
 /// Its name.
 pub(super) const NAME: &str = "bench";
-/// Bytes: those of a host's uplink in the lab.
+/// Bytes: those of the uplink.
 pub(super) const MTU: u32 = 1500;
 /// The shim.
 pub(super) const PLUGIN: &str = "weft-cni";
@@ -21,11 +24,39 @@ pub(super) const BPF_DIR: &str = "/sys/fs/bpf/weft";
 const SOCKET: &str = "/run/weft/weft.sock";
 /// Large enough for every population; not of the reference's ranges.
 const POOLS: [&str; 2] = ["10.80.0.0/16", "fd80::/64"];
+/// A host's uplink in the lab.
+pub(super) const UPLINK: &str = "eth0";
+/// Of the physical network that it is on, and the part of it that is for containers.
+const UPLINK_POOLS: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/64"];
+const UPLINK_RANGES: [&str; 2] = ["198.51.100.128/25", "2001:db8:100::1:0/112"];
 
 /// What weft is asked for.
 pub(super) fn spec(attachment: Attachment) -> NetworkSpec {
-    let pools = POOLS.map(str::to_owned).to_vec();
-    NetworkSpec { attachment: Some(attachment), pools, ..NetworkSpec::default() }
+    let (pools, ranges) = if attachment.has_parent() { (UPLINK_POOLS, &UPLINK_RANGES[..]) } else { (POOLS, &[][..]) };
+    let words = |words: &[&str]| words.iter().copied().map(str::to_owned).collect();
+    NetworkSpec {
+        attachment: Some(attachment),
+        pools: words(&pools),
+        ranges: words(ranges),
+        parent: attachment.has_parent().then(|| UPLINK.to_owned()),
+        ..NetworkSpec::default()
+    }
+}
+
+/// Those for which the kernel has no links.
+pub(super) fn absent(attachments: &[Attachment]) -> Result<Vec<Attachment>> {
+    let mut netlink = Netns::create()?.within(Netlink::open)??;
+    let mut absent = Vec::new();
+    for attachment in attachments {
+        let is_there = match attachment {
+            Attachment::Macvlan => link::is_supported(&mut netlink, InfoKind::MacVlan)?,
+            Attachment::Ipvlan => link::is_supported(&mut netlink, InfoKind::IpVlan)?,
+            // Without those, weft does not run at all.
+            _ => true,
+        };
+        absent.extend((!is_there).then_some(*attachment));
+    }
+    Ok(absent)
 }
 
 /// Starts the host's agent with `options`, and has it make the network.

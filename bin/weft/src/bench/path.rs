@@ -7,6 +7,7 @@
 //!   contender::weft       network, shim, weftd; also one that tells of no flows, for bench sight
 //!   contender::empty      programs that carry and do nothing else
 //!   contender::bridge     a Linux bridge, no program
+//!   contender::macvlan    the kernel's own switch on a link of the host's
 //!   contender::loopback   one namespace
 //! ```
 //!
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use weft_cli::Session;
+use weft_model::Attachment;
 
 use super::measure::ROUNDS_MIN;
 use super::{Findings, Options};
@@ -43,6 +45,8 @@ pub(super) use performer::perform;
 pub(super) use record::{Record, Series};
 pub(super) use stage::Stage;
 
+/// The attachments that there is something to hold against.
+const MEASURED: [Attachment; 3] = [Attachment::Bridge, Attachment::Routed, Attachment::Macvlan];
 /// What performers of this bench are told to be.
 const BENCH: &str = "path";
 
@@ -62,9 +66,8 @@ pub(crate) struct Path {
 impl Path {
     pub(super) fn run(&self, session: &mut Session<'_>) -> Result<ExitCode> {
         let (rounds, duration) = if self.options.quick { (ROUNDS_MIN as u32, TURN_QUICK) } else { (self.rounds, TURN) };
-        let attachments = self.options.mode.attachments();
-        let plan = Plan { attachments, cases: self.cases(), rounds, duration };
-        self.options.publish(session, rounds, |progress| {
+        self.options.publish(session, rounds, &MEASURED, |attachments, progress| {
+            let plan = Plan { attachments, cases: self.cases(), rounds, duration };
             let record = conduct::conduct(&plan, progress)?;
             let answers = figure::answers_of(&record, attachments);
             Ok(Findings { answers, legend: &[], figures: figures_of(&record, |case| case.work.unit()) })

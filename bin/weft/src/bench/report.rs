@@ -82,6 +82,8 @@ pub(super) struct Report<F> {
     pub(super) answers: Vec<Answer>,
     /// How an answer comes about, where its question does not say it all: a line each.
     pub(super) legend: &'static [&'static str],
+    /// What would have been measured, had the kernel such links.
+    pub(super) absent: Vec<Attachment>,
     pub(super) figures: Vec<F>,
 }
 
@@ -95,6 +97,9 @@ impl<F: Figure> Report<F> {
         text.push('\n');
         for line in self.legend {
             let _ = writeln!(text, "{line}\n");
+        }
+        for attachment in &self.absent {
+            let _ = writeln!(text, "{attachment}: not measured, the kernel has no such links\n");
         }
         text += &table(&self.figures);
         for failure in self.figures.iter().filter_map(Figure::failure) {
@@ -200,6 +205,7 @@ mod tests {
                 answer("how fast is it", unsure, None),
             ],
             legend: &["fast: less than 1.5 x"],
+            absent: vec![Attachment::Ipvlan],
             figures: vec![Sprint(9.58, None), Sprint(12.0, Some("false start"))],
         }
     }
@@ -216,6 +222,7 @@ mod tests {
             "is it faster routed 1.20 x - >= 1 not resolved at this noise",
             "how fast is it routed 1.20 x - - -",
             "fast: less than 1.5 x",
+            "ipvlan: not measured, the kernel has no such links",
             "RUNNER S",
             "weft 9.58",
             "failed: weft: false start",
@@ -229,6 +236,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&report().json().unwrap()).unwrap();
         assert_eq!(json["answers"][0]["verdict"], "met");
         assert_eq!(json["answers"][2]["target"], "-");
+        assert_eq!(json["absent"][0], "ipvlan");
         assert_eq!(json["figures"][1][1], "false start");
     }
 

@@ -24,7 +24,7 @@ use super::path::{
 };
 use super::report::Answer;
 use super::rounds;
-use super::{Findings, Options};
+use super::{BY_PAIR, Findings, Options};
 use gauge::Gauge;
 
 /// The same order in every run, so that two runs differ by noise alone.
@@ -53,9 +53,8 @@ pub(crate) struct Sight {
 impl Sight {
     pub(super) fn run(&self, session: &mut Session<'_>) -> Result<ExitCode> {
         let (rounds, turn) = if self.options.quick { (ROUNDS_MIN as u32, TURN_QUICK) } else { (self.rounds, TURN) };
-        let (attachments, cases) = (self.options.mode.attachments(), self.cases());
-        self.options.publish(session, rounds, |progress| {
-            let record = conduct(attachments, &cases, rounds, turn, progress)?;
+        self.options.publish(session, rounds, &BY_PAIR, |attachments, progress| {
+            let record = conduct(attachments, &self.cases(), rounds, turn, progress)?;
             let figures: Vec<Figure> = figures_of(&record, |_| "ns per packet");
             Ok(Findings { answers: answers_of(&record, attachments), legend: &[LEGEND], figures })
         })

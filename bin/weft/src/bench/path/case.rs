@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weft_model::Family;
+use weft_model::{Attachment, Family};
 
 use super::contender::Contender;
 use super::cpus::Cpus;
@@ -18,7 +18,15 @@ pub(in crate::bench) struct Case {
     pub(super) family: Family,
     pub(super) cpus: Cpus,
     /// What weft's rate is divided by, and what that must come to, if it is more than a report.
-    pub(super) rivals: &'static [(Contender, Option<Bound>)],
+    pub(super) rivals: &'static [Rival],
+}
+
+impl Case {
+    /// Whether this contender does it: it is, or is held against, weft on networks for which there is a rival.
+    pub(super) fn has_turn_for(&self, contender: Contender) -> bool {
+        let is_asked = |network: &Attachment| self.rivals.iter().any(|(rival, _)| rival.is_beside(*network));
+        Attachment::ALL.iter().filter(|network| is_asked(network)).any(|network| contender.is_beside(*network))
+    }
 }
 
 /// How long one turn lasts.
@@ -26,14 +34,21 @@ pub(in crate::bench) const TURN: Duration = Duration::from_millis(300);
 /// The same in a quick run.
 pub(in crate::bench) const TURN_QUICK: Duration = Duration::from_millis(100);
 
-const COST: &[(Contender, Option<Bound>)] = &[
+type Rival = (Contender, Option<Bound>);
+
+const NEVER_BEHIND: Rival = (Contender::Bridge, Some(Bound::AtLeast(1.0)));
+/// What keeps containers of a physical network to their addresses may cost so much.
+const NEARLY_THE_KERNELS: Rival = (Contender::Macvlan, Some(Bound::AtLeast(0.9)));
+const BESIDE_THE_KERNELS: Rival = (Contender::Macvlan, None);
+
+const COST: &[Rival] = &[
     (Contender::Empty, Some(Bound::AtLeast(0.95))),
     (Contender::Loopback, Some(Bound::AtLeast(0.9))),
-    (Contender::Bridge, Some(Bound::AtLeast(1.0))),
+    NEVER_BEHIND,
+    NEARLY_THE_KERNELS,
 ];
-const REPORTED: &[(Contender, Option<Bound>)] =
-    &[(Contender::Empty, None), (Contender::Loopback, None), (Contender::Bridge, None)];
-const NEVER_BEHIND: &[(Contender, Option<Bound>)] = &[(Contender::Bridge, Some(Bound::AtLeast(1.0)))];
+const COST_APART: &[Rival] =
+    &[(Contender::Empty, None), (Contender::Loopback, None), (Contender::Bridge, None), NEARLY_THE_KERNELS];
 
 pub(in crate::bench) static EXCHANGE: Case = Case {
     name: "exchange",
@@ -47,8 +62,13 @@ pub(in crate::bench) static EXCHANGE: Case = Case {
 pub(super) static EXCHANGE_IPV6: Case =
     Case { name: "exchange-ipv6", title: "request/response, one CPU, IPv6", family: Family::IPv6, ..EXCHANGE };
 
-static EXCHANGE_APART: Case =
-    Case { name: "exchange-apart", title: "request/response, two CPUs", cpus: Cpus::Two, rivals: REPORTED, ..EXCHANGE };
+static EXCHANGE_APART: Case = Case {
+    name: "exchange-apart",
+    title: "request/response, two CPUs",
+    cpus: Cpus::Two,
+    rivals: COST_APART,
+    ..EXCHANGE
+};
 
 static EXCHANGE_APART_IPV6: Case = Case {
     name: "exchange-apart-ipv6",
@@ -63,26 +83,82 @@ static STREAM: Case = Case {
     work: Work::Streams(1),
     family: Family::IPv4,
     cpus: Cpus::Two,
-    rivals: NEVER_BEHIND,
+    rivals: &[NEVER_BEHIND, NEARLY_THE_KERNELS],
+};
+
+/// By pairs of links, the exchange has shown what IPv6 costs; on a physical network, each family has its own check.
+static STREAM_IPV6: Case = Case {
+    name: "stream-ipv6",
+    title: "throughput, 1 stream, IPv6",
+    family: Family::IPv6,
+    rivals: &[NEARLY_THE_KERNELS],
+    ..STREAM
 };
 
 static STREAMS: Case =
     Case { name: "streams", title: "throughput, 4 streams", work: Work::Streams(4), cpus: Cpus::Any, ..STREAM };
 
-pub(in crate::bench) static CONNECT: Case =
-    Case { name: "connect", title: "connect rate, one CPU", work: Work::Connect, cpus: Cpus::One, ..STREAM };
+static STREAMS_IPV6: Case = Case {
+    name: "streams-ipv6",
+    title: "throughput, 4 streams, IPv6",
+    work: Work::Streams(4),
+    cpus: Cpus::Any,
+    ..STREAM_IPV6
+};
+
+pub(in crate::bench) static CONNECT: Case = Case {
+    name: "connect",
+    title: "connect rate, one CPU",
+    work: Work::Connect,
+    cpus: Cpus::One,
+    rivals: &[NEVER_BEHIND, BESIDE_THE_KERNELS],
+    ..STREAM
+};
+
+static CONNECT_IPV6: Case = Case {
+    name: "connect-ipv6",
+    title: "connect rate, one CPU, IPv6",
+    family: Family::IPv6,
+    rivals: &[BESIDE_THE_KERNELS],
+    ..CONNECT
+};
 
 /// On one CPU, the sender would only fill the receiver's queue until its time is up.
-pub(in crate::bench) static DATAGRAMS: Case =
-    Case { name: "datagrams", title: "64-byte UDP received", work: Work::Datagrams, cpus: Cpus::Two, ..STREAM };
+pub(in crate::bench) static DATAGRAMS: Case = Case {
+    name: "datagrams",
+    title: "64-byte UDP received",
+    work: Work::Datagrams,
+    rivals: &[NEVER_BEHIND, BESIDE_THE_KERNELS],
+    ..STREAM
+};
+
+static DATAGRAMS_IPV6: Case = Case {
+    name: "datagrams-ipv6",
+    title: "64-byte UDP received, IPv6",
+    family: Family::IPv6,
+    rivals: &[BESIDE_THE_KERNELS],
+    ..DATAGRAMS
+};
 
 /// A stream that is not compared with anybody's: the ends are wherever the kernel puts them.
 pub(in crate::bench) static FLOW: Case =
     Case { name: "flow", title: "1 stream", cpus: Cpus::Any, rivals: &[], ..STREAM };
 
 /// In the order in which they are measured.
-pub(super) static CASES: [&Case; 8] =
-    [&EXCHANGE, &EXCHANGE_IPV6, &EXCHANGE_APART, &EXCHANGE_APART_IPV6, &STREAM, &STREAMS, &CONNECT, &DATAGRAMS];
+pub(super) static CASES: [&Case; 12] = [
+    &EXCHANGE,
+    &EXCHANGE_IPV6,
+    &EXCHANGE_APART,
+    &EXCHANGE_APART_IPV6,
+    &STREAM,
+    &STREAM_IPV6,
+    &STREAMS,
+    &STREAMS_IPV6,
+    &CONNECT,
+    &CONNECT_IPV6,
+    &DATAGRAMS,
+    &DATAGRAMS_IPV6,
+];
 
 #[cfg(test)]
 mod tests {
@@ -101,5 +177,22 @@ mod tests {
     fn nobody_is_held_against_weft_itself() {
         let rivals = || CASES.iter().flat_map(|case| case.rivals);
         assert!(rivals().all(|(rival, _)| rival.network().is_none()));
+    }
+
+    #[test]
+    fn on_a_physical_network_everything_is_done_by_both_families() {
+        let done: Vec<_> = CASES.into_iter().filter(|case| case.has_turn_for(Contender::Macvlan)).collect();
+        assert!(done.iter().all(|case| case.has_turn_for(Contender::Weft(Attachment::Macvlan))));
+        let of = |family| done.iter().filter(|case| case.family == family).count();
+        assert_eq!((of(Family::IPv4), of(Family::IPv6)), (6, 6));
+    }
+
+    #[test]
+    fn whoever_has_no_rival_of_his_kind_in_a_case_rests() {
+        for (case, rests) in [(&STREAM, false), (&STREAM_IPV6, true)] {
+            for contender in [Contender::Weft(Attachment::Routed), Contender::Empty, Contender::Loopback] {
+                assert_eq!(!case.has_turn_for(contender), rests, "{}: {contender:?}", case.name);
+            }
+        }
     }
 }

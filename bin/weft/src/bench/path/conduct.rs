@@ -44,7 +44,7 @@ pub(super) fn conduct(plan: &Plan<'_>, progress: &mut dyn Write) -> Result<Recor
         let mut stages = contenders.iter().map(set).collect::<Result<Vec<_>>>()?;
         for case in &plan.cases {
             chance.shuffle(&mut stages);
-            for stage in &mut stages {
+            for stage in stages.iter_mut().filter(|stage| case.has_turn_for(stage.contender)) {
                 let rate = stage.take_turn(case, machine, plan.duration)?;
                 record.take(case, stage.contender, rate);
             }

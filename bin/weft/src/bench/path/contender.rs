@@ -4,22 +4,28 @@
 //!   weft       client eth0 ══ wefte… ── programs, bridge or routes ── wefte… ══ eth0 server
 //!   empty      client eth0 ══ door-client ──── redirect to peer ── door-server ══ eth0 server
 //!   bridge     client eth0 ══ door-client ─────────── bench0 ───── door-server ══ eth0 server
+//!   macvlan    client eth0 (macvlan) ────────────── eth0 ────────────── (macvlan) eth0 server
 //!   loopback   client ───────────────────────── lo ─────────────────────────────── server
 //! ```
 
 mod bridge;
 mod empty;
 mod loopback;
+mod macvlan;
 mod pair;
 pub(super) mod weft;
 
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
-use weft_lab::{Daemon, Host};
+use ipnet::IpNet;
+use weft_lab::{Daemon, Host, Netns};
 use weft_model::{Attachment, Family};
 
 use super::BENCH;
+use crate::bench::BY_PAIR;
+use crate::bench::network::MTU;
+use crate::bench::plugin::IFNAME;
 use crate::bench::prompter::Prompter;
 
 /// Who carries packets from one end to the other.
@@ -35,6 +41,8 @@ pub(in crate::bench) enum Contender {
     Bridge,
     /// One namespace.
     Loopback,
+    /// Two macvlan links in the kernel's own bridge mode, without any program.
+    Macvlan,
 }
 
 impl Contender {
@@ -45,6 +53,7 @@ impl Contender {
             Contender::Empty => "empty programs",
             Contender::Bridge => "plain bridge",
             Contender::Loopback => "loopback",
+            Contender::Macvlan => "macvlan bridge mode",
         }
     }
 
@@ -52,14 +61,26 @@ impl Contender {
     pub(super) fn network(self) -> Option<Attachment> {
         match self {
             Contender::Weft(attachment) | Contender::Silent(attachment) => Some(attachment),
-            Contender::Empty | Contender::Bridge | Contender::Loopback => None,
+            Contender::Empty | Contender::Bridge | Contender::Loopback | Contender::Macvlan => None,
+        }
+    }
+
+    /// Whether it is, or is held against, weft on networks of that attachment: only what joins the ends by the same
+    /// kind of link says something of weft.
+    pub(super) fn is_beside(self, attachment: Attachment) -> bool {
+        match self {
+            Contender::Weft(own) | Contender::Silent(own) => own == attachment,
+            Contender::Empty | Contender::Bridge | Contender::Loopback => BY_PAIR.contains(&attachment),
+            Contender::Macvlan => attachment == Attachment::Macvlan,
         }
     }
 
     /// All that the paths are compared of, with weft once for each attachment.
     pub(super) fn all(attachments: &[Attachment]) -> Vec<Self> {
         let weft = attachments.iter().copied().map(Contender::Weft);
-        weft.chain([Contender::Empty, Contender::Bridge, Contender::Loopback]).collect()
+        let rivals = [Contender::Empty, Contender::Bridge, Contender::Loopback, Contender::Macvlan];
+        let is_rival = |rival: &Self| attachments.iter().any(|attachment| rival.is_beside(*attachment));
+        weft.chain(rivals.into_iter().filter(is_rival)).collect()
     }
 
     /// Joins two ends on `host`, which is fresh.
@@ -70,8 +91,14 @@ impl Contender {
             Contender::Empty => empty::join(host),
             Contender::Bridge => bridge::join(host),
             Contender::Loopback => loopback::join(host),
+            Contender::Macvlan => macvlan::join(host),
         }
     }
+}
+
+/// What links made by hand have in common with weft's, as `ip` takes it: the MTU, and one queue per direction.
+fn shape() -> String {
+    format!("mtu {MTU} numtxqueues 1 numrxqueues 1")
 }
 
 /// Two ends that reach each other.
@@ -91,8 +118,20 @@ pub(super) struct End {
 }
 
 impl End {
-    fn new(netns: &weft_lab::Netns<'_>, addresses: Vec<IpAddr>) -> Result<Self> {
+    fn new(netns: &Netns<'_>, addresses: Vec<IpAddr>) -> Result<Self> {
         Ok(Self { performer: Prompter::start(netns.command("weft"), BENCH)?, addresses })
+    }
+
+    /// In a namespace whose interface was made by hand, and is raised here.
+    fn by_hand(netns: &Netns<'_>, nets: [&str; 2]) -> Result<Self> {
+        let ip = |words: &[&str]| netns.run(&[&["ip"], words].concat());
+        ip(&["link", "set", "lo", "up"])?;
+        ip(&["link", "set", IFNAME, "up"])?;
+        for net in nets {
+            // Usable at once: nobody else is there to have it.
+            ip(&["address", "add", net, "dev", IFNAME, "nodad"])?;
+        }
+        Self::new(netns, nets.iter().map(|net| Ok(net.parse::<IpNet>()?.addr())).collect::<Result<_>>()?)
     }
 
     /// Its own address.
