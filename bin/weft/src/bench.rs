@@ -42,6 +42,8 @@ use sight::Sight;
 
 /// How weft attaches containers by pairs of links, one end of which is on the host.
 const BY_PAIR: [Attachment; 2] = [Attachment::Bridge, Attachment::Routed];
+/// How it attaches them by links on one of the host's.
+const ON_UPLINK: [Attachment; 2] = [Attachment::Macvlan, Attachment::Ipvlan];
 /// A program's dynamic linker is named within so many bytes (elf(5), `PT_INTERP`, right behind the headers).
 const LINKER_BYTES: usize = 4096;
 

@@ -27,7 +27,7 @@ const POOLS: [&str; 2] = ["10.80.0.0/16", "fd80::/64"];
 /// A host's uplink in the lab.
 pub(super) const UPLINK: &str = "eth0";
 /// Of the physical network that it is on, and the part of it that is for containers.
-const UPLINK_POOLS: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/64"];
+pub(super) const UPLINK_POOLS: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/64"];
 const UPLINK_RANGES: [&str; 2] = ["198.51.100.128/25", "2001:db8:100::1:0/112"];
 
 /// What weft is asked for.

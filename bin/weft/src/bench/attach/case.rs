@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use weft_model::Attachment;
 
 use crate::bench::measure::ROUNDS_MIN;
+use crate::bench::{BY_PAIR, ON_UPLINK};
 
 /// Who attaches containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -14,29 +15,22 @@ pub(super) enum Who {
     Bare,
     /// The same, and what the programs at an endpoint's door add: the queueing discipline, both filters, their maps.
     Doors,
-    /// Debian's `bridge` with `host-local`.
-    Bridge,
+    /// Debian's plugin that makes the same links, with `host-local`.
+    Plugin,
+    /// The same without IPv6: on a physical network, the plugin waits a second or two until nobody objects to an IPv6
+    /// address, and nothing else of it would show.
+    PluginIpv4,
     /// Debian's `bridge`, translating, with `host-local`, then `portmap`, then `firewall`.
     Chain,
 }
 
 impl Who {
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Who::Weft => "weft",
-            Who::Bare => "bare netlink + exec",
-            Who::Doors => "bare netlink + doors + exec",
-            Who::Bridge => "bridge+host-local",
-            Who::Chain => "the same+portmap+firewall",
-        }
-    }
-
     /// How many ADDs at once make its population: as many as it bears.
     pub(super) fn fills_at_once(self) -> u32 {
         match self {
             Who::Weft => BURST,
             Who::Bare | Who::Doors | Who::Chain => 1,
-            Who::Bridge => 8,
+            Who::Plugin | Who::PluginIpv4 => 8,
         }
     }
 }
@@ -50,13 +44,26 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// The lane in which `who` competes for `attachment`: the reference knows but one.
+    /// The lane in which `who` competes for `attachment`: by pairs of links, the reference knows but one.
     pub(super) fn new(who: Who, attachment: Attachment, present: u32) -> Self {
         let attachment = match who {
             Who::Weft | Who::Bare | Who::Doors => attachment,
-            Who::Bridge | Who::Chain => Attachment::Bridge,
+            Who::Plugin | Who::PluginIpv4 if attachment.has_parent() => attachment,
+            Who::Plugin | Who::PluginIpv4 | Who::Chain => Attachment::Bridge,
         };
         Self { who, attachment, present }
+    }
+
+    /// Who it is, by the names that people know.
+    pub(super) fn title(self) -> String {
+        match self.who {
+            Who::Weft => "weft".to_owned(),
+            Who::Bare => "bare netlink + exec".to_owned(),
+            Who::Doors => "bare netlink + doors + exec".to_owned(),
+            Who::Plugin => format!("{}+host-local", self.attachment),
+            Who::PluginIpv4 => format!("{}+host-local, IPv4 alone", self.attachment),
+            Who::Chain => "the same+portmap+firewall".to_owned(),
+        }
     }
 }
 
@@ -104,6 +111,8 @@ pub(super) const MANY_MIXED_BY_8: Turn = Turn::mixed(8, 224);
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) name: &'static str,
+    /// On which networks.
+    pub(super) attachments: &'static [Attachment],
     /// Who competes, each in hosts with so many endpoints.
     pub(super) cast: &'static [(Who, &'static [u32])],
     pub(super) turns: &'static [Turn],
@@ -119,15 +128,27 @@ pub(super) const RESOLVED: u32 = ROUNDS_MIN as u32;
 
 pub(super) static ALONE: Case = Case {
     name: "alone",
-    cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Bridge, &[1])],
+    attachments: &BY_PAIR,
+    cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Plugin, &[1])],
     turns: &[FEW],
     share: 100,
     rounds_min: RESOLVED,
     slow: false,
 };
 
+/// On a link of the host's, beside the plugins that make such links: one at a time, of which each takes seconds.
+pub(super) static PHYSICAL: Case = Case {
+    name: "physical",
+    attachments: &ON_UPLINK,
+    cast: &[(Who::Weft, &[1]), (Who::Plugin, &[1]), (Who::PluginIpv4, &[1])],
+    turns: &[ONE],
+    share: 50,
+    ..ALONE
+};
+
 pub(super) static CHAIN: Case = Case {
     name: "chain",
+    attachments: &BY_PAIR,
     cast: &[(Who::Weft, &[1]), (Who::Chain, &[1])],
     turns: &[ONE],
     share: 20,
@@ -137,7 +158,8 @@ pub(super) static CHAIN: Case = Case {
 
 static AT_ONCE: Case = Case {
     name: "at-once",
-    cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Bridge, &[1])],
+    attachments: &BY_PAIR,
+    cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Plugin, &[1])],
     turns: &[EIGHT_AT_ONCE, ALL_AT_ONCE],
     share: 10,
     rounds_min: 1,
@@ -147,6 +169,7 @@ static AT_ONCE: Case = Case {
 /// What programs add, at every load that it is asked for.
 pub(super) static DOORS: Case = Case {
     name: "doors",
+    attachments: &BY_PAIR,
     cast: &[(Who::Weft, &[1]), (Who::Bare, &[1]), (Who::Doors, &[1])],
     turns: &[FEW, EIGHT_AT_ONCE, ALL_AT_ONCE],
     share: 30,
@@ -156,6 +179,7 @@ pub(super) static DOORS: Case = Case {
 
 static CHAIN_AT_ONCE: Case = Case {
     name: "chain-at-once",
+    attachments: &BY_PAIR,
     cast: &[(Who::Weft, &[1]), (Who::Chain, &[1])],
     turns: &[Turn::pure(8, 16), Turn::pure(64, 64)],
     share: 2,
@@ -165,6 +189,7 @@ static CHAIN_AT_ONCE: Case = Case {
 
 pub(super) static MIXED: Case = Case {
     name: "mixed",
+    attachments: &BY_PAIR,
     cast: &[(Who::Weft, &[1])],
     turns: &[MANY, MANY_MIXED, MANY_BY_8, MANY_MIXED_BY_8],
     share: 12,
@@ -175,7 +200,8 @@ pub(super) static MIXED: Case = Case {
 /// The reference is left out at 1,000: it takes minutes to get there, and shows its growth before.
 pub(super) static CROWD: Case = Case {
     name: "crowd",
-    cast: &[(Who::Weft, &[1, 250, 1000]), (Who::Bare, &[1, 250, 1000]), (Who::Bridge, &[250])],
+    attachments: &BY_PAIR,
+    cast: &[(Who::Weft, &[1, 250, 1000]), (Who::Bare, &[1, 250, 1000]), (Who::Plugin, &[250])],
     turns: &[FEW],
     share: 50,
     rounds_min: RESOLVED,
@@ -183,7 +209,7 @@ pub(super) static CROWD: Case = Case {
 };
 
 /// In the order in which they are measured: the crowd last, so that nothing else has it on the machine.
-pub(super) static CASES: [&Case; 7] = [&ALONE, &CHAIN, &AT_ONCE, &DOORS, &CHAIN_AT_ONCE, &MIXED, &CROWD];
+pub(super) static CASES: [&Case; 8] = [&ALONE, &PHYSICAL, &CHAIN, &AT_ONCE, &DOORS, &CHAIN_AT_ONCE, &MIXED, &CROWD];
 
 /// The name under which bursts are recorded that make populations.
 pub(super) const FILL: &str = "burst";
@@ -194,10 +220,11 @@ impl Case {
         (asked * self.share / 100).max(self.rounds_min)
     }
 
-    /// Its lanes for networks of these attachments.
+    /// Its lanes for networks of those of these attachments that it is about.
     pub(super) fn lanes(&self, attachments: &[Attachment]) -> Vec<Lane> {
+        let attachments = || attachments.iter().filter(|attachment| self.attachments.contains(attachment));
         let each = self.cast.iter().flat_map(|(who, present)| present.iter().map(move |present| (*who, *present)));
-        let lane = |(who, present)| attachments.iter().map(move |attachment| Lane::new(who, *attachment, present));
+        let lane = |(who, present)| attachments().map(move |attachment| Lane::new(who, *attachment, present));
         let mut lanes: Vec<Lane> = each.flat_map(lane).collect();
         lanes.sort_unstable();
         lanes.dedup();
@@ -220,7 +247,15 @@ mod tests {
     #[test]
     fn the_reference_competes_once_for_all_networks() {
         let lanes = ALONE.lanes(&[Attachment::Bridge, Attachment::Routed]);
-        assert_eq!(lanes.iter().filter(|lane| lane.who == Who::Bridge).count(), 1);
+        assert_eq!(lanes.iter().filter(|lane| lane.who == Who::Plugin).count(), 1);
         assert_eq!(lanes.len(), 5);
+    }
+
+    #[test]
+    fn on_a_physical_network_weft_competes_with_the_plugin_of_the_same_kind() {
+        let titles: Vec<String> =
+            PHYSICAL.lanes(&[Attachment::Bridge, Attachment::Ipvlan]).into_iter().map(Lane::title).collect();
+        assert_eq!(titles, ["weft", "ipvlan+host-local", "ipvlan+host-local, IPv4 alone"]);
+        assert!(ALONE.lanes(&ON_UPLINK).is_empty());
     }
 }

@@ -47,6 +47,9 @@ struct Run<'a> {
 impl Run<'_> {
     fn measure(&mut self, case: &Case, plan: &Plan<'_>) -> Result<()> {
         let (lanes, rounds) = (case.lanes(plan.attachments), case.rounds(plan.rounds));
+        if lanes.is_empty() {
+            return Ok(());
+        }
         writeln!(self.progress, "{}: {} contenders, {rounds} rounds", case.name, lanes.len())?;
         self.stages.retain(|lane, _| lanes.contains(lane));
         for lane in &lanes {

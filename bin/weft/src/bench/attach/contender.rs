@@ -5,6 +5,7 @@ mod reference;
 mod weft;
 
 use anyhow::Result;
+use weft_model::Family;
 
 use super::case::{Lane, Who};
 use crate::bench::plugin::Container;
@@ -36,7 +37,8 @@ pub(super) fn of(lane: Lane) -> Result<Box<dyn Contender>> {
         Who::Weft => Box::new(weft::Weft),
         Who::Bare => Box::new(bare::Bare::new(lane.attachment)?),
         Who::Doors => Box::new(bare::Bare::with_doors(lane.attachment)?),
-        Who::Bridge => Box::new(reference::Reference::bridge()),
+        Who::Plugin => Box::new(reference::Reference::plugin(lane.attachment, &Family::ALL)),
+        Who::PluginIpv4 => Box::new(reference::Reference::plugin(lane.attachment, &[Family::IPv4])),
         Who::Chain => Box::new(reference::Reference::chain()),
     })
 }

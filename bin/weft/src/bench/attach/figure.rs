@@ -14,7 +14,7 @@ use crate::bench::report::{self, Answer, figures, figures_or_dash};
 #[derive(Debug, Serialize)]
 pub(super) struct Figure {
     case: &'static str,
-    contender: &'static str,
+    contender: String,
     network: Attachment,
     present: u32,
     at_once: u32,
@@ -52,7 +52,7 @@ fn figure(key: &Key, series: &Series) -> Figure {
     let all = series.all();
     Figure {
         case: key.case,
-        contender: key.lane.who.title(),
+        contender: key.lane.title(),
         network: key.lane.attachment,
         present: key.lane.present,
         at_once: key.turn.at_once,
@@ -93,7 +93,7 @@ impl Row for Figure {
     fn cells(&self) -> Vec<String> {
         vec![
             self.case.to_owned(),
-            self.contender.to_owned(),
+            self.contender.clone(),
             self.network.to_string(),
             self.present.to_string(),
             self.at_once.to_string(),
@@ -118,7 +118,7 @@ mod tests {
 
     fn record() -> Record {
         let (case, mut record) = (CASES[0], Record::default());
-        for (who, ms) in [(Who::Weft, 1.5), (Who::Bare, 1.25), (Who::Bridge, 18.0)] {
+        for (who, ms) in [(Who::Weft, 1.5), (Who::Bare, 1.25), (Who::Plugin, 18.0)] {
             let lane = Lane::new(who, Attachment::Routed, 1);
             let add = || Sample { operation: Operation::Add, ms, end: Ok(vec![]) };
             let samples = vec![add(), add(), Sample { end: Err("no room".to_owned()), ..add() }];

@@ -4,7 +4,7 @@ use weft_model::Attachment;
 
 use super::case::{
     ALL_AT_ONCE, ALONE, CHAIN, CROWD, Case, DOORS, EIGHT_AT_ONCE, FEW, MANY, MANY_BY_8, MANY_MIXED, MANY_MIXED_BY_8,
-    MIXED, ONE, Turn, Who,
+    MIXED, ONE, PHYSICAL, Turn, Who,
 };
 use crate::bench::measure::{Bound, Point};
 use crate::bench::plugin::Operation;
@@ -77,6 +77,8 @@ pub(super) const LEGEND: &str = "weft without programs, which there is not: weft
 const BOTH: &[Attachment] = &[Attachment::Bridge, Attachment::Routed];
 const BRIDGE: &[Attachment] = &[Attachment::Bridge];
 const ROUTED: &[Attachment] = &[Attachment::Routed];
+const MACVLAN: &[Attachment] = &[Attachment::Macvlan];
+const IPVLAN: &[Attachment] = &[Attachment::Ipvlan];
 
 const fn add(case: &'static Case, turn: Turn, who: Who, present: u32) -> Term {
     Term { case, turn, who, present, operation: Operation::Add, point: Point::Median }
@@ -110,14 +112,33 @@ const fn over_doorless(text: &'static str, turn: Turn) -> Question {
 const WEFT_ALONE: Term = add(&ALONE, FEW, Who::Weft, 1);
 const WEFT_MEAN: Term = add_mean(&ALONE, FEW, Who::Weft);
 /// The reference plugin waits 50 ms for its IPv6 address or not at all, as it happens.
-const REFERENCE_MEAN: Term = add_mean(&ALONE, FEW, Who::Bridge);
+const REFERENCE_MEAN: Term = add_mean(&ALONE, FEW, Who::Plugin);
+const WEFT_PHYSICAL: Term = add_mean(&PHYSICAL, ONE, Who::Weft);
+const REFERENCE_PHYSICAL: Term = add_mean(&PHYSICAL, ONE, Who::Plugin);
+const REFERENCE_IPV4: Term = add_mean(&PHYSICAL, ONE, Who::PluginIpv4);
 const WEFT_IN_CROWD: Term = add(&CROWD, FEW, Who::Weft, 1000);
 
 /// Every question with its target.
-pub(super) static QUESTIONS: [Question; 16] = [
+pub(super) static QUESTIONS: [Question; 20] = [
     ratio("ADD: weft / bare netlink + exec", BOTH, WEFT_ALONE, add(&ALONE, FEW, Who::Bare, 1), Bound::AtMost(1.5)),
     ratio("mean ADD: bridge+host-local / weft", BRIDGE, REFERENCE_MEAN, WEFT_MEAN, Bound::AtLeast(8.0)),
     ratio("mean ADD: bridge+host-local / weft", ROUTED, REFERENCE_MEAN, WEFT_MEAN, Bound::AtLeast(10.0)),
+    ratio("mean ADD: macvlan+host-local / weft", MACVLAN, REFERENCE_PHYSICAL, WEFT_PHYSICAL, Bound::AtLeast(5.0)),
+    ratio("mean ADD: ipvlan+host-local / weft", IPVLAN, REFERENCE_PHYSICAL, WEFT_PHYSICAL, Bound::AtLeast(5.0)),
+    ratio(
+        "mean ADD: macvlan+host-local, IPv4 alone / weft, both",
+        MACVLAN,
+        REFERENCE_IPV4,
+        WEFT_PHYSICAL,
+        Bound::AtLeast(5.0),
+    ),
+    ratio(
+        "mean ADD: ipvlan+host-local, IPv4 alone / weft, both",
+        IPVLAN,
+        REFERENCE_IPV4,
+        WEFT_PHYSICAL,
+        Bound::AtLeast(5.0),
+    ),
     ratio(
         "mean ADD: the same+portmap+firewall / weft",
         BOTH,

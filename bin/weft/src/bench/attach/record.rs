@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_del_that_left_something_failed() {
-        let (case, turn, lane) = (CASES[0].name, CASES[0].turns[0], lane(Who::Bridge));
+        let (case, turn, lane) = (CASES[0].name, CASES[0].turns[0], lane(Who::Plugin));
         let mut record = Record::default();
         record.take_failures(case, lane, turn, &Outcome { leftovers: vec!["a link".to_owned()], ..outcome(&[]) });
         let series = &record.series[&Key { case, turn, lane, operation: Operation::Del }];

@@ -30,7 +30,7 @@ impl Stage {
         let host = Host::start(&format!("bench-{who:?}-{attachment}-{present}").to_lowercase())?;
         let mut weftd = match who {
             Who::Weft | Who::Bare | Who::Doors => Some(network::serve(&host, attachment, &[])?),
-            Who::Bridge | Who::Chain => None,
+            Who::Plugin | Who::PluginIpv4 | Who::Chain => None,
         };
         if matches!(who, Who::Bare | Who::Doors) {
             // What it made stays.

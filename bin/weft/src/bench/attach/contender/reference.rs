@@ -6,8 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use weft_model::{Attachment, Family};
 
 use super::{Contender, Slot};
+use crate::bench::network::{UPLINK, UPLINK_POOLS};
 use crate::bench::plugin::{Operation, Plugin};
 
 /// The first port of the host that leads to a container.
@@ -20,16 +22,17 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    /// `bridge` with `host-local`.
-    pub(super) fn bridge() -> Self {
-        Self::list(vec![bridge(false)])
+    /// The plugin that makes the links of such a network, with `host-local`.
+    pub(super) fn plugin(attachment: Attachment, families: &[Family]) -> Self {
+        let is_physical = attachment.has_parent();
+        Self::list(vec![if is_physical { on_uplink(attachment, families) } else { bridge(false, families) }])
     }
 
     /// The list that most hosts have: translation, a published port, and a firewall.
     pub(super) fn chain() -> Self {
         let portmap = json!({"type": "portmap", "snat": true, "capabilities": {"portMappings": true}});
         let firewall = json!({"type": "firewall", "backend": "iptables"});
-        Self::list(vec![bridge(true), portmap, firewall])
+        Self::list(vec![bridge(true, &Family::ALL), portmap, firewall])
     }
 
     fn list(plugins: Vec<Value>) -> Self {
@@ -58,16 +61,35 @@ impl Contender for Reference {
     }
 }
 
-/// Dual stack, as weft's networks are.
-fn bridge(masquerade: bool) -> Value {
+fn bridge(masquerade: bool, families: &[Family]) -> Value {
+    let range = |family| match family {
+        Family::IPv4 => json!({"subnet": "10.81.0.0/16"}),
+        Family::IPv6 => json!({"subnet": "fd81::/64"}),
+    };
     json!({
         "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": masquerade,
-        "ipam": {
-            "type": "host-local", "dataDir": "/run/cni",
-            "ranges": [[{"subnet": "10.81.0.0/16"}], [{"subnet": "fd81::/64"}]],
-            "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
-        },
+        "ipam": host_local(families, range),
     })
+}
+
+/// By the plugin that has the attachment's name, in the mode that weft's networks have if nobody says anything, with
+/// addresses of the part of the network that weft leases from.
+fn on_uplink(attachment: Attachment, families: &[Family]) -> Value {
+    let [pool_v4, pool_v6] = UPLINK_POOLS;
+    let range = |family| match family {
+        Family::IPv4 => json!({"subnet": pool_v4, "rangeStart": "198.51.100.128"}),
+        Family::IPv6 => json!({"subnet": pool_v6, "rangeStart": "2001:db8:100::1:0"}),
+    };
+    json!({
+        "type": attachment, "master": UPLINK, "mode": if attachment == Attachment::Ipvlan { "l2" } else { "bridge" },
+        "ipam": host_local(families, range),
+    })
+}
+
+fn host_local(families: &[Family], range: impl Fn(Family) -> Value) -> Value {
+    let ranges: Vec<[Value; 1]> = families.iter().map(|family| [range(*family)]).collect();
+    let routes: Vec<Value> = families.iter().map(|family| json!({"dst": family.everything().to_string()})).collect();
+    json!({"type": "host-local", "dataDir": "/run/cni", "ranges": ranges, "routes": routes})
 }
 
 fn call(plugin: &Value, operation: Operation, slot: &Slot, previous: Option<Value>) -> Result<Vec<u8>> {
@@ -83,4 +105,19 @@ fn call(plugin: &Value, operation: Operation, slot: &Slot, previous: Option<Valu
     }
     let kind = plugin["type"].as_str().context("a plugin without a type")?;
     Plugin::here(kind).call(operation, &slot.container, &serde_json::to_vec(&config)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_asked_for_what_weft_is_asked_for() {
+        let both = on_uplink(Attachment::Macvlan, &Family::ALL);
+        assert_eq!([&both["type"], &both["master"], &both["mode"]], ["macvlan", "eth0", "bridge"]);
+        assert_eq!(both["ipam"]["ranges"][1][0]["subnet"], "2001:db8:100::/64");
+        assert_eq!(both["ipam"]["routes"], json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]));
+        let one = on_uplink(Attachment::Ipvlan, &[Family::IPv4]);
+        assert_eq!((&one["mode"], one["ipam"]["ranges"].as_array().map(Vec::len)), (&json!("l2"), Some(1)));
+    }
 }
