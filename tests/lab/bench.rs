@@ -47,6 +47,19 @@ fn links_on_the_uplink_are_held_against_those_of_debian_s_plugin() {
 }
 
 #[test]
+fn commands_on_every_network_are_held_against_one_in_an_empty_namespace() {
+    let mut weft = Command::new(programs::find("weft").unwrap());
+    let report: Value =
+        serde_json::from_str(&stdout_of(weft.args(["bench", "run", "--rounds", "1", "-o", "json"])).unwrap()).unwrap();
+    let [figures, answers, absent] = ["figures", "answers", "absent"].map(|part| report[part].as_array().unwrap());
+    let networks = 4 - absent.len();
+    assert_eq!((figures.len(), answers.len()), (networks + 1, networks), "{report:#}");
+    for figure in figures {
+        assert_eq!((&figure["turns"], &figure["failed"]), (&1.into(), &0.into()), "{figure:#}");
+    }
+}
+
+#[test]
 fn telling_of_flows_is_weighed_against_telling_of_none() {
     let mut weft = Command::new(programs::find("weft").unwrap());
     weft.args(["bench", "sight", "--rounds", "1", "--mode", "routed", "-o", "json"]);

@@ -5,6 +5,7 @@
 //!   path     what the way of a packet between containers of one host costs
 //!   limit    what a limited endpoint really gets and gives
 //!   sight    what it costs to tell of connections and drops
+//!   run      what a command on a network costs, without a runtime
 //!      │
 //!      ├── prompter   speaks with the performers inside the hosts of the lab
 //!      ├── network, plugin   weftd, its network, and the shim as a runtime calls it
@@ -24,6 +25,7 @@ mod plugin;
 mod prompter;
 mod report;
 mod rounds;
+mod run;
 mod sight;
 
 use std::io::Write;
@@ -38,6 +40,7 @@ use attach::Attach;
 use limit::Limit;
 use path::Path;
 use report::{Answer, Circumstances, Figure, Report};
+use run::Run;
 use sight::Sight;
 
 /// How weft attaches containers by pairs of links, one end of which is on the host.
@@ -59,6 +62,8 @@ pub(crate) enum Bench {
     Limit(Limit),
     /// What the programs' time per packet is more if they tell of connections and drops (as root, on an idle machine)
     Sight(Sight),
+    /// What a command by `weft run` costs, beside one in an empty network namespace (as root, on an idle machine)
+    Run(Run),
     /// Do as a bench says, inside a host of the lab
     #[command(hide = true)]
     Perform {
@@ -74,6 +79,8 @@ pub(crate) enum Stage {
     Attach,
     /// As a container
     Path,
+    /// As somebody at a terminal
+    Run,
 }
 
 /// Options of every bench.
@@ -131,8 +138,10 @@ impl Bench {
             Bench::Path(path) => path.run(session),
             Bench::Limit(limit) => limit.run(session),
             Bench::Sight(sight) => sight.run(session),
+            Bench::Run(run) => run.run(session),
             Bench::Perform { bench: Stage::Attach } => attach::perform(),
             Bench::Perform { bench: Stage::Path } => path::perform(),
+            Bench::Perform { bench: Stage::Run } => run::perform(),
         }
     }
 }

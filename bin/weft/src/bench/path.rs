@@ -41,7 +41,7 @@ pub(super) use contender::Contender;
 pub(super) use contender::weft::{CLIENT, SERVER};
 pub(super) use cpus::Machine;
 pub(super) use figure::{Figure, figures_of};
-pub(super) use performer::perform;
+pub(super) use performer::{Answer, perform};
 pub(super) use record::{Record, Series};
 pub(super) use stage::Stage;
 

@@ -33,24 +33,28 @@ pub(in crate::bench) fn figures_of(record: &Record, unit: fn(&Case) -> &'static 
         let case = *case;
         record
             .of_case(case)
-            .map(move |(contender, series)| figure(case, contender, series, unit(case)))
+            .map(move |(contender, series)| {
+                Figure::new(case.name, contender.title(), contender.network(), series, unit(case))
+            })
             .collect::<Vec<_>>()
     };
     CASES.iter().flat_map(of_case).collect()
 }
 
-fn figure(case: &Case, contender: Contender, series: &Series, unit: &'static str) -> Figure {
-    let estimate = series.estimate();
-    Figure {
-        case: case.name,
-        contender: contender.title(),
-        network: contender.network(),
-        turns: series.rounds.len(),
-        failed: series.failures(),
-        median: estimate.map(|estimate| estimate.median),
-        interval: estimate.and_then(|estimate| estimate.interval),
-        unit,
-        complaint: series.complaint.clone(),
+impl Figure {
+    /// Of a contender's turns in a case, whose figures are in `unit`.
+    pub(in crate::bench) fn new(
+        case: &'static str,
+        contender: &'static str,
+        network: Option<Attachment>,
+        series: &Series,
+        unit: &'static str,
+    ) -> Self {
+        let (turns, failed, complaint) = (series.rounds.len(), series.failures(), series.complaint.clone());
+        let estimate = series.estimate();
+        let (median, interval) =
+            (estimate.map(|estimate| estimate.median), estimate.and_then(|estimate| estimate.interval));
+        Self { case, contender, network, turns, failed, median, interval, unit, complaint }
     }
 }
 
