@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use weft_api::{API_VERSION, Client, EndpointObject, LimitRequest, Metadata, Method, NetworkObject, Status, Version};
 use weft_kernel::Netlink;
-use weft_kernel::link::{self, InfoKind};
+use weft_kernel::link::{self, LinkKind};
 use weft_lab::{Daemon, Host};
 use weft_model::{Attachment, LimitSpec, NetworkSpec};
 use weft_netns::Netns;
@@ -49,8 +49,8 @@ pub(super) fn absent(attachments: &[Attachment]) -> Result<Vec<Attachment>> {
     let mut absent = Vec::new();
     for attachment in attachments {
         let is_there = match attachment {
-            Attachment::Macvlan => link::is_supported(&mut netlink, InfoKind::MacVlan)?,
-            Attachment::Ipvlan => link::is_supported(&mut netlink, InfoKind::IpVlan)?,
+            Attachment::Macvlan => link::is_supported(&mut netlink, LinkKind::Macvlan)?,
+            Attachment::Ipvlan => link::is_supported(&mut netlink, LinkKind::Ipvlan)?,
             // Without those, weft does not run at all.
             _ => true,
         };
