@@ -99,14 +99,31 @@ fn flag(is_set: bool, flag: u32) -> u32 {
     if is_set { flag } else { 0 }
 }
 
+/// The addresses that an entry names; it may hold others.
+fn addresses(entry: &abi::endpoint) -> [abi::address; 3] {
+    [entry.ipv4, entry.ipv6, entry.link_local]
+}
+
+fn has_more(entry: &abi::endpoint) -> bool {
+    entry.flags & abi::ENDPOINT_HAS_MORE != 0
+}
+
 impl Dataplane {
-    /// Lets the endpoint behind the link with this number in. May be run again.
+    /// Lets the endpoint behind the link with this number in. May be run again, also with other addresses: what it had
+    /// before is nobody's then.
     pub fn admit(&self, link: u32, admission: &Admission) -> Result<(), DataplaneError> {
+        let before = self.endpoints.get(&link)?;
+        let entry = admission.entry();
         for ip in admission.held() {
             self.addresses.put(&address_of(ip), &abi::holder { link, network: admission.network })?;
         }
         self.endpoint_allowed.set(link, &admission.allowed)?;
-        self.endpoints.put(&link, &admission.entry())?;
+        self.endpoints.put(&link, &entry)?;
+        let is_other = |before: &abi::endpoint| addresses(before) != addresses(&entry) || has_more(before);
+        if let Some(before) = before.filter(is_other) {
+            let kept: Vec<_> = admission.held().map(address_of).collect();
+            self.free(link, &before, &kept)?;
+        }
         if let Some(station) = admission.station() {
             self.stations.put(&station, &abi::station { link })?;
         }
@@ -136,13 +153,7 @@ impl Dataplane {
     pub fn dismiss(&self, link: u32) -> Result<(), DataplaneError> {
         if let Some(entry) = self.endpoints.get(&link)? {
             self.endpoints.remove(&link)?;
-            let has_more = entry.flags & abi::ENDPOINT_HAS_MORE != 0;
-            let held = if has_more { self.addresses.keys() } else { vec![entry.ipv4, entry.ipv6, entry.link_local] };
-            for address in held {
-                if self.addresses.get(&address)?.is_some_and(|holder| holder.link == link) {
-                    self.addresses.remove(&address)?;
-                }
-            }
+            self.free(link, &entry, &[])?;
             if entry.parent != 0 {
                 self.dismiss_station(link, &entry)?;
             }
@@ -150,6 +161,17 @@ impl Dataplane {
         }
         self.endpoint_allowed.set(link, &[])?;
         counter_keys(link).try_for_each(|key| self.counters.remove(&key))
+    }
+
+    /// Has the addresses be nobody's that the endpoint behind the link had by `entry`, but for those that are kept.
+    fn free(&self, link: u32, entry: &abi::endpoint, kept: &[abi::address]) -> Result<(), DataplaneError> {
+        let held = if has_more(entry) { self.addresses.keys() } else { addresses(entry).to_vec() };
+        for address in held.iter().filter(|address| !kept.contains(address)) {
+            if self.addresses.get(address)?.is_some_and(|holder| holder.link == link) {
+                self.addresses.remove(address)?;
+            }
+        }
+        Ok(())
     }
 
     /// Only of a parent that is gone already it is not known which segment it was part of.

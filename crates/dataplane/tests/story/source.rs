@@ -1,9 +1,10 @@
 //! Who may say what of itself.
 
-use weft_dataplane::{Allowance, HostAddress, Peering};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+use weft_dataplane::{Allowance, HostAddress, Peering, address_of};
 
 use crate::frames::{arp, extended, icmpv6, neighbour, patched, too_large, udp, udp_by};
-use crate::world::{FOREIGN, LINK, MAC, OTHER_MAC, OWN, World, admission};
+use crate::world::{FOREIGN, LINK, MAC, OTHER_MAC, OWN, World, admission, ip};
 
 const OWN_V4: (&str, u16) = ("10.1.0.2", 40000);
 const OWN_V6: (&str, u16) = ("fd61::2", 40000);
@@ -212,4 +213,22 @@ fn nothing_passes_before_birth_and_after_death() {
     assert!(world.dataplane.admitted().is_empty());
     assert_eq!([world.sends(&frame), world.gets(&frame)], ["no_endpoint"; 2]);
     world.dataplane.dismiss(LINK).unwrap();
+}
+
+#[test]
+fn whoever_has_another_address_than_before_is_not_known_by_that_any_more() {
+    let world = World::with_neighbour();
+    let addresses = MapHandle::from_pinned_path(world.directory.join("v2/weft_addresses")).unwrap();
+    let is_held = |text: &str| addresses.lookup(&address_of(ip(text)).bytes, MapFlags::ANY).unwrap().is_some();
+    let sends_from = |text: &str| world.sends(&udp((text, 1), OUT_V4));
+    let (first, several) = (["10.1.0.2", "fd61::2"], ["10.1.0.9", "10.1.0.10", "fd61::9"]);
+    for (now, had) in [(&several[..], &first[..]), (&["10.1.0.8"], &several)] {
+        let now = admission(now, MAC, OWN);
+        world.dataplane.admit(LINK, &now).unwrap();
+        assert!(world.dataplane.has_admitted(LINK, &now).unwrap());
+        assert!(!had.iter().any(|address| is_held(address)), "{had:?}");
+        assert_eq!(sends_from(had[0]), "source_address");
+    }
+    assert_eq!(sends_from("10.1.0.8"), "passed");
+    assert!(is_held("10.1.0.3"), "its neighbour's");
 }
