@@ -66,6 +66,20 @@ pub fn list_of(netlink: &mut Netlink, index: u32) -> Result<Vec<(u32, IpNet)>, K
     netlink.dump(RouteNetlinkMessage::GetAddress(query), read)
 }
 
+/// The addresses of the link with this number, and whether each is in use: not one that its neighbours are still asked
+/// about, nor one that a neighbour has.
+pub fn list_settled(netlink: &mut Netlink, index: u32) -> Result<Vec<(IpNet, bool)>, KernelError> {
+    let mut query = AddressMessage::default();
+    query.header.index = index;
+    let found = netlink.dump(RouteNetlinkMessage::GetAddress(query), |message| {
+        let RouteNetlinkMessage::NewAddress(address) = message else { return None };
+        let unsettled = AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed;
+        let (link, net) = read(message)?;
+        (link == index).then_some((net, !address.header.flags.intersects(unsettled)))
+    })?;
+    Ok(found)
+}
+
 fn read(message: &RouteNetlinkMessage) -> Option<(u32, IpNet)> {
     let RouteNetlinkMessage::NewAddress(message) = message else { return None };
     let local = message.attributes.iter().find_map(|a| match a {

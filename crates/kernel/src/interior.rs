@@ -47,8 +47,10 @@ impl Interior {
 
     /// Opens a socket inside, and says whether routers are listened to.
     fn prepare(&self) -> Result<Netlink, KernelError> {
+        let written = sysctl::write(&self.inet6("accept_ra"), if self.listens_to_routers { "2" } else { "0" });
+        // A kernel without IPv6 has no such setting, and listens to nobody.
         if self.has_ipv6() {
-            sysctl::write(&self.inet6("accept_ra"), if self.listens_to_routers { "2" } else { "0" })?;
+            written?;
         }
         Netlink::open()
     }
@@ -67,7 +69,14 @@ impl Interior {
         let raise_loopback = link::set(LOOPBACK, "lo", link::Change { up: Some(true), ..Default::default() });
         let mut requests = vec![link::delete_group(GROUP_DEAD), raise_loopback];
         requests.extend(link::veth::raise(index, self.name.as_str(), None));
-        requests.extend(self.addresses.iter().map(|net| address::add(index, *net)));
+        requests.extend(self.settings());
+        requests
+    }
+
+    /// Addresses and routes.
+    pub(crate) fn settings(&self) -> Vec<Request> {
+        let index = self.index;
+        let mut requests: Vec<_> = self.addresses.iter().map(|net| address::add(index, *net)).collect();
         let ipv6 = self.addresses.iter().map(IpNet::addr).filter(IpAddr::is_ipv6);
         requests.extend(ipv6.map(|ip| route::set_local(ip, index)));
         if self.has_ipv6() {
@@ -76,5 +85,14 @@ impl Interior {
         }
         requests.extend(self.routes.iter().map(|(to, via)| route::set(*to, Hop::by(*via, index))));
         requests
+    }
+
+    /// What goes if the link is to be as `after` from now on.
+    pub(crate) fn removals(&self, after: &Interior) -> Vec<Request> {
+        let index = after.index;
+        let routes = self.routes.iter().filter(|route| !after.routes.contains(route));
+        let routes = routes.map(|(to, via)| route::delete(*to, Hop::by(*via, index)));
+        let addresses = self.addresses.iter().filter(|address| !after.addresses.contains(address));
+        routes.chain(addresses.map(|address| address::delete(index, *address))).collect()
     }
 }
