@@ -9,8 +9,8 @@
 //! What is said is decided by `weft_dhcp`, which is pure. Here are the sockets: a socket keeps the namespace it was
 //! opened in alive, so there are none but while an answer may come ([`line`]).
 //!
-//! Who forms IPv6 addresses: where a router advertises prefixes for it, the kernel inside (see [`settings`]); where it
-//! says that addresses are managed (M), or no router says anything, DHCPv6 is asked.
+//! Who forms IPv6 addresses: where a router advertises prefixes for it, the kernel inside, which listens to them; where
+//! it says that addresses are managed (M), or no router says anything, DHCPv6 is asked.
 
 mod acquire;
 mod course;
@@ -24,8 +24,8 @@ use weft_kernel::KernelError;
 use weft_model::{EndpointKey, Family, IfName, MacAddr, Network};
 use weft_netns::NetnsError;
 
-pub use acquire::{acquire, release};
-pub use keeper::{Keeper, Keeping, NEWS_MAX, News, What};
+pub use acquire::{MayHave, acquire, announce, release};
+pub use keeper::{Beginning, Keeper, Keeping, NEWS_MAX, News, What};
 
 /// Whether a family's address is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,17 +124,8 @@ fn heard(answers: u32, conflicts: u32, failure: &Option<String>) -> String {
         (0, _, Some(failure)) => format!("nothing could be sent: {failure}"),
         (0, _, None) => "nobody answered".to_owned(),
         (answers, 0, _) => format!("none of {answers} answers was of use"),
-        (_, conflicts, _) => format!("others on the LAN had {conflicts} of the addresses that its server gave"),
+        (_, conflicts, _) => format!("others had {conflicts} of the addresses that its server gave"),
     }
-}
-
-/// Settings of the interface called `ifname` that have the kernel form the addresses that routers ask for, or not.
-/// They are to be written inside, before the interface is raised. A container that forwards is no reason not to listen
-/// to routers (2 in Documentation/networking/ip-sysctl.rst).
-pub fn settings(ifname: &IfName, v6: Want) -> [(String, &'static str); 2] {
-    let (accept, form) = if v6 == Want::Unwanted { ("0", "0") } else { ("2", "1") };
-    let name = |setting: &str| format!("net/ipv6/conf/{ifname}/{setting}");
-    [(name("accept_ra"), accept), (name("autoconf"), form)]
 }
 
 /// Now, and what chance has to say.

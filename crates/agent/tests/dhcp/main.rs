@@ -7,6 +7,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use weft_agent::shell::dhcp::{DhcpError, Keeper, Keeping, News, Want, What, Wishes, acquire, release};
@@ -22,6 +23,17 @@ const V6: &str = "--dhcp-range=fd77::50,fd77::60,64,2m";
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
+}
+
+/// What a container gets that may have any address.
+fn got(container: &Container, wishes: &Wishes) -> Result<Lease, DhcpError> {
+    acquire(&container.netns, &container.asker, wishes, &mut |_| true)
+}
+
+/// A keeper of containers that may have any address.
+fn keeper() -> (Keeper, Receiver<News>) {
+    let (keeper, beginning) = Keeper::open().unwrap();
+    (keeper, beginning.start(|_, _| true).unwrap())
 }
 
 fn only_v4() -> Wishes {
@@ -54,7 +66,7 @@ fn a_container_gets_all_that_dnsmasq_has_for_it() {
         "--domain=example.org",
     ]);
     let container = lan.container(Want::Unwanted);
-    let lease = acquire(&container.netns, &container.asker, &only_v4()).unwrap();
+    let lease = got(&container, &only_v4()).unwrap();
     let grant = lease.v4.as_ref().unwrap();
     assert!(grant.address.to_string().starts_with("10.77.0."), "{grant:?}");
     assert_eq!((grant.address.prefix_len(), &grant.server), (24, &LeaseServer::Address(Ipv4Addr::new(10, 77, 0, 1))));
@@ -66,7 +78,7 @@ fn a_container_gets_all_that_dnsmasq_has_for_it() {
     assert_eq!(lease.dns().servers, [ip("10.77.0.53")]);
     assert_eq!(lease.dns().searches, ["example.org", "lan"]);
     assert!(server.leases().contains(" web "), "the server knows its name: {}", server.leases());
-    let again = acquire(&container.netns, &container.asker, &only_v4()).unwrap();
+    let again = got(&container, &only_v4()).unwrap();
     assert_eq!(again.addresses(), lease.addresses(), "whoever is the same gets the same");
 }
 
@@ -76,7 +88,7 @@ fn a_container_gets_both_families_and_gives_them_back() {
     let server = lan.dnsmasq(&[V4, V6, "--enable-ra", "--dhcp-option=option6:dns-server,[fd77::53]"]);
     let container = lan.container(Want::Required);
     let wishes = Container::wishes(Want::Required, Want::Required);
-    let lease = acquire(&container.netns, &container.asker, &wishes).unwrap();
+    let lease = got(&container, &wishes).unwrap();
     let grant = lease.v6.as_ref().unwrap();
     assert!(grant.address.to_string().starts_with("fd77::") && grant.address.prefix_len() == 128, "{grant:?}");
     assert!(!lease.autoconfigured, "the router says that addresses are managed");
@@ -106,7 +118,7 @@ fn kea_serves_both_families_too() {
     );
     let container = lan.container(Want::Required);
     let wishes = Container::wishes(Want::Required, Want::Required);
-    let lease = acquire(&container.netns, &container.asker, &wishes).unwrap();
+    let lease = got(&container, &wishes).unwrap();
     assert!(lease.v4.as_ref().unwrap().address.to_string().starts_with("10.77.0.7"), "{lease:?}");
     let grant = lease.v6.unwrap();
     assert!(grant.address.to_string().starts_with("fd77::7"), "no router, and a server all the same: {grant:?}");
@@ -119,7 +131,7 @@ fn where_routers_advertise_prefixes_the_kernel_forms_the_address() {
     let _router = lan.dnsmasq(&["--dhcp-range=fd77::,ra-only", "--enable-ra", V4]);
     let container = lan.container(Want::Required);
     let wishes = Container::wishes(Want::Unwanted, Want::Required);
-    let lease = acquire(&container.netns, &container.asker, &wishes).unwrap();
+    let lease = got(&container, &wishes).unwrap();
     assert!(lease.autoconfigured && lease.v6.is_none(), "{lease:?}");
     wait_for("an address of the advertised prefix", || {
         run(&container.netns, "ip -6 addr show dev eth0").contains("fd77::").then_some(())
@@ -134,7 +146,7 @@ fn a_lan_without_ipv6_is_good_enough_where_that_is_only_welcome() {
     let _server = lan.dnsmasq(&[V4]);
     let container = lan.container(Want::Welcome);
     let wishes = Container::wishes(Want::Required, Want::Welcome);
-    let lease = acquire(&container.netns, &container.asker, &wishes).unwrap();
+    let lease = got(&container, &wishes).unwrap();
     assert!(lease.v4.is_some() && lease.v6.is_none());
 }
 
@@ -144,14 +156,14 @@ fn silence_is_an_error_after_its_time() {
     let container = lan.container(Want::Unwanted);
     let wishes = Wishes { timeout: Duration::from_millis(700), ..only_v4() };
     let began = Instant::now();
-    let error = acquire(&container.netns, &container.asker, &wishes).unwrap_err();
+    let error = got(&container, &wishes).unwrap_err();
     assert!(began.elapsed() >= wishes.timeout && began.elapsed() < PATIENCE);
     assert!(matches!(error, DhcpError::Silent { .. }));
     let expected = "no IPv4 address for eth0 within 0.7 s: nobody answered; \
                     is there a DHCP server on its LAN, and a free address?";
     assert_eq!(error.to_string(), expected);
     run(&container.netns, "ip link delete eth0");
-    let error = acquire(&container.netns, &container.asker, &wishes).unwrap_err();
+    let error = got(&container, &wishes).unwrap_err();
     assert!(error.to_string().contains("packet socket of eth0"), "{error}");
 }
 
@@ -170,9 +182,9 @@ fn leases_are_extended_by_the_keeper() {
     );
     let container = lan.container(Want::Required);
     let wishes = Container::wishes(Want::Required, Want::Required);
-    let lease = acquire(&container.netns, &container.asker, &wishes).unwrap();
+    let lease = got(&container, &wishes).unwrap();
     lease.addresses().iter().for_each(|address| container.set(address));
-    let (keeper, news) = Keeper::start().unwrap();
+    let (keeper, news) = keeper();
     keeper.keep(keeping(&container, &lease));
     let mut extended = BTreeMap::new();
     // Past the end of the first lease, so that each was extended more than once.
@@ -189,13 +201,13 @@ fn a_server_that_lost_its_leases_takes_the_address_back_and_gives_another() {
     let lan = Lan::new("forgot");
     let mut server = lan.dnsmasq(&[V4]);
     let container = lan.container(Want::Unwanted);
-    let lease = acquire(&container.netns, &container.asker, &only_v4()).unwrap();
+    let lease = got(&container, &only_v4()).unwrap();
     let address = lease.addresses()[0];
     container.set(address);
     server.kill();
     std::fs::remove_file(&server.leases).unwrap();
     let _server = lan.dnsmasq(&["--dhcp-range=10.77.0.80,10.77.0.90,255.255.255.0,2m", "--dhcp-authoritative"]);
-    let (keeper, news) = Keeper::start().unwrap();
+    let (keeper, news) = keeper();
     keeper.keep(keeping(&container, &aged(&lease, 61)));
     let lost = news.recv_timeout(PATIENCE).expect("news");
     assert_eq!(lost.what, What::Lost(address, Loss::Refused));
@@ -211,9 +223,9 @@ fn what_nobody_extends_is_lost_in_time() {
     let lan = Lan::new("expiry");
     let mut server = lan.dnsmasq(&[V4]);
     let container = lan.container(Want::Unwanted);
-    let lease = acquire(&container.netns, &container.asker, &only_v4()).unwrap();
+    let lease = got(&container, &only_v4()).unwrap();
     server.kill();
-    let (keeper, news) = Keeper::start().unwrap();
+    let (keeper, news) = keeper();
     keeper.keep(keeping(&container, &aged(&lease, 117)));
     let lost = news.recv_timeout(PATIENCE).expect("news");
     assert_eq!(lost.what, What::Lost(lease.addresses()[0], Loss::Expired));
@@ -224,9 +236,9 @@ fn a_namespace_that_is_gone_is_kept_no_more_and_is_not_kept_alive() {
     let lan = Lan::new("gone");
     let _server = lan.dnsmasq(&[V4]);
     let container = lan.container(Want::Unwanted);
-    let lease = acquire(&container.netns, &container.asker, &only_v4()).unwrap();
+    let lease = got(&container, &only_v4()).unwrap();
     container.set(lease.addresses()[0]);
-    let (keeper, news) = Keeper::start().unwrap();
+    let (keeper, news) = keeper();
     let kept = keeping(&container, &aged(&lease, 61));
     keeper.keep(kept.clone());
     assert!(matches!(news.recv_timeout(PATIENCE).expect("news").what, What::Extended(_)));
@@ -241,9 +253,9 @@ fn what_is_forgotten_is_not_extended() {
     let lan = Lan::new("forget");
     let mut server = lan.dnsmasq(&[V4]);
     let container = lan.container(Want::Unwanted);
-    let lease = acquire(&container.netns, &container.asker, &only_v4()).unwrap();
+    let lease = got(&container, &only_v4()).unwrap();
     server.kill();
-    let (keeper, news) = Keeper::start().unwrap();
+    let (keeper, news) = keeper();
     keeper.keep(keeping(&container, &aged(&lease, 118)));
     keeper.forget(&container.key);
     drop(keeper);
@@ -257,7 +269,18 @@ fn an_address_that_another_has_is_declined() {
     let squatter = lan.container(Want::Unwanted);
     squatter.set("10.77.0.50/24");
     let container = lan.container(Want::Unwanted);
-    let lease = acquire(&container.netns, &container.asker, &only_v4()).unwrap();
+    let lease = got(&container, &only_v4()).unwrap();
+    assert_eq!(lease.addresses(), ["10.77.0.51/24".parse().unwrap()]);
+    assert!(server.log().contains("DHCPDECLINE"), "{}", server.log());
+}
+
+#[test]
+fn an_address_that_the_container_may_not_have_is_declined_though_nobody_on_its_lan_has_it() {
+    let lan = Lan::new("refused");
+    let server = lan.dnsmasq(&["--dhcp-range=10.77.0.50,10.77.0.51,255.255.255.0,2m", "--dhcp-sequential-ip"]);
+    let container = lan.container(Want::Unwanted);
+    let mut may_have = |address| address != ip("10.77.0.50");
+    let lease = acquire(&container.netns, &container.asker, &only_v4(), &mut may_have).unwrap();
     assert_eq!(lease.addresses(), ["10.77.0.51/24".parse().unwrap()]);
     assert!(server.log().contains("DHCPDECLINE"), "{}", server.log());
 }
@@ -273,7 +296,7 @@ fn an_ipv6_address_that_another_has_is_declined() {
     let squatter = lan.container(Want::Unwanted);
     run(&squatter.netns, "ip addr add fd77::70/64 dev eth0 nodad");
     let container = lan.container(Want::Required);
-    let lease = acquire(&container.netns, &container.asker, &Container::wishes(Want::Unwanted, Want::Required));
+    let lease = got(&container, &Container::wishes(Want::Unwanted, Want::Required));
     assert_eq!(lease.unwrap().addresses(), ["fd77::71/128".parse().unwrap()]);
     assert!(server.leases().contains("fd77::70"), "{}", server.leases());
 }
@@ -355,7 +378,7 @@ fn bad_answers_are_passed_over_and_a_good_one_is_heard() {
         bad.push(good.encode());
         bad
     };
-    let lease = with_server(&lan, answers, || acquire(&container.netns, &container.asker, &only_v4())).unwrap();
+    let lease = with_server(&lan, answers, || got(&container, &only_v4())).unwrap();
     let grant = lease.v4.unwrap();
     assert_eq!(grant.address, "10.77.0.200/24".parse().unwrap());
     assert_eq!((grant.gateways, grant.domain), (vec![ip("10.77.0.1")], None));
@@ -367,7 +390,7 @@ fn a_server_that_only_says_nonsense_is_named_as_such() {
     let container = lan.container(Want::Unwanted);
     let answers = |question: &Message| vec![say(question, Kind::Offer, &[(code::LEASE_TIME, &[0; 4])]).encode(); 3];
     let wishes = Wishes { timeout: Duration::from_secs(1), ..only_v4() };
-    let error = with_server(&lan, answers, || acquire(&container.netns, &container.asker, &wishes)).unwrap_err();
+    let error = with_server(&lan, answers, || got(&container, &wishes)).unwrap_err();
     assert!(error.to_string().contains("none of 3 answers was of use"), "{error}");
 }
 
@@ -376,11 +399,11 @@ fn an_agent_that_starts_anew_goes_on_with_what_is_written_down() {
     let lan = Lan::new("resume");
     let _server = lan.dnsmasq(&[V4]);
     let container = lan.container(Want::Unwanted);
-    let lease = acquire(&container.netns, &container.asker, &only_v4()).unwrap();
+    let lease = got(&container, &only_v4()).unwrap();
     container.set(lease.addresses()[0]);
     assert!(container.has(lease.addresses()[0].addr()));
     let written = serde_json::to_string(&aged(&lease, 61)).unwrap();
-    let (keeper, news) = Keeper::start().unwrap();
+    let (keeper, news) = keeper();
     keeper.keep(keeping(&container, &serde_json::from_str(&written).unwrap()));
     let News { lease: now, what, .. } = news.recv_timeout(PATIENCE).expect("news");
     assert_eq!(what, What::Extended(lease.addresses()[0]));

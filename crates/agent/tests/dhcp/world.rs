@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use weft_agent::shell::dhcp::{Asker, Want, Wishes, settings};
+use weft_agent::shell::dhcp::{Asker, Want, Wishes};
 use weft_kernel::sysctl;
 use weft_model::{EndpointKey, MacAddr, NetnsRecord};
 use weft_netns::Netns;
@@ -86,9 +86,8 @@ impl Lan {
         run(&self.netns, &format!("ip link set port{n} up"));
         let key: EndpointKey =
             EndpointKey { container: format!("c{n}").parse().unwrap(), ifname: "eth0".parse().unwrap() };
-        netns
-            .run(|| settings(&key.ifname, v6).iter().for_each(|(name, value)| sysctl::write(name, value).unwrap()))
-            .unwrap();
+        let listens = if v6 == Want::Unwanted { "0" } else { "2" };
+        netns.run(|| sysctl::write("net/ipv6/conf/eth0/accept_ra", listens).unwrap()).unwrap();
         run(&netns, "ip link set eth0 up");
         Container { asker: Asker::of(&key, mac), netns, key, path }
     }

@@ -1,8 +1,10 @@
 //! Birth and death: a caller that waits for an address, and one that gives it back.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use weft_dhcp::packet::icmp6::Advertisement;
@@ -10,7 +12,7 @@ use weft_dhcp::{Client, Event};
 use weft_model::{Dns, Family, Grant, Lease};
 use weft_netns::Netns;
 
-use super::course::{Course, Turn};
+use super::course::{Course, Ground, Turn};
 use super::line::Line;
 use super::{Asker, DhcpError, Want, Wishes, moment};
 
@@ -23,9 +25,10 @@ const WELCOME_WAIT: Duration = Duration::from_secs(2);
 const RELEASE_WAIT: Duration = Duration::from_millis(500);
 
 /// Asks the LAN of the interface for addresses, and waits for them. The interface must be up. Nothing is set on it:
-/// that is for the caller, who has probed addresses now, and no socket is left inside.
-pub fn acquire(netns: &Netns, asker: &Asker, wishes: &Wishes) -> Result<Lease, DhcpError> {
-    let mut birth = Birth::begin(netns, asker, wishes)?;
+/// that is for the caller, who has probed addresses now, and no socket is left inside. `may_have` is asked about each
+/// address before it is probed: one that must not be had is declined, and another asked for.
+pub fn acquire(netns: &Netns, asker: &Asker, wishes: &Wishes, may_have: &mut MayHave<'_>) -> Result<Lease, DhcpError> {
+    let mut birth = Birth::begin(netns, asker, wishes, may_have)?;
     loop {
         birth.turn();
         let passed = moment().now.saturating_sub(birth.began);
@@ -43,22 +46,32 @@ pub fn acquire(netns: &Netns, asker: &Asker, wishes: &Wishes) -> Result<Lease, D
     }
 }
 
+/// Tells the LAN that the addresses are on the interface: whoever remembers another's Ethernet address for them forgets
+/// that. A neighbour that does not hear it asks anew before long.
+pub fn announce(netns: &Netns, asker: &Asker, addresses: &[IpNet]) -> Result<(), DhcpError> {
+    for net in addresses {
+        if let IpAddr::V4(address) = net.addr() {
+            Line::open(netns, asker, Family::IPv4, None)?.announce(address)?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives back what `lease` grants. The addresses must be on the interface still, if servers are to believe it. Nobody
 /// needs to hear it: what is not given back expires.
 pub fn release(netns: &Netns, asker: &Asker, lease: &Lease) -> Result<(), DhcpError> {
-    let open = |family| move |held| Line::open(netns, asker, family, held);
     let until = moment().now + RELEASE_WAIT;
     let grants = lease.grants().cloned();
     let mut courses: Vec<Course> =
         grants.map(|grant| Course::new(Client::resume(asker.identity.clone(), None, grant))).collect();
     for course in &mut courses {
         let family = course.client.family();
-        course.happen(Event::Release, &mut open(family));
+        course.happen(Event::Release, &mut Site { netns, asker, family, may_have: &mut |_| true });
     }
     while courses.iter().any(|course| course.client.wake_at().is_some()) && moment().now < until {
         for course in &mut courses {
             let family = course.client.family();
-            course.turn(&mut open(family));
+            course.turn(&mut Site { netns, asker, family, may_have: &mut |_| true });
         }
         let due = courses.iter().filter_map(Course::due_at).min();
         let sources: Vec<_> = courses.iter().flat_map(Course::sources).collect();
@@ -67,8 +80,30 @@ pub fn release(netns: &Netns, asker: &Asker, lease: &Lease) -> Result<(), DhcpEr
     Ok(())
 }
 
+/// Says whether an address may be had, and by its answer that it is about to be.
+pub type MayHave<'a> = dyn FnMut(IpAddr) -> bool + 'a;
+
+/// A container's interface, as the clients of one family see it.
+struct Site<'a, 'm> {
+    netns: &'a Netns,
+    asker: &'a Asker,
+    family: Family,
+    may_have: &'a mut MayHave<'m>,
+}
+
+impl Ground for Site<'_, '_> {
+    fn open(&mut self, held: Option<Ipv4Addr>) -> Result<Line, DhcpError> {
+        Line::open(self.netns, self.asker, self.family, held)
+    }
+
+    fn may_have(&mut self, address: IpAddr) -> bool {
+        (self.may_have)(address)
+    }
+}
+
 /// A birth that waits for its addresses.
-struct Birth<'a> {
+struct Birth<'a, 'm> {
+    may_have: &'a mut MayHave<'m>,
     netns: &'a Netns,
     asker: &'a Asker,
     wishes: &'a Wishes,
@@ -81,12 +116,16 @@ struct Birth<'a> {
     lease: Lease,
 }
 
-impl<'a> Birth<'a> {
-    fn begin(netns: &'a Netns, asker: &'a Asker, wishes: &'a Wishes) -> Result<Self, DhcpError> {
+impl<'a, 'm> Birth<'a, 'm> {
+    fn begin(
+        netns: &'a Netns,
+        asker: &'a Asker,
+        wishes: &'a Wishes,
+        may_have: &'a mut MayHave<'m>,
+    ) -> Result<Self, DhcpError> {
         let began = moment().now;
-        let (asks_v6, needs_no_v6) = (false, false);
-        let mut birth =
-            Self { netns, asker, wishes, began, courses: Vec::new(), asks_v6, needs_no_v6, lease: Lease::default() };
+        let (asks_v6, needs_no_v6, courses, lease) = (false, false, Vec::new(), Lease::default());
+        let mut birth = Self { may_have, netns, asker, wishes, began, courses, asks_v6, needs_no_v6, lease };
         for (family, want) in [(Family::IPv4, wishes.v4), (Family::IPv6, wishes.v6)] {
             if want == Want::Unwanted {
                 continue;
@@ -94,7 +133,10 @@ impl<'a> Birth<'a> {
             let mut course = Course::new(Client::fresh(family, asker.identity.clone(), wishes.hostname.as_deref()));
             let line = course.open(Line::open(netns, asker, family, None)?);
             match family {
-                Family::IPv4 => drop(course.happen(Event::Start, &mut |held| Line::open(netns, asker, family, held))),
+                Family::IPv4 => {
+                    let may_have = &mut *birth.may_have;
+                    course.happen(Event::Start, &mut Site { netns, asker, family, may_have });
+                }
                 // Without a router there may still be a server.
                 Family::IPv6 => line.solicit_routers().unwrap_or_else(|error| tracing::debug!(%error, "no router")),
             }
@@ -106,7 +148,8 @@ impl<'a> Birth<'a> {
     fn turn(&mut self) {
         for course in &mut self.courses {
             let family = course.client.family();
-            let turns = course.turn(&mut |held| Line::open(self.netns, self.asker, family, held));
+            let (netns, asker, may_have) = (self.netns, self.asker, &mut *self.may_have);
+            let turns = course.turn(&mut Site { netns, asker, family, may_have });
             for turn in turns {
                 note(&mut self.lease, family, turn);
             }
@@ -129,8 +172,8 @@ impl<'a> Birth<'a> {
         let is_unrouted = course.router.is_none() && moment().now >= began + ROUTER_WAIT;
         if !self.asks_v6 && (is_managed || is_unrouted) {
             self.asks_v6 = true;
-            let (netns, asker) = (self.netns, self.asker);
-            course.happen(Event::Start, &mut |held| Line::open(netns, asker, Family::IPv6, held));
+            let (netns, asker, may_have) = (self.netns, self.asker, &mut *self.may_have);
+            course.happen(Event::Start, &mut Site { netns, asker, family: Family::IPv6, may_have });
         }
     }
 
@@ -169,7 +212,7 @@ impl<'a> Birth<'a> {
         let (netns, asker) = (self.netns, self.asker);
         for course in self.courses.iter_mut().filter(|course| course.client.grant().is_none()) {
             let family = course.client.family();
-            course.happen(Event::Release, &mut |held| Line::open(netns, asker, family, held));
+            course.happen(Event::Release, &mut Site { netns, asker, family, may_have: &mut |_| true });
         }
     }
 

@@ -24,6 +24,15 @@ const SENDS_MAX: u32 = 50;
 /// Most changes that follow from one thing that happened: none comes near, and no server can have it go on for ever.
 const STEPS_MAX: usize = 8;
 
+/// Where a client speaks.
+pub(super) trait Ground {
+    /// Opens a line; `held` is the IPv4 address that the interface has of its server already.
+    fn open(&mut self, held: Option<Ipv4Addr>) -> Result<Line, DhcpError>;
+
+    /// Whether the client may have an address that a server gives it.
+    fn may_have(&mut self, address: IpAddr) -> bool;
+}
+
 /// What became of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Turn {
@@ -106,28 +115,24 @@ impl Course {
     }
 
     /// Has something happen to the client.
-    pub(super) fn happen(
-        &mut self,
-        event: Event<'_>,
-        open: &mut dyn FnMut(Option<Ipv4Addr>) -> Result<Line, DhcpError>,
-    ) -> Vec<Turn> {
+    pub(super) fn happen(&mut self, event: Event<'_>, ground: &mut dyn Ground) -> Vec<Turn> {
         let held = self.held();
         let effects = self.client.step(event, moment());
-        effects.into_iter().filter_map(|effect| self.act(effect, held, open)).collect()
+        effects.into_iter().flat_map(|effect| self.act(effect, held, ground)).collect()
     }
 
     /// Reads what came in, and does what is due.
-    pub(super) fn turn(&mut self, open: &mut dyn FnMut(Option<Ipv4Addr>) -> Result<Line, DhcpError>) -> Vec<Turn> {
+    pub(super) fn turn(&mut self, ground: &mut dyn Ground) -> Vec<Turn> {
         let mut turns = Vec::new();
         for heard in self.line.as_ref().map(Line::hear).unwrap_or_default() {
             match heard {
                 Heard::Message(bytes) => {
                     self.answers = self.answers.saturating_add(1);
-                    turns.extend(self.happen(Event::Received(&bytes), open));
+                    turns.extend(self.happen(Event::Received(&bytes), ground));
                 }
                 Heard::Claim(address) => {
                     let before = self.client.clone();
-                    turns.extend(self.happen(Event::Claimed(address), open));
+                    turns.extend(self.happen(Event::Claimed(address), ground));
                     self.conflicts = self.conflicts.saturating_add((before != self.client).into());
                 }
                 Heard::Router(advertisement) => self.router = Some(advertisement),
@@ -138,10 +143,10 @@ impl Course {
             if self.client.wake_at().is_none_or(|at| at > now) {
                 break;
             }
-            turns.extend(self.happen(Event::Wake, open));
+            turns.extend(self.happen(Event::Wake, ground));
         }
         if let Some(unsent) = self.unsent.take_if(|unsent| unsent.at <= moment().now) {
-            self.send(unsent.outgoing, unsent.tries, self.held(), open);
+            self.send(unsent.outgoing, unsent.tries, self.held(), ground);
         }
         if moment().now >= self.listens_until {
             self.line = None;
@@ -156,36 +161,30 @@ impl Course {
         }
     }
 
-    fn act(
-        &mut self,
-        effect: Effect,
-        held: Option<Ipv4Addr>,
-        open: &mut dyn FnMut(Option<Ipv4Addr>) -> Result<Line, DhcpError>,
-    ) -> Option<Turn> {
+    fn act(&mut self, effect: Effect, held: Option<Ipv4Addr>, ground: &mut dyn Ground) -> Vec<Turn> {
         let done = match effect {
-            Effect::Hold(grant, held) => return Some(Turn::Held(grant, held)),
-            Effect::Lose(address, loss) => return Some(Turn::Lost(address, loss)),
+            Effect::Hold(grant, held) => return vec![Turn::Held(grant, held)],
+            Effect::Lose(address, loss) => return vec![Turn::Lost(address, loss)],
             Effect::Send(outgoing) => {
-                self.send(outgoing, 0, held, open);
-                return None;
+                self.send(outgoing, 0, held, ground);
+                return Vec::new();
             }
-            Effect::Probe(address) => self.line(None, open).and_then(|line| Ok(line.probe(address)?)),
-            Effect::Announce(address) => self.line(None, open).and_then(|line| Ok(line.announce(address)?)),
+            // Whoever has it here may be on another LAN, and would not answer.
+            Effect::Probe(address) if !ground.may_have(address) => {
+                self.conflicts = self.conflicts.saturating_add(1);
+                return self.happen(Event::Claimed(address), ground);
+            }
+            Effect::Probe(address) => self.line(None, ground).and_then(|line| Ok(line.probe(address)?)),
+            Effect::Announce(address) => self.line(None, ground).and_then(|line| Ok(line.announce(address)?)),
         };
         if let Err(error) = done {
             self.note(&error);
         }
-        None
+        Vec::new()
     }
 
-    fn send(
-        &mut self,
-        outgoing: Outgoing,
-        tries: u32,
-        held: Option<Ipv4Addr>,
-        open: &mut dyn FnMut(Option<Ipv4Addr>) -> Result<Line, DhcpError>,
-    ) {
-        let sent = self.line(held, open).and_then(|line| Ok(line.send(&outgoing)?));
+    fn send(&mut self, outgoing: Outgoing, tries: u32, held: Option<Ipv4Addr>, ground: &mut dyn Ground) {
+        let sent = self.line(held, ground).and_then(|line| Ok(line.send(&outgoing)?));
         let now = moment().now;
         self.listens_until = now + ANSWER_TIME;
         match sent {
@@ -199,14 +198,10 @@ impl Course {
         }
     }
 
-    fn line(
-        &mut self,
-        held: Option<Ipv4Addr>,
-        open: &mut dyn FnMut(Option<Ipv4Addr>) -> Result<Line, DhcpError>,
-    ) -> Result<&Line, DhcpError> {
+    fn line(&mut self, held: Option<Ipv4Addr>, ground: &mut dyn Ground) -> Result<&Line, DhcpError> {
         let line = match self.line.take() {
             Some(line) => line,
-            None => open(held)?,
+            None => ground.open(held)?,
         };
         Ok(self.line.insert(line))
     }

@@ -2,6 +2,7 @@
 //! into that container's namespace, asks, and closes it again.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,11 +11,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use rustix::event::EventfdFlags;
 use weft_dhcp::{Client, Held, Loss};
-use weft_model::{EndpointKey, Lease, NetnsRecord};
+use weft_model::{EndpointKey, Family, Lease, NetnsRecord};
 use weft_netns::Netns;
 
 use super::acquire::{note, wait};
-use super::course::{Course, Turn};
+use super::course::{Course, Ground, Turn};
 use super::line::Line;
 use super::{Asker, DhcpError, moment};
 use crate::attach;
@@ -49,6 +50,8 @@ pub struct Keeping {
 pub struct News {
     /// Whose.
     pub key: EndpointKey,
+    /// The namespace of the one that is meant: another may have its key by now.
+    pub netns: NetnsRecord,
     /// All that it holds now.
     pub lease: Lease,
     /// What is different.
@@ -82,17 +85,34 @@ pub struct Keeper {
     bell: Arc<OwnedFd>,
 }
 
-impl Keeper {
+/// The thread, before it is started: what is ordered until then waits.
+pub struct Beginning {
+    ordered: Receiver<Order>,
+    rung: Arc<OwnedFd>,
+}
+
+impl Beginning {
     /// Starts the thread. Whoever has the receiver is told what becomes of the leases, and must read it: a keeper that
-    /// nobody listens to stands still.
-    pub fn start() -> Result<(Self, Receiver<News>), std::io::Error> {
+    /// nobody listens to stands still. `may_have` says whether an endpoint may have an address that a server gives it.
+    pub fn start(
+        self,
+        may_have: impl Fn(&EndpointKey, IpAddr) -> bool + Send + 'static,
+    ) -> Result<Receiver<News>, std::io::Error> {
+        let (tell, told) = sync_channel(NEWS_MAX);
+        let shelf = Shelf { kept: BTreeMap::new(), tell, may_have: Box::new(may_have) };
+        let Self { ordered, rung } = self;
+        std::thread::Builder::new().name("dhcp-keeper".to_owned()).spawn(move || shelf.run(&ordered, &rung))?;
+        Ok(told)
+    }
+}
+
+impl Keeper {
+    /// The way to a thread that is yet to be started.
+    pub fn open() -> Result<(Self, Beginning), std::io::Error> {
         let bell = Arc::new(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (orders, ordered) = sync_channel(NEWS_MAX);
-        let (tell, told) = sync_channel(NEWS_MAX);
         let rung = Arc::clone(&bell);
-        let shelf = Shelf { kept: BTreeMap::new(), tell };
-        std::thread::Builder::new().name("dhcp-keeper".to_owned()).spawn(move || shelf.run(&ordered, &rung))?;
-        Ok((Self { orders, bell }, told))
+        Ok((Self { orders, bell }, Beginning { ordered, rung }))
     }
 
     /// Keeps a lease from now on, also one that an earlier agent got. A lease that endpoint had before is forgotten.
@@ -123,10 +143,38 @@ struct Kept {
     courses: Vec<Course>,
 }
 
+/// Says whether an endpoint may have an address.
+type MayHave = Box<dyn Fn(&EndpointKey, IpAddr) -> bool + Send>;
+
 /// All leases, and who is told of them.
 struct Shelf {
     kept: BTreeMap<EndpointKey, Kept>,
     tell: SyncSender<News>,
+    may_have: MayHave,
+}
+
+/// A container's interface, as the clients of one family see it.
+struct Site<'a> {
+    key: &'a EndpointKey,
+    netns: &'a NetnsRecord,
+    asker: &'a Asker,
+    family: Family,
+    may_have: &'a dyn Fn(&EndpointKey, IpAddr) -> bool,
+    /// The namespace was looked for, and is gone.
+    is_gone: bool,
+}
+
+impl Ground for Site<'_> {
+    fn open(&mut self, held: Option<Ipv4Addr>) -> Result<Line, DhcpError> {
+        let opened = open(self.netns);
+        self.is_gone |= matches!(&opened, Ok(None));
+        let netns = opened?.ok_or_else(|| gone(self.netns))?;
+        Line::open(&netns, self.asker, self.family, held)
+    }
+
+    fn may_have(&mut self, address: IpAddr) -> bool {
+        (self.may_have)(self.key, address)
+    }
 }
 
 impl Shelf {
@@ -195,23 +243,20 @@ impl Shelf {
         let Kept { netns, asker, lease, courses } = kept;
         for course in courses {
             let family = course.client.family();
-            let turns = course.turn(&mut |held| {
-                let opened = open(netns);
-                is_gone |= matches!(&opened, Ok(None));
-                let netns = opened?.ok_or_else(|| gone(netns))?;
-                Line::open(&netns, asker, family, held)
-            });
+            let mut site = Site { key, netns, asker, family, may_have: &*self.may_have, is_gone: false };
+            let turns = course.turn(&mut site);
+            is_gone |= site.is_gone;
             course.rest();
             for turn in turns {
                 let what = what(&turn);
                 note(lease, family, turn);
-                news.push(News { key: key.clone(), lease: lease.clone(), what });
+                news.push(News { key: key.clone(), netns: netns.clone(), lease: lease.clone(), what });
             }
         }
         if is_gone {
-            let lease = lease.clone();
+            let (netns, lease) = (netns.clone(), lease.clone());
             self.kept.remove(key);
-            news.push(News { key: key.clone(), lease, what: What::Gone });
+            news.push(News { key: key.clone(), netns, lease, what: What::Gone });
         }
         news.into_iter().all(|news| self.tell.send(news).is_ok())
     }
