@@ -9,6 +9,7 @@ mod containers;
 mod devices;
 mod door;
 mod groups;
+mod leases;
 mod lifecycle;
 mod limit;
 mod networks;

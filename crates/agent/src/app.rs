@@ -20,12 +20,13 @@ use crate::ledger::Ledger;
 use crate::networks::Networks;
 use crate::node::Node;
 use crate::shell::catcher::Catcher;
+use crate::shell::dhcp::Keeper;
 use crate::shell::listener::Listener;
 use crate::shell::plugins::{Plugins, RUN_TIME_MAX};
 use crate::shell::reaper::Reaper;
 use crate::shell::reconciler::Round;
 use crate::shell::workers::Workers;
-use crate::shell::{exporter, lock, server, watch, workers};
+use crate::shell::{exporter, lessee, lock, server, watch, workers};
 use crate::{serve, shell};
 
 /// Runs the agent until it is told to stop. Containers' networks go on working without it.
@@ -54,11 +55,14 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let ledger = Ledger::open(&config.run_dir)?;
     let host = Netns::current()?.id();
     let dataplane = Loaded::load(&config.bpf_dir, config.telling())?.enforce()?;
-    let attacher = Arc::new(Attacher::new(ledger, Arc::clone(&networks), Reaper::start()?, dataplane, host));
+    let (keeper, beginning) = Keeper::open()?;
+    let threads = (Reaper::start()?, keeper);
+    let attacher = Arc::new(Attacher::new(ledger, Arc::clone(&networks), threads, dataplane, host));
     let changed = Changed::open(&config.run_dir);
     let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), config.uplink(), changed)?;
     round.adopt();
     let reconciler = round.start()?;
+    lessee::start(Arc::clone(&attacher), beginning)?;
     let listener = Listener::start(&attacher)?;
     let catcher = Catcher::start(&attacher)?;
     watch::start(Arc::clone(&attacher), reconciler.clone())?;

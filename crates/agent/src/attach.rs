@@ -4,6 +4,8 @@
 //! done, in reverse. Death: note it, take the link down, free the addresses. Both may be repeated, and both may be
 //! cut short by the death of the agent: the record tells the next agent where it was.
 
+mod lease;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -29,6 +31,7 @@ use crate::defaults::{self, Claim};
 use crate::devices::{self, Losses, Nic};
 use crate::ledger::{Change, Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
+use crate::shell::dhcp::{DhcpError, Keeper};
 use crate::shell::reaper::Reaper;
 
 /// Longest wait for another operation on the same endpoint.
@@ -153,6 +156,16 @@ pub enum AttachError {
         /// Why not.
         source: EndpointError,
     },
+    /// Its LAN gives it no address.
+    #[error("endpoint {key}: {}", lease::told(.source, .refusal.as_ref()))]
+    Lease {
+        /// Container and interface.
+        key: EndpointKey,
+        /// Why not.
+        source: DhcpError,
+        /// Why it must not have the address that it was offered last.
+        refusal: Option<String>,
+    },
     /// Another operation on the endpoint takes too long.
     #[error("endpoint {0} is busy with another request: try again")]
     Busy(EndpointKey),
@@ -190,6 +203,7 @@ pub struct Attacher {
     ledger: Mutex<Ledger>,
     networks: Arc<Networks>,
     reaper: Reaper,
+    keeper: Keeper,
     locks: Locks,
     arranging: Mutex<()>,
     uplink: Mutex<Option<IfName>>,
@@ -201,11 +215,18 @@ pub struct Attacher {
 
 impl Attacher {
     /// For the host whose namespace is `host`.
-    pub fn new(ledger: Ledger, networks: Arc<Networks>, reaper: Reaper, dataplane: Dataplane, host: NetnsId) -> Self {
+    pub fn new(
+        ledger: Ledger,
+        networks: Arc<Networks>,
+        (reaper, keeper): (Reaper, Keeper),
+        dataplane: Dataplane,
+        host: NetnsId,
+    ) -> Self {
         Self {
             ledger: Mutex::new(ledger),
             networks,
             reaper,
+            keeper,
             locks: Locks::default(),
             arranging: Mutex::new(()),
             uplink: Mutex::new(None),
@@ -253,6 +274,7 @@ impl Attacher {
         admit_allowed(&wish.key, network.attachment, &wish.allowed_addresses)?;
         admit_claims(network, &wish.claims).map_err(not_admitted)?;
         admit_device(network, wish.device.as_ref()).map_err(not_admitted)?;
+        lease::admit(network, wish).map_err(not_admitted)?;
         let _lock = self.locks.lock(&wish.key)?;
         self.bury_stale(netlink, wish)?;
         let rest = if wish.delegation.is_some() { Rest::Without } else { Rest::Filled };
@@ -281,15 +303,17 @@ impl Attacher {
         let kept = self.networks.get(network.name.as_str()).map(drop);
         let kept = kept.ok_or_else(|| not_admitted("was deleted meanwhile: create it, or use another".to_owned()));
         let made = kept.and_then(|()| self.make(netlink, &endpoint, &wish.netns));
+        let made = made.and_then(|()| self.lease(netlink, &endpoint, wish));
         let made = made.and_then(|()| self.arrange(netlink, &wish.key, &wish.netns, &wish.claims));
         let born = made.and_then(|()| Ok(self.ledger().finish_birth(&wish.key)?));
         if let Err(error) = born {
             self.undo(netlink, &endpoint, &wish.netns);
             return Err(error);
         }
-        // With a claim, its routes are other ones than it was begun with.
+        // With a claim or a lease, its record is another one than it was begun with.
         let born = self.ledger().get(&wish.key).map(|entry| Arc::clone(&entry.endpoint));
         let endpoint = born.unwrap_or(endpoint);
+        self.keep(&endpoint);
         if let (Some(loan), Some(enforcement)) = (&endpoint.loan, endpoint.enforcement()) {
             let (device, word, meaning) = (&loan.device.name, enforcement.word(), enforcement.meaning());
             let key = &endpoint.key;
@@ -544,15 +568,17 @@ impl Attacher {
 
     /// Takes a birth back. What cannot be taken down now stays in the ledger, its addresses held, for the reconciler.
     fn undo(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: &Netns) {
+        let now = self.ledger().get(&endpoint.key).map(|entry| Arc::clone(&entry.endpoint));
         self.ledger().begin_death(&endpoint.key);
-        match self.take_down(netlink, endpoint, Some(netns)) {
+        match self.take_down(netlink, now.as_deref().unwrap_or(endpoint), Some(netns)) {
             Ok(()) => self.ledger().finish_death(&endpoint.key),
             Err(error) => tracing::warn!(endpoint = %endpoint.key, %error, "a failed birth is not undone yet"),
         }
     }
 
-    /// Buries the links, and rings for the reaper.
+    /// Gives back a lease, buries the links, and rings for the reaper.
     fn take_down(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) -> Result<(), AttachError> {
+        self.give_back(endpoint, netns);
         let taken = self.endpoints(netlink, netns).take_down(endpoint);
         match netns.filter(|_| endpoint.seat.is_some()) {
             Some(netns) => self.reaper.note_in(netns),
@@ -672,6 +698,7 @@ fn record(wish: &Attachment) -> Endpoint {
         limits: wish.limits,
         allowed_addresses: wish.allowed_addresses.clone(),
         dns: wish.dns.clone().unwrap_or_else(|| wish.network.dns.clone()),
+        asked_families: Vec::new(),
         lease: Lease::default(),
         born_s: wish.born_s,
     }

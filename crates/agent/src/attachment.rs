@@ -8,6 +8,7 @@ mod bridge;
 pub mod device;
 mod host;
 mod ipvlan;
+pub mod leased;
 mod macvlan;
 mod none;
 pub mod parent;

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use weft_api::{
-    API_VERSION, AttachmentDns, Condition, Counter, EndpointObject, EndpointSpec, EndpointStatus, Lease, Metadata,
-    NetworkAttachment, NetworkObject, NetworkStatus, NodeObject, NodeStatus, PoolStatus,
+    API_VERSION, AttachmentDns, Condition, Counter, EndpointObject, EndpointSpec, EndpointStatus, Lease, LeaseStatus,
+    Metadata, NetworkAttachment, NetworkObject, NetworkStatus, NodeObject, NodeStatus, PoolStatus,
 };
 use weft_dataplane::abi;
-use weft_model::{Endpoint, Family, Network};
+use weft_model::{Endpoint, Family, Grant, LeaseServer, LeaseTimes, Network};
 
+use crate::attachment::leased::in_force;
 use crate::defaults::has_default;
 use crate::graph::HostFacts;
 use crate::ledger::Ledger;
@@ -88,8 +89,24 @@ pub fn endpoint(endpoint: &Endpoint, ledger: &Ledger) -> EndpointObject {
             host_link: endpoint.attachment.has_host_link().then(|| endpoint.key.host_link().to_string()),
             netns: endpoint.netns.path.clone(),
             network_status: network_status(endpoint, ledger),
+            leases: in_force(endpoint).grants().map(grant).collect(),
             born: endpoint.born_s,
         },
+    }
+}
+
+/// One that the endpoint has lost is not shown.
+fn grant(grant: &Grant) -> LeaseStatus {
+    let LeaseTimes { granted_unix_s, renew_s, lifetime_s, .. } = grant.times;
+    let after = |seconds: u32| granted_unix_s.saturating_add(seconds.into());
+    LeaseStatus {
+        address: grant.address.to_string(),
+        server: match &grant.server {
+            LeaseServer::Address(address) => address.to_string(),
+            LeaseServer::Duid(duid) => duid.to_string(),
+        },
+        renews: lifetime_s.map(|_| after(renew_s)),
+        expires: lifetime_s.map(after),
     }
 }
 

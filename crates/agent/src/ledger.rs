@@ -23,7 +23,7 @@ use weft_ipam::{Held, Leases, Refusal, Request};
 use weft_model::{ContainerId, Endpoint, EndpointKey, Family, IfName, Network, Pool};
 
 use crate::defaults::has_default;
-pub use change::Change;
+pub use change::{Change, Leased};
 pub use journal::JournalError;
 use journal::{Event, Journal};
 
@@ -89,9 +89,7 @@ pub fn read_endpoints(run_dir: &Path) -> Result<Vec<Endpoint>, JournalError> {
                 let change = Change::Routes { routes, source_routes };
                 endpoints.entry(key).and_modify(|endpoint| change.write(endpoint));
             }
-            Event::Lease { key, lease } => {
-                endpoints.entry(key).and_modify(|endpoint| Change::Lease(lease).write(endpoint));
-            }
+            Event::Lease { key, leased } => drop(endpoints.entry(key).and_modify(|endpoint| leased.write(endpoint))),
             Event::Gone { key } => drop(endpoints.remove(&key)),
             Event::Open { .. }
             | Event::Close { .. }
@@ -144,7 +142,7 @@ impl Ledger {
             Event::Routes { key, routes, source_routes } => {
                 self.write(&key, Change::Routes { routes, source_routes });
             }
-            Event::Lease { key, lease } => drop(self.write(&key, Change::Lease(lease))),
+            Event::Lease { key, leased } => drop(self.write(&key, Change::Lease(leased))),
             Event::Death { key } => self.set_phase(&key, Phase::Death),
             Event::Gone { key } => self.forget(&key),
         }
@@ -179,7 +177,7 @@ impl Ledger {
     }
 
     /// Families of which an interface of the container has the default route.
-    fn default_families(&self, container: &ContainerId) -> Vec<Family> {
+    pub fn default_families(&self, container: &ContainerId) -> Vec<Family> {
         let beside = self.of_container(container).filter(|entry| entry.phase != Phase::Death);
         let has = |family: &Family| {
             let is_had = |endpoint: &Endpoint| {
@@ -211,6 +209,17 @@ impl Ledger {
         let written = self.write(key, change);
         self.compact_if_long();
         Ok(written)
+    }
+
+    /// The endpoint has other addresses from now on, which its LAN gave it: gives back the new record, if there is one.
+    /// Refused while another has one of them.
+    pub fn lease(&mut self, key: &EndpointKey, leased: Leased) -> Result<Option<Arc<Endpoint>>, LedgerError> {
+        for address in leased.addresses.iter().map(IpNet::addr) {
+            if let Some(holder) = self.leases.holder(address).filter(|holder| *holder != key) {
+                return Err(Held { address, holder: holder.clone() }.into());
+            }
+        }
+        Ok(self.change(key, Change::Lease(Box::new(leased)))?)
     }
 
     /// The endpoint will be taken down. A journal that fails does not keep it alive: an agent that starts later
@@ -294,11 +303,31 @@ impl Ledger {
     }
 
     fn write(&mut self, key: &EndpointKey, change: Change) -> Option<Arc<Endpoint>> {
-        let entry = self.entries.get_mut(key)?;
-        let mut endpoint = (*entry.endpoint).clone();
+        let mut endpoint = (*self.entries.get(key)?.endpoint).clone();
+        let before = endpoint.addresses.clone();
         change.write(&mut endpoint);
+        if endpoint.addresses != before {
+            self.follow(&before, &mut endpoint);
+        }
+        let entry = self.entries.get_mut(key)?;
         entry.endpoint = Arc::new(endpoint);
         Some(Arc::clone(&entry.endpoint))
+    }
+
+    /// Has the book hold the addresses that `endpoint` has now, and no more those that it had `before`.
+    fn follow(&mut self, before: &[IpNet], endpoint: &mut Endpoint) {
+        let now: Vec<IpAddr> = endpoint.addresses.iter().map(IpNet::addr).collect();
+        for gone in before.iter().map(IpNet::addr).filter(|gone| !now.contains(gone)) {
+            self.leases.release(gone, &endpoint.key);
+        }
+        let (leases, key) = (&mut self.leases, &endpoint.key);
+        endpoint.addresses.retain(|net| match leases.hold(net.addr(), key) {
+            Ok(()) => true,
+            Err(held) => {
+                tracing::error!(endpoint = %key, %held, "an address of the ledger is dropped");
+                false
+            }
+        });
     }
 
     fn forget(&mut self, key: &EndpointKey) {
@@ -353,8 +382,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
     use weft_model::{
-        Attachment, Availability, Duid, Grant, GrantedRoute, Labels, Lease, LeaseServer, LeaseTimes, Limit, Limits,
-        Mode, NetworkName, NetworkSpec, Route, Transport,
+        Attachment, Availability, Dns, Duid, Grant, GrantedRoute, Labels, Lease, LeaseServer, LeaseTimes, Limit,
+        Limits, Mode, NetworkName, NetworkSpec, Route, Transport,
     };
 
     struct Everything;
@@ -511,7 +540,7 @@ mod tests {
                 lifetime_s: Some(120),
             };
             let grant = Grant {
-                address: "192.168.1.7/24".parse().unwrap(),
+                address: format!("192.168.1.{}/24", n % 200).parse().unwrap(),
                 gateways: vec!["192.168.1.1".parse().unwrap()],
                 routes: vec![GrantedRoute { to: "10.0.0.0/8".parse().unwrap(), via: None }],
                 dns: Vec::new(),
@@ -521,7 +550,15 @@ mod tests {
                 server: LeaseServer::Duid(Duid::of(&[0, 4, 1]).unwrap()),
                 times,
             };
-            Change::Lease(Box::new(Lease { v4: Some(grant), ..Lease::default() }))
+            Change::Lease(Box::new(Leased {
+                addresses: vec![grant.address],
+                gateways: grant.gateways.clone(),
+                routes: vec![Route { to: "0.0.0.0/0".parse().unwrap(), via: None }],
+                source_routes: Vec::new(),
+                mtu: 1400,
+                dns: Dns { searches: vec!["lan".to_owned()], ..Dns::default() },
+                lease: Lease { v4: Some(grant), ..Lease::default() },
+            }))
         };
         let changes: [(Change, &dyn Fn(u64) -> Change); 4] = [
             (Change::Limits(Limits::default()), &limits),
@@ -549,6 +586,31 @@ mod tests {
             let read = read_endpoints(&path).unwrap();
             assert_eq!(read.iter().map(|endpoint| expected[0].undo(endpoint)).collect::<Vec<_>>(), expected);
         }
+    }
+
+    #[test]
+    fn the_book_follows_a_lease_and_lets_nobody_have_what_another_holds() {
+        let (path, network) = (directory("lease"), network());
+        let mut ledger = open(&path, &network);
+        let first = birth(&mut ledger, &network, 1).unwrap();
+        birth(&mut ledger, &network, 2).unwrap();
+        let with = |text: &str| Leased { addresses: vec![text.parse().unwrap()], ..Leased::default() };
+        let holder = |ledger: &Ledger, text: &str| ledger.leases().holder(text.parse().unwrap()).cloned();
+        for n in [1, 2] {
+            ledger.lease(&key(n), with(&format!("192.168.1.{n}/24"))).unwrap();
+        }
+        assert_eq!(ledger.leases().holder(first), None, "what it had before is free");
+        let error = ledger.lease(&key(2), with("192.168.1.1/24")).unwrap_err().to_string();
+        assert_eq!(error, "address 192.168.1.1 is held by c1@eth0");
+        ledger.lease(&key(1), with("192.168.1.9/16")).unwrap();
+        ledger.lease(&key(2), with("192.168.1.1/24")).unwrap();
+        drop(ledger);
+        let mut ledger = open(&path, &network);
+        let held = ["192.168.1.9", "192.168.1.1", "192.168.1.2"].map(|ip| holder(&ledger, ip));
+        assert_eq!(held, [Some(key(1)), Some(key(2)), None]);
+        assert_eq!(ledger.lease(&key(3), with("192.168.1.3/24")).unwrap(), None, "nobody");
+        death(&mut ledger, 1);
+        assert_eq!(holder(&ledger, "192.168.1.9"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod catcher;
 pub mod connection;
 pub mod dhcp;
 pub mod exporter;
+pub mod lessee;
 pub mod listener;
 pub mod lock;
 pub mod plugins;

@@ -202,8 +202,27 @@ pub struct EndpointStatus {
     /// annotation `k8s.v1.cni.cncf.io/network-status`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub network_status: Vec<NetworkAttachment>,
+    /// What servers of its LAN granted it, where those give it its addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<LeaseStatus>,
     /// Seconds since 1970 at birth.
     pub born: u64,
+}
+
+/// An address that a DHCP server granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseStatus {
+    /// The address with the length of its subnet.
+    pub address: String,
+    /// The server's address, or its DUID for IPv6.
+    pub server: String,
+    /// When the server is asked for more time, in seconds since 1970; absent of one without end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<u64>,
+    /// When it ends unless it is extended; absent of one without end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
 }
 
 /// One interface of a pod, in the shape of the Network Attachment Definition specification (v1.3).

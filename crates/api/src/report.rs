@@ -124,7 +124,7 @@ pub struct Applied {
 pub struct Lease {
     /// The address.
     pub address: String,
-    /// The network whose pool it is from.
+    /// The network whose pool it is from, or whose LAN gave it.
     pub network: String,
     /// `NAMESPACE/NAME` of its holder.
     pub endpoint: String,

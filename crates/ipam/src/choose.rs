@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use weft_model::{AddressRange, EndpointKey, Family, Network, NetworkName, Pool};
+use weft_model::{AddressRange, EndpointKey, Family, Ipam, Network, NetworkName, Pool};
 
 use crate::leases::{Leases, address, number};
 
@@ -86,10 +86,11 @@ pub enum Refusal {
 }
 
 impl Leases {
-    /// The addresses that a new endpoint of `network` gets, one per family of the network unless it is to do without,
-    /// IPv4 first. Changes nothing.
+    /// The addresses that a new endpoint of `network` gets, one per family of the network unless it is to do without or
+    /// others give them, IPv4 first. Changes nothing.
     pub fn choose<'n>(&self, network: &'n Network, request: &Request) -> Result<Vec<(IpAddr, &'n Pool)>, Refusal> {
         let mut chosen: Vec<(IpAddr, &Pool)> = Vec::with_capacity(2);
+        let is_filled = request.rest == Rest::Filled && network.ipam == Ipam::Pools;
         for address in &request.addresses {
             let pool = self.grant(network, *address)?;
             if let Some((first, _)) = chosen.iter().find(|(ip, _)| ip.is_ipv4() == address.is_ipv4()) {
@@ -98,7 +99,7 @@ impl Leases {
             }
             chosen.push((*address, pool));
         }
-        for family in network.families().filter(|_| request.rest == Rest::Filled) {
+        for family in network.families().filter(|_| is_filled) {
             if !chosen.iter().any(|(ip, _)| Family::of(*ip) == family) {
                 chosen.push(self.next(network, family)?);
             }

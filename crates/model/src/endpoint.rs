@@ -249,7 +249,12 @@ pub struct Endpoint {
     /// What its runtime is told about name servers.
     #[serde(default, skip_serializing_if = "Dns::is_empty")]
     pub dns: Dns,
-    /// What it holds of the servers of its LAN, where those give it its addresses.
+    /// Families of which its LAN gives it an address; none, where its addresses are weft's to give. They are in
+    /// `addresses` once it has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_families: Vec<Family>,
+    /// What it holds of the servers of its LAN, where those give it its addresses. A grant that is lost stays, as one
+    /// that is over: by it the endpoint is known to have none.
     #[serde(default, skip_serializing_if = "Lease::is_empty")]
     pub lease: Lease,
     /// Seconds since 1970 at birth; for people only, nothing is decided by it.
@@ -272,6 +277,11 @@ impl Endpoint {
             Some(_) => Some(Enforcement::Advisory),
             None => self.attachment.has_door().then_some(Enforcement::Door),
         }
+    }
+
+    /// Whether its LAN says which addresses it has.
+    pub fn is_leased(&self) -> bool {
+        !self.asked_families.is_empty()
     }
 
     /// `NAMESPACE/NAME`, as every table shows it.

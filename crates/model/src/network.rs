@@ -289,9 +289,15 @@ pub struct Network {
 }
 
 impl Network {
-    /// The families its endpoints get addresses of.
+    /// The families its endpoints get addresses of: where the LAN gives them, those that it is asked for.
     pub fn families(&self) -> impl Iterator<Item = Family> {
-        Family::ALL.into_iter().filter(|f| self.pools.iter().any(|p| Family::of_net(&p.subnet) == *f))
+        let has_pool = |family: Family| self.pools.iter().any(|pool| Family::of_net(&pool.subnet) == family);
+        let is_asked = |family: Family| self.asked_families.is_empty() || self.asked_families.contains(&family);
+        let serves = move |family: &Family| match self.ipam {
+            Ipam::Pools => has_pool(*family),
+            Ipam::Dhcp => is_asked(*family),
+        };
+        Family::ALL.into_iter().filter(serves)
     }
 
     /// The first pair of pools of two networks that share an address.

@@ -294,8 +294,13 @@ impl NetworkSpec {
         if ipam != Ipam::Dhcp {
             return ipam;
         }
-        if !attachment.has_parent() {
-            let with = Attachment::ALL.iter().filter(|it| it.has_parent()).map(|it| it.word()).collect::<Vec<_>>();
+        if attachment == Attachment::Ipvlan {
+            let remedy = "endpoints of attachment ipvlan are told apart by their addresses, and whoever asks for one \
+                          has none: use macvlan, or pools";
+            faults.add("spec.ipam", ipam, remedy);
+        } else if !attachment.has_parent() {
+            let serves = |it: &&Attachment| it.has_parent() && **it != Attachment::Ipvlan;
+            let with = Attachment::ALL.iter().filter(serves).map(|it| it.word()).collect::<Vec<_>>();
             let remedy =
                 format!("attachment {attachment} is on no LAN with servers: use {}, or pools", with.join(", "));
             faults.add("spec.ipam", ipam, remedy);
@@ -721,16 +726,18 @@ mod tests {
             families: vec![Family::IPv4],
             ..NetworkSpec::default()
         };
-        for attachment in [Attachment::Macvlan, Attachment::Ipvlan] {
-            let network = resolve(&spec(attachment)).unwrap();
-            assert_eq!((network.ipam, network.pools.len(), network.asked_families.len()), (Ipam::Dhcp, 0, 1));
-            assert_eq!(spec(attachment).families_without_pool(), []);
-        }
+        let lans = spec(Attachment::Macvlan);
+        let network = resolve(&lans).unwrap();
+        assert_eq!((network.ipam, network.pools.len(), network.asked_families.len()), (Ipam::Dhcp, 0, 1));
+        assert_eq!(network.families().collect::<Vec<_>>(), [Family::IPv4]);
+        assert_eq!(lans.families_without_pool(), []);
         let refused = |spec: &NetworkSpec| resolve(spec).expect_err("a fault").to_string();
         let bridged = NetworkSpec { parent: None, ..spec(Attachment::Bridge) };
         let error = refused(&bridged);
         assert!(error.contains(r#"spec.ipam "dhcp": attachment bridge is on no LAN with servers"#), "{error}");
-        assert!(error.contains("use macvlan, ipvlan, device, or pools"), "{error}");
+        assert!(error.contains("use macvlan, device, or pools"), "{error}");
+        let error = refused(&spec(Attachment::Ipvlan));
+        assert!(error.contains("told apart by their addresses"), "{error}");
         let both = NetworkSpec { pools: vec!["10.1.0.0/24".to_owned()], ..spec(Attachment::Macvlan) };
         let error = refused(&both);
         assert!(error.contains(r#"spec.pools "10.1.0.0/24": is for the LAN's DHCP servers to say"#), "{error}");

@@ -44,7 +44,7 @@ pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge, parent }: Deto
         throttle,
         bridge,
         seat,
-        leases: false,
+        leases: endpoint.is_leased(),
     })
 }
 

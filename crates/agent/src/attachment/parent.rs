@@ -16,7 +16,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use weft_kernel::interior::Interior;
 use weft_kernel::upper::{UpperKind, UpperPlan};
-use weft_model::{Attachment, Endpoint, IfName, MacAddr, MacvlanMode, Network, Pool, Seat, base32, fnv64};
+use weft_model::{
+    Attachment, Endpoint, Family, Grant, IfName, Ipam, MacAddr, MacvlanMode, Network, Pool, Seat, base32, fnv64,
+};
 
 use super::{hops, mac_of, routes};
 
@@ -96,12 +98,24 @@ pub(super) fn endow(network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mu
     endpoint.gateways = chosen.iter().filter_map(|(_, pool)| pool.gateway).collect();
     endpoint.routes = routes(network, &endpoint.gateways);
     endpoint.isolated = network.isolated;
+    if network.ipam == Ipam::Dhcp {
+        endpoint.asked_families = network.families().collect();
+        // There are none yet to derive them from, nor next hops for them.
+        endpoint.routes.clear();
+    }
 }
 
-/// Prefixes that the endpoint's neighbours on the segment have.
+/// Prefixes that the endpoint's neighbours on the segment have. Where the LAN says which addresses there are, its
+/// servers also say what else is on the link, and its routers what of IPv6 is (RFC 5942, section 4), which the kernel
+/// inside listens to.
 pub fn on_link(endpoint: &Endpoint) -> impl Iterator<Item = IpNet> {
     let is_there = endpoint.seat.is_some() || endpoint.loan.is_some();
-    endpoint.addresses.iter().filter(move |_| is_there).map(IpNet::trunc)
+    let is_told = |net: &&IpNet| !(endpoint.is_leased() && net.addr().is_ipv6());
+    let own = endpoint.addresses.iter().filter(is_told).map(IpNet::trunc);
+    let in_force = |grant: &&Grant| endpoint.addresses.contains(&grant.address);
+    let granted = endpoint.lease.grants().filter(in_force).flat_map(|grant| &grant.routes);
+    let granted = granted.filter(|route| route.via.is_none()).map(|route| route.to);
+    own.chain(granted).filter(move |_| is_there)
 }
 
 /// The link that the record asks for, on the stand-in with this number.
@@ -119,6 +133,8 @@ pub fn upper(endpoint: &Endpoint, parent: u32, uplink: Option<u32>) -> Option<Up
 
 /// What its link is inside, if that came there whole.
 pub fn interior(endpoint: &Endpoint) -> Option<Interior> {
+    // What the kernel inside forms by what routers say, it also takes away.
+    let is_set = |net: &IpNet| !endpoint.is_leased() || endpoint.lease.addresses().contains(net);
     let neighbours = on_link(endpoint).map(|net| (net, None));
     let further = hops(endpoint, &endpoint.routes).into_iter();
     let further = further.filter(|(to, _)| !on_link(endpoint).any(|net| net == *to));
@@ -126,9 +142,9 @@ pub fn interior(endpoint: &Endpoint) -> Option<Interior> {
         index: endpoint.link?,
         name: endpoint.key.ifname.clone(),
         link_local: endpoint.link_local()?,
-        addresses: endpoint.addresses.clone(),
+        addresses: endpoint.addresses.iter().copied().filter(is_set).collect(),
         routes: neighbours.chain(further).collect(),
-        listens_to_routers: false,
+        listens_to_routers: endpoint.asked_families.contains(&Family::IPv6),
     })
 }
 

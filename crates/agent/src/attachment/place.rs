@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weft_kernel::KernelError;
 use weft_kernel::link::Link;
-use weft_model::{AddressRange, Endpoint, IfName, MacAddr, Network, Seat};
+use weft_model::{AddressRange, Attachment, Endpoint, EndpointKey, IfName, MacAddr, Network, Seat};
 
 use super::parent;
 use crate::apply::Indexes;
@@ -68,7 +68,16 @@ impl Place {
         endpoint.seat.clone_from(&self.seat);
         if self.seat.as_ref().is_some_and(|seat| seat.alone) {
             endpoint.mac = self.mac;
+        } else if endpoint.is_leased() && endpoint.mac.is_none() && endpoint.attachment == Attachment::Macvlan {
+            endpoint.mac = Some(self.derived_mac(&endpoint.key));
         }
+    }
+
+    /// An Ethernet address for an endpoint that has no other yet to derive it from: the same whenever it is born here,
+    /// by which servers may know it, and another on other hosts of the LAN.
+    fn derived_mac(&self, key: &EndpointKey) -> MacAddr {
+        let host = self.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        MacAddr::derived(&["leased", &host, key.container.as_str(), key.ifname.as_str()])
     }
 }
 

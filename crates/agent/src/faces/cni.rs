@@ -19,7 +19,7 @@ use serde_json::Value;
 use tracing::Instrument as _;
 use weft_api::{CniError, CniRequest};
 use weft_kernel::Netlink;
-use weft_model::{CniCall, ContainerId, Endpoint, EndpointKey, IfName, Name, Network};
+use weft_model::{CniCall, ContainerId, Endpoint, EndpointKey, IfName, Ipam, Name, Network};
 use weft_netns::Netns;
 
 use crate::attach::{AttachError, Attachment, DEFAULT_NAMESPACE, is_same};
@@ -70,7 +70,11 @@ fn delegate_of(node: &Node, request: &CniRequest) -> Result<Option<Delegate>, Fa
 
 /// A call for which weft alone is asked.
 async fn call(node: &Node, request: &CniRequest, netns: Option<OwnedFd>) -> Result<Option<Value>, Failure> {
-    node.workers.call(|netlink| Call::parse(node, request, netns)?.run(netlink)).await?
+    let call = Call::parse(node, request, netns)?;
+    if call.waits_for_lan() {
+        return node.workers.call_waiting(|netlink| call.run(netlink)).await?;
+    }
+    node.workers.call(|netlink| call.run(netlink)).await?
 }
 
 /// A call for which another plugin is asked, too. While it runs, no worker waits.
@@ -127,6 +131,19 @@ impl<'a> Call<'a> {
             "GC" => self.gc(netlink).map(|()| None),
             "STATUS" => self.status().map(|()| None),
             other => Err(Failure::new(Code::Environment, format!("unknown CNI_COMMAND: {other}"))),
+        }
+    }
+
+    /// Whether a LAN is asked for addresses, or given some back. What cannot be read is refused later.
+    fn waits_for_lan(&self) -> bool {
+        match self.request.command.as_str() {
+            "ADD" => {
+                let annotated = annotation::selections(&self.config, None).unwrap_or_default();
+                let mut names = self.config.selections.iter().chain(&annotated).map(|selection| &selection.network);
+                names.any(|name| self.node.networks.get(name).is_some_and(|network| network.ipam == Ipam::Dhcp))
+            }
+            "DEL" => self.key().is_ok_and(|key| self.made(&key, |_| true).iter().any(|endpoint| endpoint.is_leased())),
+            _ => false,
         }
     }
 

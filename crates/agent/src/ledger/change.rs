@@ -1,11 +1,56 @@
 //! What of a record may change while its endpoint lives.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
-use weft_model::{Endpoint, EndpointKey, Lease, Limits, Route};
+use serde::{Deserialize, Serialize};
+use weft_model::{Dns, Endpoint, EndpointKey, Lease, Limits, Route};
 
 use super::journal::Event;
+
+/// What an endpoint has by its lease: all of its record that changes with that.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Leased {
+    /// What the servers of its LAN granted.
+    pub lease: Lease,
+    /// Its addresses, IPv4 first.
+    pub addresses: Vec<IpNet>,
+    /// Next hops of its routes, at most one per family.
+    pub gateways: Vec<IpAddr>,
+    /// Routes for all packets.
+    pub routes: Vec<Route>,
+    /// For those from its own addresses alone.
+    pub source_routes: Vec<Route>,
+    /// Bytes.
+    pub mtu: u32,
+    /// What its runtime is told about name servers.
+    pub dns: Dns,
+}
+
+impl Leased {
+    /// What `endpoint` has.
+    pub fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            lease: endpoint.lease.clone(),
+            addresses: endpoint.addresses.clone(),
+            gateways: endpoint.gateways.clone(),
+            routes: endpoint.routes.clone(),
+            source_routes: endpoint.source_routes.clone(),
+            mtu: endpoint.mtu,
+            dns: endpoint.dns.clone(),
+        }
+    }
+
+    /// Has `endpoint` have this.
+    pub fn write(self, endpoint: &mut Endpoint) {
+        let Self { lease, addresses, gateways, routes, source_routes, mtu, dns } = self;
+        (endpoint.lease, endpoint.addresses, endpoint.gateways) = (lease, addresses, gateways);
+        (endpoint.routes, endpoint.source_routes) = (routes, source_routes);
+        (endpoint.mtu, endpoint.dns) = (mtu, dns);
+    }
+}
 
 /// A part of a record, as it is to be from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +66,8 @@ pub enum Change {
         /// For those from its own addresses alone.
         source_routes: Vec<Route>,
     },
-    /// What it holds of the servers of its LAN. The addresses of the record are another matter: they are set inside
-    /// before they are written down, and taken away after.
-    Lease(Box<Lease>),
+    /// What it has by its lease. The book of leases follows: an address that it has no more is free.
+    Lease(Box<Leased>),
 }
 
 impl Change {
@@ -38,7 +82,7 @@ impl Change {
             Change::Limits(_) => Change::Limits(endpoint.limits),
             Change::Allowed(_) => Change::Allowed(endpoint.allowed_addresses.clone()),
             Change::Routes { .. } => Change::routes_of(endpoint),
-            Change::Lease(_) => Change::Lease(Box::new(endpoint.lease.clone())),
+            Change::Lease(_) => Change::Lease(Box::new(Leased::of(endpoint))),
         }
     }
 
@@ -47,7 +91,7 @@ impl Change {
             Change::Limits(limits) => Event::Limits { key, limits },
             Change::Allowed(addresses) => Event::Allowed { key, addresses },
             Change::Routes { routes, source_routes } => Event::Routes { key, routes, source_routes },
-            Change::Lease(lease) => Event::Lease { key, lease },
+            Change::Lease(leased) => Event::Lease { key, leased },
         }
     }
 
@@ -59,7 +103,7 @@ impl Change {
                 endpoint.routes = routes;
                 endpoint.source_routes = source_routes;
             }
-            Change::Lease(lease) => endpoint.lease = *lease,
+            Change::Lease(leased) => leased.write(endpoint),
         }
     }
 }

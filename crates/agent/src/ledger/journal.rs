@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
-use weft_model::{Endpoint, EndpointKey, Lease, Limits, Route};
+use weft_model::{Endpoint, EndpointKey, Limits, Route};
+
+use super::change::Leased;
 
 /// Bytes that the lines behind one birth take at most: that it is live, dies and is gone, each with an id of 255 and a
 /// name of 15 bytes.
@@ -38,7 +40,7 @@ pub(super) enum Event {
     Limits { key: EndpointKey, limits: Limits },
     Allowed { key: EndpointKey, addresses: BTreeSet<IpNet> },
     Routes { key: EndpointKey, routes: Vec<Route>, source_routes: Vec<Route> },
-    Lease { key: EndpointKey, lease: Box<Lease> },
+    Lease { key: EndpointKey, leased: Box<Leased> },
     Death { key: EndpointKey },
     Gone { key: EndpointKey },
 }

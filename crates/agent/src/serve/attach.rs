@@ -10,7 +10,8 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use weft_api::{AttachRequest, EndpointObject};
-use weft_model::{ContainerId, Endpoint, EndpointKey, IfName, Limits, MacAddr, Name};
+use weft_kernel::Netlink;
+use weft_model::{ContainerId, Endpoint, EndpointKey, IfName, Ipam, Limits, MacAddr, Name};
 use weft_netns::Netns;
 
 use super::{Answer, Body, Refusal, Shared, decode, one_of_container, the_one};
@@ -27,11 +28,16 @@ const INTERFACES_MAX: usize = 64;
 /// Joins a container to a network.
 pub(super) async fn attach(State(node): Shared, Body(body): Body) -> Answer<EndpointObject> {
     let request: AttachRequest = decode(&body)?;
-    let attached = node.workers.call(|netlink| -> Result<Arc<Endpoint>, Refusal> {
+    let network = node.networks.get(&request.network);
+    let work = |netlink: &mut Netlink| -> Result<Arc<Endpoint>, Refusal> {
         let wish = wish(&node, &request)?;
         Ok(node.attacher.attach(netlink, &wish)?)
-    });
-    Ok(Json(describe::endpoint(&*attached.await??, &node.attacher.ledger())))
+    };
+    let attached = match network {
+        Some(network) if network.ipam == Ipam::Dhcp => node.workers.call_waiting(work).await,
+        _ => node.workers.call(work).await,
+    };
+    Ok(Json(describe::endpoint(&*attached??, &node.attacher.ledger())))
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,11 +61,12 @@ pub(super) async fn detach(
             format!("endpoint {}: belongs to a runtime by its CNI network {runtime:?}: {remedy}", found.title());
         return Err(Refusal::new(StatusCode::CONFLICT, reason));
     }
-    let detached = node.workers.call(|netlink| {
+    let work = |netlink: &mut Netlink| {
         let netns = Netns::open(&found.netns.path).ok();
         node.attacher.detach(netlink, &found.key, netns.as_ref())
-    });
-    detached.await??;
+    };
+    let workers = &node.workers;
+    if found.is_leased() { workers.call_waiting(work).await } else { workers.call(work).await }??;
     Ok(Json(describe::endpoint(&found, &node.attacher.ledger())))
 }
 

@@ -9,8 +9,11 @@ use weft_kernel::{KernelError, Netlink};
 
 /// Requests at work at once; others wait. The kernel makes one link at a time (rtnl), so more would only wait there.
 const AT_WORK_MAX: usize = 4;
-/// One that reads, those at work, and some that read files.
-const THREADS_MAX: usize = 2 * AT_WORK_MAX;
+/// Requests at once that wait for others on the network, most of the time: births that ask a LAN for addresses. More
+/// than that wait for their turn, so that no flood of them takes all threads.
+const WAITING_MAX: usize = 32;
+/// One that reads, those at work, those that wait, and some that read files.
+const THREADS_MAX: usize = 2 * AT_WORK_MAX + WAITING_MAX;
 /// Threads are kept so long when there is nothing to do: starting one costs as much as waking two.
 const THREAD_IDLE: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -39,6 +42,7 @@ pub fn runtime() -> std::io::Result<Runtime> {
 /// Sockets of the host's namespace, and the right to work with one.
 pub struct Workers {
     slots: Semaphore,
+    waiting: Semaphore,
     idle: Mutex<Vec<Netlink>>,
 }
 
@@ -46,12 +50,22 @@ impl Workers {
     /// With sockets in the namespace of the calling thread.
     pub fn open() -> Result<Self, KernelError> {
         let idle = (0..AT_WORK_MAX).map(|_| Netlink::open()).collect::<Result<_, _>>()?;
-        Ok(Self { slots: Semaphore::new(AT_WORK_MAX), idle: Mutex::new(idle) })
+        let (slots, waiting) = (Semaphore::new(AT_WORK_MAX), Semaphore::new(WAITING_MAX));
+        Ok(Self { slots, waiting, idle: Mutex::new(idle) })
     }
 
     /// Does `work` on this thread, as soon as its turn comes. Once begun it is finished, even if the client goes away.
     pub async fn call<T>(&self, work: impl FnOnce(&mut Netlink) -> T) -> Result<T, Undone> {
-        let _slot = self.slots.acquire().await.map_err(|_| Undone::Stopping)?;
+        self.call_in(&self.slots, work).await
+    }
+
+    /// As [`Workers::call`], for work that waits for others, while which nobody else is to wait.
+    pub async fn call_waiting<T>(&self, work: impl FnOnce(&mut Netlink) -> T) -> Result<T, Undone> {
+        self.call_in(&self.waiting, work).await
+    }
+
+    async fn call_in<T>(&self, slots: &Semaphore, work: impl FnOnce(&mut Netlink) -> T) -> Result<T, Undone> {
+        let _slot = slots.acquire().await.map_err(|_| Undone::Stopping)?;
         tokio::task::block_in_place(|| {
             let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             let taken = idle().pop();

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use weft_api::{
-    EndpointObject, EndpointSpec, EndpointStatus, Metadata, NetworkObject, NetworkStatus, NodeObject, NodeStatus,
+    EndpointObject, EndpointSpec, EndpointStatus, LeaseStatus, Metadata, NetworkObject, NetworkStatus, NodeObject,
+    NodeStatus,
 };
 use weft_model::{DeviceSpec, Dns, Limits, MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec, VfSpec};
 
@@ -90,7 +91,8 @@ fn endpoint(object: &EndpointObject) -> String {
     let EndpointObject { api_version: _, kind: _, metadata, spec, status } = object;
     let EndpointSpec { network, container_id, interface, aliases, cni_name } = spec;
     let EndpointStatus { attachment, addresses, gateways, mac, mtu, limits, allowed_addresses, .. } = status;
-    let EndpointStatus { enforcement, device, pci, host_link, netns, network_status, born, .. } = status;
+    let EndpointStatus { enforcement, device, pci, host_link, netns, network_status, leases, born, .. } = status;
+    let leases: Vec<String> = leases.iter().map(lease).collect();
     let Limits { ingress, egress } = limits;
     self::metadata(metadata)
         .field("Network", network)
@@ -102,6 +104,7 @@ fn endpoint(object: &EndpointObject) -> String {
         .list("Addresses", addresses)
         .list("Allowed addresses", allowed_addresses)
         .list("Gateways", gateways)
+        .list("Leases", &leases)
         .optional("MAC", mac.as_ref())
         .field("MTU", mtu)
         .optional("Ingress limit", ingress.as_ref())
@@ -114,6 +117,16 @@ fn endpoint(object: &EndpointObject) -> String {
         .field("Born", date::utc(*born))
         .section("Network status", network_status)
         .into_text()
+}
+
+fn lease(lease: &LeaseStatus) -> String {
+    let LeaseStatus { address, server, renews, expires } = lease;
+    match (renews, expires) {
+        (Some(renews), Some(expires)) => {
+            format!("{address} of {server} (renews {}, expires {})", date::utc(*renews), date::utc(*expires))
+        }
+        _ => format!("{address} of {server} (without end)"),
+    }
 }
 
 fn node(object: &NodeObject) -> String {

@@ -70,6 +70,7 @@ pub(crate) fn endpoint(interface: &str, address: &str) -> EndpointObject {
             "attachment": "bridge", "addresses": [address, "fd64::1:0/64"], "gateways": ["10.64.0.1", "fd64::1"],
             "mac": "02:aa:bb:cc:dd:ee", "mtu": 1500, "limits": { "egress": { "rate": 20_000_000, "burst": 131_072 } },
             "allowedAddresses": ["10.0.0.9/32", "fd00::/64"], "hostLink": "wefteabcdefghij", "netns": "/run/netns/x",
+            "leases": [{"address": "fd64::1:0/64", "server": "00021234", "renews": 1795234477, "expires": 1795238077}],
             "networkStatus": [
                 { "name": "app", "interface": "eth0", "ips": ["10.64.1.0", "fd64::1:0"], "mac": "02:aa:bb:cc:dd:ee",
                   "mtu": 1500, "default": true, "dns": { "nameservers": ["10.64.0.9"] },

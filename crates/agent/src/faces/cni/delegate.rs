@@ -62,7 +62,8 @@ impl Delegate {
         let kind =
             kind.ok_or_else(|| faulty("name a plugin by its `type`, or leave `ipam` out: weft leases by itself"))?;
         if kind == UNSERVED {
-            let reason = "asks by the container's own link, which weft makes once it knows the addresses: use another";
+            let reason = "asks by the container's own link, which weft makes once it knows the addresses: leave it \
+                          out, and have a network with mode macvlan and ipam: dhcp ask the LAN itself";
             return Err(faulty(reason));
         }
         let part = |name: &str| config.get(name).cloned().unwrap_or_default();
@@ -284,7 +285,7 @@ mod tests {
             (json!("host-local"), "ipam \"host-local\": name a plugin by its `type`"),
             (json!({"subnet": "x"}), "name a plugin by its `type`"),
             (json!({"type": "../sh"}), "name a plugin by its `type`"),
-            (json!({"type": "dhcp"}), "asks by the container's own link"),
+            (json!({"type": "dhcp"}), "have a network with mode macvlan and ipam: dhcp ask the LAN itself"),
         ] {
             let message = named(ipam).unwrap_err();
             assert!(message.contains(expected), "{message}");

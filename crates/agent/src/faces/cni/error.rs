@@ -84,7 +84,7 @@ fn code_of(error: &AttachError) -> Code {
         AttachError::Gone(_) => Code::UnknownContainer,
         AttachError::Endpoint { source: EndpointError::Birth(birth), .. } => code_of_birth(birth),
         AttachError::Endpoint { .. } => Code::Io,
-        AttachError::Busy(_) => Code::TryAgain,
+        AttachError::Lease { .. } | AttachError::Busy(_) => Code::TryAgain,
     }
 }
 

@@ -158,6 +158,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         limits: Limits::default(),
         allowed_addresses: BTreeSet::new(),
         dns: Dns::default(),
+        asked_families: Vec::new(),
         lease: Default::default(),
         born_s: 0,
     })

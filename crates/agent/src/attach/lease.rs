@@ -1,0 +1,237 @@
+//! Endpoints whose addresses their LAN gives.
+//!
+//! ```text
+//!  birth   record without addresses ─► link, raised, let in as one that asks ─► acquire ─► relet ─► live ─► keep
+//!  life    news ─► relet                 relet: what goes inside ─► record ─► programs ─► what comes inside
+//!  death   forget ─► release ─► link down
+//! ```
+//!
+//! So an address is let in only while the record has it, and is nobody else's before it is gone inside.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use weft_kernel::upper::{self, UpperPlan};
+use weft_kernel::{Errno, KernelError, Netlink, link};
+use weft_model::{Endpoint, EndpointKey, Ipam, MacAddr, Network};
+use weft_netns::Netns;
+
+use super::{AttachError, Attacher, Attachment, is_same};
+use crate::apply::admissions::{self, Detours, ParentLink};
+use crate::attachment::leased::{in_force, leased};
+use crate::attachment::parent;
+use crate::ledger::{Leased, Phase};
+use crate::shell::dhcp::{self, Asker, DhcpError, Keeping, News, What, Wishes};
+
+/// How long a birth waits for its LAN. Runtimes wait longer for the birth: kubelet two minutes
+/// (`--runtime-request-timeout`), containerd and podman for as long as it takes.
+const LEASE_WAIT: Duration = Duration::from_secs(10);
+/// How long a birth waits for the kernel inside to form an address, and to learn that it is nobody else's: a delay of a
+/// second at most, and one for the answer (RFC 4862, section 5.4).
+const FORMED_WAIT: Duration = Duration::from_millis(2500);
+/// Between looks at that.
+const FORMED_LOOK: Duration = Duration::from_millis(20);
+
+/// Refuses what a birth cannot ask of a LAN.
+pub(super) fn admit(network: &Network, wish: &Attachment) -> Result<(), String> {
+    if network.ipam != Ipam::Dhcp {
+        return Ok(());
+    }
+    let reason = if !wish.addresses.is_empty() {
+        "asks for no address by value: have the LAN's server keep one for its MAC address"
+    } else if wish.delegation.is_some() {
+        "has its addresses of the LAN's servers: leave `ipam` out of the CNI configuration"
+    } else {
+        return Ok(());
+    };
+    Err(format!("ipam dhcp: {reason}"))
+}
+
+impl Attacher {
+    /// Has a newborn whose link is up get addresses, if they are its LAN's to give.
+    pub(super) fn lease(
+        &self,
+        netlink: &mut Netlink,
+        endpoint: &Arc<Endpoint>,
+        wish: &Attachment,
+    ) -> Result<(), AttachError> {
+        if !endpoint.is_leased() {
+            return Ok(());
+        }
+        let (key, network, netns) = (&endpoint.key, &wish.network, &*wish.netns);
+        let parent = parent_of(netlink, endpoint).map_err(|e| AttachError::of(key)(e.into()))?;
+        let (asker, mut asking, mut refusal) = (asker(endpoint), (**endpoint).clone(), None);
+        let mut may_have = |address: IpAddr| {
+            refusal = self.why_not(key, address);
+            if refusal.is_some() {
+                return false;
+            }
+            // It is announced, and given back if the birth fails, from the address itself.
+            asking.addresses.push(IpNet::from(address));
+            self.let_in(&asking, parent).is_ok()
+        };
+        let wishes = Wishes::of(network, endpoint.name.as_str(), LEASE_WAIT);
+        let acquired = dhcp::acquire(netns, &asker, &wishes, &mut may_have);
+        let lease = acquired.map_err(|source| AttachError::Lease { key: key.clone(), source, refusal })?;
+        let formed = if lease.autoconfigured { self.formed(netns, endpoint)? } else { Vec::new() };
+        let beside = self.ledger().default_families(&key.container);
+        let taken = [beside, wish.foreign_defaults.clone()].concat();
+        self.relet(netlink, netns, endpoint, leased(network, lease, &formed, &taken, endpoint))
+    }
+
+    /// Something became of a lease.
+    pub fn heed(&self, netlink: &mut Netlink, news: &News) -> Result<(), AttachError> {
+        let _lock = self.locks.lock(&news.key)?;
+        let is_meant = |endpoint: &Endpoint| endpoint.netns == news.netns && endpoint.is_leased();
+        let entry = self.ledger().get(&news.key).filter(|entry| entry.phase == Phase::Live).cloned();
+        let Some(endpoint) = entry.map(|entry| entry.endpoint).filter(|endpoint| is_meant(endpoint)) else {
+            return Ok(());
+        };
+        // Nothing is left of one whose namespace is gone: the reconciler looks for those.
+        let Some(network) = self.networks.get(endpoint.network.as_str()) else { return Ok(()) };
+        let Some(netns) = namespace_of(&endpoint) else { return Ok(()) };
+        match &news.what {
+            What::Extended(_) | What::Gone => {}
+            What::Changed(address) => tracing::info!(endpoint = %news.key, %address, "its lease says something else"),
+            What::Gained(address) => tracing::info!(endpoint = %news.key, %address, "has an address of its LAN again"),
+            What::Lost(address, why) => tracing::warn!(endpoint = %news.key, %address, %why, "lost its address"),
+        }
+        let is_formed = news.lease.autoconfigured;
+        let formed = if is_formed { self.formed_now(&netns, &endpoint)? } else { Vec::new() };
+        let formed: Vec<IpNet> = formed.into_iter().map(|(net, _)| net).collect();
+        self.relet(netlink, &netns, &endpoint, leased(&network, news.lease.clone(), &formed, &[], &endpoint))?;
+        self.arrange(netlink, &news.key, &netns, &[])
+    }
+
+    /// Whether the endpoint called `key` may have an address that a server gives it.
+    pub fn may_have(&self, key: &EndpointKey, address: IpAddr) -> bool {
+        let refusal = self.why_not(key, address);
+        if let Some(reason) = &refusal {
+            tracing::warn!(endpoint = %key, %reason, "an address of its LAN is declined");
+        }
+        refusal.is_none()
+    }
+
+    /// Keeps the leases that an earlier agent's endpoints have.
+    pub fn keep_all(&self) {
+        let live: Vec<_> = self.ledger().live().filter(|endpoint| endpoint.is_leased()).cloned().collect();
+        live.iter().for_each(|endpoint| self.keep(endpoint));
+    }
+
+    /// Keeps the endpoint's lease, if it has any.
+    pub(super) fn keep(&self, endpoint: &Endpoint) {
+        if endpoint.is_leased() {
+            let (key, netns, lease) = (endpoint.key.clone(), endpoint.netns.clone(), endpoint.lease.clone());
+            let hostname = Some(endpoint.name.to_string());
+            self.keeper.keep(Keeping { key, netns, asker: asker(endpoint), hostname, lease });
+        }
+    }
+
+    /// Gives back what the endpoint has, as long as it can. What is not given back expires.
+    pub(super) fn give_back(&self, endpoint: &Endpoint, netns: Option<&Netns>) {
+        if !endpoint.is_leased() {
+            return;
+        }
+        self.keeper.forget(&endpoint.key);
+        let lease = in_force(endpoint);
+        let Some(netns) = netns.filter(|_| lease.grants().next().is_some()) else { return };
+        if let Err(error) = dhcp::release(netns, &asker(endpoint), &lease) {
+            tracing::debug!(endpoint = %endpoint.key, %error, "a lease is not given back");
+        }
+    }
+
+    /// Has the endpoint have this instead of what it has: inside, in the record, and in the programs.
+    fn relet(
+        &self,
+        netlink: &mut Netlink,
+        netns: &Netns,
+        before: &Endpoint,
+        leased: Leased,
+    ) -> Result<(), AttachError> {
+        let key = &before.key;
+        let mut after = before.clone();
+        leased.clone().write(&mut after);
+        let refused = |e: KernelError| AttachError::of(key)(e.into());
+        let (was, is) = (plan(before).map_err(refused)?, plan(&after).map_err(refused)?);
+        let is_same = was == is && before.addresses == after.addresses;
+        if !is_same {
+            upper::remove(netns, &was, &is).map_err(refused)?;
+        }
+        self.ledger().lease(key, leased)?.ok_or_else(|| AttachError::Gone(key.clone()))?;
+        if is_same {
+            return Ok(());
+        }
+        let parent = parent_of(netlink, &after).map_err(refused)?;
+        self.let_in(&after, parent).map_err(refused)?;
+        upper::change(netns, &was, &is).map_err(refused)?;
+        let gained: Vec<IpNet> =
+            is.interior.addresses.iter().filter(|net| !was.interior.addresses.contains(net)).copied().collect();
+        if let Err(error) = dhcp::announce(netns, &asker(&after), &gained) {
+            tracing::debug!(endpoint = %key, %error, "an address is not announced");
+        }
+        Ok(())
+    }
+
+    /// Why the endpoint must not have an address: an address has one holder on this host, also where it is on several
+    /// LANs that number alike.
+    fn why_not(&self, key: &EndpointKey, address: IpAddr) -> Option<String> {
+        if let Some(holder) = self.ledger().leases().holder(address).filter(|holder| *holder != key) {
+            return Some(format!("{address}, which its server gave, is endpoint {holder}'s on this host"));
+        }
+        let is_hosts = self.dataplane.hosts().list().iter().any(|host| host.0 == address);
+        is_hosts.then(|| format!("{address}, which its server gave, is this host's own"))
+    }
+
+    fn let_in(&self, endpoint: &Endpoint, parent: Option<ParentLink>) -> Result<(), KernelError> {
+        let detours = Detours { throttle: None, bridge: None, parent };
+        let (Some(link), Some(admission)) = (endpoint.link, admissions::admission(endpoint, detours)) else {
+            // Its parent is gone: the reconciler lets it in when that is back.
+            return Ok(());
+        };
+        self.dataplane.admit(link, &admission).map_err(|e| admissions::refused(link, &e))
+    }
+
+    /// The addresses that the kernel inside forms, once one of them is known to be nobody else's.
+    fn formed(&self, netns: &Netns, endpoint: &Endpoint) -> Result<Vec<IpNet>, AttachError> {
+        let deadline = Instant::now() + FORMED_WAIT;
+        loop {
+            let found = self.formed_now(netns, endpoint)?;
+            if Instant::now() >= deadline || found.iter().any(|(_, is_settled)| *is_settled) {
+                return Ok(found.into_iter().filter(|(_, is_settled)| *is_settled).map(|(net, _)| net).collect());
+            }
+            std::thread::sleep(FORMED_LOOK);
+        }
+    }
+
+    fn formed_now(&self, netns: &Netns, endpoint: &Endpoint) -> Result<Vec<(IpNet, bool)>, AttachError> {
+        let (Some(link), Some(mac)) = (endpoint.link, endpoint.mac) else { return Ok(Vec::new()) };
+        upper::formed(netns, link, mac).map_err(|e| AttachError::of(&endpoint.key)(e.into()))
+    }
+}
+
+/// Why an endpoint has no lease, with what the host itself had to say against it.
+pub(super) fn told(source: &DhcpError, refusal: Option<&String>) -> String {
+    refusal.map_or_else(|| source.to_string(), |refusal| format!("{source}; {refusal}"))
+}
+
+fn asker(endpoint: &Endpoint) -> Asker {
+    Asker::of(&endpoint.key, endpoint.mac.unwrap_or(MacAddr([0; 6])))
+}
+
+fn plan(endpoint: &Endpoint) -> Result<UpperPlan, KernelError> {
+    // What is changed inside does not ask for what is outside.
+    let unnumbered = || KernelError::new("number link of", endpoint.key.to_string(), Errno::INVAL);
+    parent::upper(endpoint, 0, None).ok_or_else(unnumbered)
+}
+
+fn parent_of(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Option<ParentLink>, KernelError> {
+    let Some(seat) = &endpoint.seat else { return Ok(None) };
+    Ok(link::find(netlink, parent::stand_in(seat).as_str())?.as_ref().map(ParentLink::from))
+}
+
+/// The endpoint's namespace, unless it is gone, or another has its path.
+fn namespace_of(endpoint: &Endpoint) -> Option<Netns> {
+    Netns::open(&endpoint.netns.path).ok().filter(|netns| is_same(&endpoint.netns, netns.id()))
+}
