@@ -16,7 +16,12 @@ fn faulty_networks_are_refused_with_object_field_value_and_remedy_and_change_not
         (json!({"mode": "bridge", "pools": ["10.2.0.0/33"]}), 400, "spec.pools[0] \"10.2.0.0/33\": is not a CIDR"),
         (json!({"mode": "bridge", "pools": ["10.1.0.128/25"]}), 409, "overlaps 10.1.0.0/24 of network there"),
         (json!({"mode": "bridge", "pools": ["198.51.100.0/25"]}), 409, "the host has a route to 198.51.100.0/24"),
-        (json!({"mode": "macvlan", "parent": "eth0"}), 400, "\"macvlan\": is not built yet"),
+        (json!({"mode": "macvlan", "parent": "eth0"}), 400, "say which of the physical network's addresses are weft's"),
+        (
+            json!({"mode": "ipvlan", "ipam": "dhcp"}),
+            400,
+            "spec.ipam \"dhcp\": endpoints of attachment ipvlan are told apart",
+        ),
         (json!({"mode": "overlay"}), 400, "\"vxlan\": is not built yet"),
         (json!({"mode": "brigde"}), 400, "spec.mode: unknown variant `brigde`"),
         (json!({"mode": "bridge", "isolate": true}), 400, "unknown field `isolate`"),
