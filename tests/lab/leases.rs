@@ -165,13 +165,17 @@ fn where_routers_say_so_the_kernel_forms_the_address() {
     let host = Host::start("leases-formed").unwrap();
     let _weftd = host.weftd::<&str>(&[]).unwrap();
     let api = Api::of(&host);
-    let advertise = "interface eth0 { AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; \
-                     prefix 2001:db8:100::/64 { AdvOnLink on; AdvAutonomous on; }; };";
-    host.write("/tmp/radvd.conf", advertise).unwrap();
     let outside = host.outside();
     outside.run(&["busybox", "sysctl", "-w", "net.ipv6.conf.all.forwarding=1"]).unwrap();
-    let router = ["radvd", "--nodaemon", "--logmethod", "stderr", "-C", "/tmp/radvd.conf", "-p", "/tmp/radvd.pid"];
-    let _radvd = outside.spawn("radvd", &router).unwrap();
+    let advertise = |prefixes: &[&str]| {
+        let prefix = |prefix: &&str| format!("prefix {prefix} {{ AdvOnLink on; AdvAutonomous on; }};");
+        let prefixes: String = prefixes.iter().map(prefix).collect();
+        let often = "AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4;";
+        host.write("/tmp/radvd.conf", format!("interface eth0 {{ {often} {prefixes} }};")).unwrap();
+        let router = ["radvd", "--nodaemon", "--logmethod", "stderr", "-C", "/tmp/radvd.conf", "-p", "/tmp/radvd.pid"];
+        outside.spawn("radvd", &router).unwrap()
+    };
+    let first = advertise(&["2001:db8:100::/64"]);
     api.network("app", leased(json!({"families": ["IPv6"]})));
     born(&host, &["a"]);
     let formed = api.address("a", 0);
@@ -179,6 +183,17 @@ fn where_routers_say_so_the_kernel_forms_the_address() {
     until("it reaches outside", || pings(&host, "a", &uplink::OUTSIDE_V6.to_string()).then_some(()));
     until("it is reached", || pings(&host, "outside", &formed).then_some(()));
     assert!(inside(&host, "a", &["-6", "route", "show", "default"]).contains("proto ra"));
+    api.assert_clean();
+    drop(first);
+    outside.run(&["ip", "address", "add", "2001:db8:200::1/64", "dev", "eth0", "nodad"]).unwrap();
+    let _second = advertise(&["2001:db8:100::/64", "2001:db8:200::/64"]);
+    let addresses = || api.endpoints("a")[0]["status"]["addresses"].to_string();
+    until("the record follows", || addresses().contains("2001:db8:200:").then_some(()));
+    let both = [0, 1].map(|place| api.address("a", place));
+    let second = both.iter().find(|address| **address != formed).unwrap();
+    until("it is reached by both", || {
+        (pings(&host, "outside", &formed) && pings(&host, "outside", second)).then_some(())
+    });
     api.assert_clean();
     Call::new("DEL", "a", "app").done(&host);
     assert_deserted(&host, &api);

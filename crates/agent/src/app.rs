@@ -58,11 +58,12 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let (keeper, beginning) = Keeper::open()?;
     let threads = (Reaper::start()?, keeper);
     let attacher = Arc::new(Attacher::new(ledger, Arc::clone(&networks), threads, dataplane, host));
+    lessee::start(Arc::clone(&attacher), beginning)?;
     let changed = Changed::open(&config.run_dir);
     let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), config.uplink(), changed)?;
     round.adopt();
     let reconciler = round.start()?;
-    lessee::start(Arc::clone(&attacher), beginning)?;
+    attacher.keep_all();
     let listener = Listener::start(&attacher)?;
     let catcher = Catcher::start(&attacher)?;
     watch::start(Arc::clone(&attacher), reconciler.clone())?;

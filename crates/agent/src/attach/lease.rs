@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use weft_kernel::upper::{self, UpperPlan};
 use weft_kernel::{Errno, KernelError, Netlink, link};
-use weft_model::{Endpoint, EndpointKey, Ipam, MacAddr, Network};
+use weft_model::{Endpoint, EndpointKey, Family, Ipam, Lease, MacAddr, Network};
 use weft_netns::Netns;
 
 use super::{AttachError, Attacher, Attachment, is_same};
@@ -89,20 +89,42 @@ impl Attacher {
         let Some(endpoint) = entry.map(|entry| entry.endpoint).filter(|endpoint| is_meant(endpoint)) else {
             return Ok(());
         };
-        // Nothing is left of one whose namespace is gone: the reconciler looks for those.
-        let Some(network) = self.networks.get(endpoint.network.as_str()) else { return Ok(()) };
-        let Some(netns) = namespace_of(&endpoint) else { return Ok(()) };
         match &news.what {
             What::Extended(_) | What::Gone => {}
             What::Changed(address) => tracing::info!(endpoint = %news.key, %address, "its lease says something else"),
             What::Gained(address) => tracing::info!(endpoint = %news.key, %address, "has an address of its LAN again"),
             What::Lost(address, why) => tracing::warn!(endpoint = %news.key, %address, %why, "lost its address"),
         }
-        let is_formed = news.lease.autoconfigured;
-        let formed = if is_formed { self.formed_now(&netns, &endpoint)? } else { Vec::new() };
-        let formed: Vec<IpNet> = formed.into_iter().map(|(net, _)| net).collect();
-        self.relet(netlink, &netns, &endpoint, leased(&network, news.lease.clone(), &formed, &[], &endpoint))?;
-        self.arrange(netlink, &news.key, &netns, &[])
+        self.follow(netlink, &endpoint, news.lease.clone())
+    }
+
+    /// Looks at what addresses the kernels inside have formed since: nobody tells of those.
+    pub fn heed_routers(&self, netlink: &mut Netlink) {
+        let listens = |endpoint: &&Arc<Endpoint>| endpoint.asked_families.contains(&Family::IPv6);
+        let listening: Vec<_> = self.ledger().live().filter(listens).cloned().collect();
+        for endpoint in listening {
+            let followed = self.alone(&endpoint.key, |entry| {
+                let is_same = entry.is_some_and(|entry| Arc::ptr_eq(&entry.endpoint, &endpoint));
+                if is_same { self.follow(netlink, &endpoint, in_force(&endpoint)) } else { Ok(()) }
+            });
+            if let Err(error) = followed.and_then(|followed| followed) {
+                tracing::warn!(endpoint = %endpoint.key, %error, "does not follow what its routers say");
+            }
+        }
+    }
+
+    /// Has the endpoint have what it holds now. The caller has its lock.
+    fn follow(&self, netlink: &mut Netlink, endpoint: &Endpoint, lease: Lease) -> Result<(), AttachError> {
+        // Nothing is left of one whose namespace is gone: the reconciler looks for those.
+        let Some(network) = self.networks.get(endpoint.network.as_str()) else { return Ok(()) };
+        let Some(netns) = namespace_of(endpoint) else { return Ok(()) };
+        let formed: Vec<IpNet> = self.formed_now(&netns, endpoint)?.into_iter().filter_map(settled).collect();
+        let leased = leased(&network, lease, &formed, &[], endpoint);
+        if leased == Leased::of(endpoint) {
+            return Ok(());
+        }
+        self.relet(netlink, &netns, endpoint, leased)?;
+        self.arrange(netlink, &endpoint.key, &netns, &[])
     }
 
     /// Whether the endpoint called `key` may have an address that a server gives it.
@@ -199,14 +221,15 @@ impl Attacher {
         loop {
             let found = self.formed_now(netns, endpoint)?;
             if Instant::now() >= deadline || found.iter().any(|(_, is_settled)| *is_settled) {
-                return Ok(found.into_iter().filter(|(_, is_settled)| *is_settled).map(|(net, _)| net).collect());
+                return Ok(found.into_iter().filter_map(settled).collect());
             }
             std::thread::sleep(FORMED_LOOK);
         }
     }
 
     fn formed_now(&self, netns: &Netns, endpoint: &Endpoint) -> Result<Vec<(IpNet, bool)>, AttachError> {
-        let (Some(link), Some(mac)) = (endpoint.link, endpoint.mac) else { return Ok(Vec::new()) };
+        let listens = endpoint.asked_families.contains(&Family::IPv6);
+        let (Some(link), Some(mac), true) = (endpoint.link, endpoint.mac, listens) else { return Ok(Vec::new()) };
         upper::formed(netns, link, mac).map_err(|e| AttachError::of(&endpoint.key)(e.into()))
     }
 }
@@ -214,6 +237,11 @@ impl Attacher {
 /// Why an endpoint has no lease, with what the host itself had to say against it.
 pub(super) fn told(source: &DhcpError, refusal: Option<&String>) -> String {
     refusal.map_or_else(|| source.to_string(), |refusal| format!("{source}; {refusal}"))
+}
+
+/// An address that is known to be nobody else's.
+fn settled((net, is_settled): (IpNet, bool)) -> Option<IpNet> {
+    is_settled.then_some(net)
 }
 
 fn asker(endpoint: &Endpoint) -> Asker {

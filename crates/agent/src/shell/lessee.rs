@@ -1,26 +1,40 @@
 //! The thread that has endpoints follow what becomes of their leases.
 
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 use weft_kernel::Netlink;
 
 use super::dhcp::Beginning;
 use crate::attach::Attacher;
 
-/// Begins to keep the leases of all endpoints, those of an earlier agent's among them, in the namespace of the calling
-/// thread.
+/// Between looks at the addresses that kernels inside formed by what routers say.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Starts the keeper and the thread, in the namespace of the calling one: before anything dies, because a keeper that
+/// is not started takes only so many orders.
 pub fn start(attacher: Arc<Attacher>, keeper: Beginning) -> anyhow::Result<()> {
     let asked = Arc::clone(&attacher);
     let news = keeper.start(move |key, address| asked.may_have(key, address))?;
     let mut netlink = Netlink::open()?;
-    let follower = Arc::clone(&attacher);
     std::thread::Builder::new().name("lessee".to_owned()).spawn(move || {
-        for news in news {
-            if let Err(error) = follower.heed(&mut netlink, &news) {
-                tracing::warn!(endpoint = %news.key, %error, "does not follow its lease");
+        let mut look = Instant::now() + LOOK;
+        loop {
+            match news.recv_timeout(look.saturating_duration_since(Instant::now())) {
+                Ok(news) => {
+                    if let Err(error) = attacher.heed(&mut netlink, &news) {
+                        tracing::warn!(endpoint = %news.key, %error, "does not follow its lease");
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return tracing::error!("leases are followed no more"),
+            }
+            if Instant::now() >= look {
+                attacher.heed_routers(&mut netlink);
+                look = Instant::now() + LOOK;
             }
         }
     })?;
-    attacher.keep_all();
     Ok(())
 }
