@@ -22,6 +22,7 @@ fn faulty_networks_are_refused_with_object_field_value_and_remedy_and_change_not
             400,
             "spec.ipam \"dhcp\": endpoints of attachment ipvlan are told apart",
         ),
+        (json!({"mode": "device", "device": {"pci": ["3b:02"]}}), 400, "spec.device.pci[0] \"3b:02\": "),
         (json!({"mode": "overlay"}), 400, "\"vxlan\": is not built yet"),
         (json!({"mode": "brigde"}), 400, "spec.mode: unknown variant `brigde`"),
         (json!({"mode": "bridge", "isolate": true}), 400, "unknown field `isolate`"),
