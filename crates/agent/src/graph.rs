@@ -12,7 +12,7 @@ use weft_kernel::nft::{
 };
 use weft_kernel::route::Hop;
 use weft_kernel::uplink::MTU_WITHOUT_UPLINK;
-use weft_model::{Family, IfName, MacAddr, Masquerade, Network, NetworkName, Seat};
+use weft_model::{Attachment, Family, IfName, MacAddr, Masquerade, Network, NetworkName, Seat};
 
 use crate::attachment::{self, parent};
 use crate::devices::Nic;
@@ -55,7 +55,9 @@ impl HostFacts {
     pub fn mtu_of(&self, network: &Network) -> u32 {
         let uplink = self.uplink.as_ref().map_or(MTU_WITHOUT_UPLINK, |uplink| uplink.mtu);
         let parent = network.parent.as_ref().and_then(|parent| self.parents.get(parent)).copied();
-        network.mtu.or(parent).unwrap_or(uplink)
+        let is_lent = |nic: &&Nic| network.attachment == Attachment::Device && network.devices.matches(&nic.device);
+        let device = self.devices.iter().find(is_lent).map(|nic| nic.device.mtu);
+        network.mtu.or(parent).or(device).unwrap_or(uplink)
     }
 
     /// The link to the outside that endpoints of `network` sit on; `None` if the host has none.
