@@ -323,19 +323,29 @@ fn an_address_that_another_endpoint_of_the_host_has_is_declined() {
 }
 
 #[test]
-fn an_agent_killed_while_it_asks_leaves_nothing() {
+fn an_agent_killed_in_the_midst_of_a_birth_leaves_nothing() {
     let host = Host::start("leases-killed").unwrap();
     let mut weftd = host.weftd::<&str>(&[]).unwrap();
     let api = Api::of(&host);
-    api.network("app", leased(json!({})));
+    api.network("app", leased(json!({"families": ["IPv4"]})));
     host.netns("a").unwrap();
-    std::thread::scope(|scope| {
-        let asked = scope.spawn(|| Call::new("ADD", "a", "app").run(&host));
-        until("it asks", || inside(&host, "a", &["-o", "link"]).contains("eth0").then_some(()));
-        weftd.kill9().unwrap();
-        assert!(!asked.join().unwrap().ok);
-    });
-    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let mut killed_when = |moment: &str, reached: &dyn Fn() -> bool| {
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| Call::new("ADD", "a", "app").run(&host));
+            until(moment, || reached().then_some(()));
+            weftd.kill9().unwrap();
+            let answer = asked.join().unwrap();
+            weftd.restart().unwrap();
+            // Whoever was told that it is born has it.
+            assert!(!answer.ok || api.endpoints("a").len() == 1, "{moment}: {answer:?}");
+        });
+        Call::new("DEL", "a", "app").done(&host);
+        api.assert_clean();
+    };
+    killed_when("it asks", &|| inside(&host, "a", &["-o", "link"]).contains("eth0"));
+    let server = dnsmasq(&host, &[V4]);
+    killed_when("it is granted one", &|| server.log().contains("DHCPACK"));
+    killed_when("it has one", &|| inside(&host, "a", &["address"]).contains("198.51.100."));
     assert_deserted(&host, &api);
 }
 
