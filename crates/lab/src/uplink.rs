@@ -25,6 +25,9 @@ pub const HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 2)
 /// The outside's IPv6 address, the host's gateway.
 pub const OUTSIDE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x100, 0, 0, 0, 0, 1);
 
+/// How often it is asked whether a link passes packets, every 10 ms: ten times as long as it may take.
+const RUNNING_LOOKS_MAX: u32 = 1000;
+
 /// Makes the outside and the link to it.
 pub(crate) fn lay(host: &Host, mtu: u32) -> Result<()> {
     host.netns(OUTSIDE)?;
@@ -46,5 +49,13 @@ pub(crate) fn lay(host: &Host, mtu: u32) -> Result<()> {
     host.write("/run/lab/uplink.ip", ends)?;
     host.write("/run/lab/outside.ip", outside)?;
     host.run(&["ip", "-batch", "/run/lab/uplink.ip"])?;
-    host.outside().run(&["ip", "-batch", "/run/lab/outside.ip"]).map(drop)
+    host.outside().run(&["ip", "-batch", "/run/lab/outside.ip"])?;
+    // The kernel tells a link by a work queue that it has a carrier, up to a second later (net/core/link_watch.c), and
+    // IPv6 and servers wait for that. Since Linux 6.8 the question itself runs that work.
+    let running = format!(
+        "n=0; until ip -o link show eth0 | grep -q 'state UP'; do \
+         n=$((n+1)); [ $n -lt {RUNNING_LOOKS_MAX} ] || exit 1; sleep 0.01; done"
+    );
+    host.run(&["sh", "-c", &running])?;
+    host.outside().run(&["sh", "-c", &running]).map(drop)
 }
