@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use weft_lab::Host;
 use weft_netns::Netns;
-use weft_tests::{Api, Call, assert_deserted, pings, populate, until};
+use weft_tests::{Api, Call, assert_deserted, pings, populate, skip, until};
 
 const PORT: u16 = 80;
 /// What is carried: at [`RATE`], far more than a burst.
@@ -72,11 +72,21 @@ fn has_link(host: &Host, link: &str) -> bool {
     host.run(&["ip", "link", "show", "dev", link]).is_ok()
 }
 
+/// Whether this kernel holds back nothing of what containers send; the test is skipped then.
+fn lacks_throttles(host: &Host, test: &str) -> bool {
+    let lack = Api::of(host).lack("limits of what is sent");
+    lack.iter().for_each(|lack| skip(test, lack));
+    lack.is_some()
+}
+
 #[test]
 fn limits_hold_in_both_directions_are_changed_live_and_lifted() {
     for mode in ["bridge", "routed"] {
         let host = Host::start(&format!("limit-{mode}")).unwrap();
         let _weftd = host.weftd::<&str>(&[]).unwrap();
+        if lacks_throttles(&host, "limit::limits_hold_in_both_directions_are_changed_live_and_lifted") {
+            return;
+        }
         let api = populate(&host, mode);
         let [link, throttle] = links(&api, "a");
         for family in [0, 1] {
@@ -126,6 +136,9 @@ fn limits_hold_in_both_directions_are_changed_live_and_lifted() {
 fn a_container_is_born_limited_as_its_runtime_says_and_leaves_nothing() {
     let host = Host::start("limit-cni").unwrap();
     let _weftd = host.weftd::<&str>(&[]).unwrap();
+    if lacks_throttles(&host, "limit::a_container_is_born_limited_as_its_runtime_says_and_leaves_nothing") {
+        return;
+    }
     let api = populate(&host, "bridge");
     host.netns("c").unwrap();
     let born = |bandwidth: Value| Call::new("ADD", "c", "app").with("runtimeConfig", json!({"bandwidth": bandwidth}));
@@ -186,6 +199,9 @@ fn a_chain_with_the_plugin_that_wants_the_same_place_is_refused_with_the_remedy(
 fn limits_outlive_the_agent_and_come_back_when_somebody_takes_them_away() {
     let host = Host::start("limit-kept").unwrap();
     let mut weftd = host.weftd::<&str>(&[]).unwrap();
+    if lacks_throttles(&host, "limit::limits_outlive_the_agent_and_come_back_when_somebody_takes_them_away") {
+        return;
+    }
     let api = populate(&host, "bridge");
     let [link, throttle] = links(&api, "a");
     limit(&api, json!({"endpoint": "a", "ingress": {"rate": RATE}, "egress": {"rate": RATE}}));
@@ -232,6 +248,9 @@ fn limits_outlive_the_agent_and_come_back_when_somebody_takes_them_away() {
 fn limits_are_set_and_shown_by_the_command() {
     let host = Host::start("limit-command").unwrap();
     let _weftd = host.weftd::<&str>(&[]).unwrap();
+    if lacks_throttles(&host, "limit::limits_are_set_and_shown_by_the_command") {
+        return;
+    }
     let api = populate(&host, "routed");
     let limit = |options: &[&str]| host.run(&[&["weft", "endpoint", "limit"], options].concat());
     let shown = limit(&["a"]).unwrap();

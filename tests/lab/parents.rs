@@ -43,14 +43,6 @@ fn neighbours(family: usize) -> [String; 2] {
     }
 }
 
-/// What the kernel lacks for a feature, if it does.
-fn lack(api: &Api, name: &str) -> Option<String> {
-    let (_, status) = api.get("/v1/status");
-    let features = status["features"].as_array().cloned().unwrap();
-    let row = features.iter().find(|row| row["name"] == name).unwrap();
-    (row["available"] == false).then(|| row["reason"].as_str().unwrap().to_owned())
-}
-
 /// From each end to each other, in either family, and with the next agent as well.
 fn all_reach_all(name: &str, more: serde_json::Value) {
     let host = Host::start(name).unwrap();
@@ -89,7 +81,7 @@ fn with_ipvlan_they_do_so_by_the_host_s_own_ethernet_address() {
     let host = Host::start("parents-lack").unwrap();
     let _weftd = host.weftd::<&str>(&[]).unwrap();
     let api = Api::of(&host);
-    if let Some(lack) = lack(&api, "ipvlan") {
+    if let Some(lack) = api.lack("ipvlan") {
         let (status, answer) = api.try_network("app", physical(json!({"mode": "ipvlan"})));
         assert!(status == 409 && answer.to_string().contains(&lack), "{answer}");
         return skip("parents::with_ipvlan_they_do_so_by_the_host_s_own_ethernet_address", &lack);
@@ -103,7 +95,7 @@ fn on_a_vlan_they_do_so_in_frames_that_are_tagged() {
     let _weftd = host.weftd::<&str>(&[]).unwrap();
     let api = Api::of(&host);
     let tagged = || physical(json!({"vlan": 42, "pools": ["10.42.0.0/24", "fd42::/64"], "ranges": []}));
-    if let Some(lack) = lack(&api, "VLANs on parents") {
+    if let Some(lack) = api.lack("VLANs on parents") {
         let (status, answer) = api.try_network("app", tagged());
         assert!(status == 409 && answer.to_string().contains(&lack), "{answer}");
         return skip("parents::on_a_vlan_they_do_so_in_frames_that_are_tagged", &lack);

@@ -87,6 +87,14 @@ impl Api {
         list["items"].as_array().cloned().unwrap_or_default()
     }
 
+    /// What the kernel lacks for a feature of `weft status`, if it does.
+    pub fn lack(&self, name: &str) -> Option<String> {
+        let (_, status) = self.get("/v1/status");
+        let row = status["features"].as_array()?.iter().find(|row| row["name"] == name).cloned();
+        let row = row.unwrap_or_else(|| panic!("{name} is none of {}", status["features"]));
+        (row["available"] == false).then(|| row["reason"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// What ledger, kernel and namespaces do not agree on.
     pub fn findings(&self) -> Vec<Value> {
         let (status, check) = self.get("/v1/ipam/check");

@@ -376,20 +376,28 @@ impl Attacher {
 
     /// Several networks of one container, one after the other: all of them, or none.
     pub fn attach_all(&self, netlink: &mut Netlink, wishes: &[Attachment]) -> Result<Vec<Arc<Endpoint>>, AttachError> {
+        let mut born = Vec::with_capacity(wishes.len());
         for (place, wish) in wishes.iter().enumerate() {
-            let Err(error) = self.attach(netlink, wish) else { continue };
-            for wish in wishes[..place].iter().rev() {
-                // What cannot be taken down now is for the reconciler.
-                if let Err(error) = self.detach(netlink, &wish.key, Some(&wish.netns)) {
-                    tracing::warn!(endpoint = %wish.key, %error, "a birth is not taken back yet");
+            match self.attach(netlink, wish) {
+                Ok(endpoint) => born.push(endpoint),
+                Err(error) => {
+                    for wish in wishes[..place].iter().rev() {
+                        // What cannot be taken down now is for the reconciler.
+                        if let Err(error) = self.detach(netlink, &wish.key, Some(&wish.netns)) {
+                            tracing::warn!(endpoint = %wish.key, %error, "a birth is not taken back yet");
+                        }
+                    }
+                    return Err(error);
                 }
             }
-            return Err(error);
         }
-        // With claims, routes of the first are other ones than they were born with.
+        // With claims, routes of the first are other ones than they were born with; what has died since was born, too.
         let ledger = self.ledger();
-        let born = wishes.iter().map(|wish| ledger.get(&wish.key).map(|entry| Arc::clone(&entry.endpoint)));
-        wishes.iter().zip(born).map(|(wish, born)| born.ok_or_else(|| AttachError::Gone(wish.key.clone()))).collect()
+        let now = |endpoint: Arc<Endpoint>| match ledger.get(&endpoint.key) {
+            Some(entry) if entry.endpoint.netns == endpoint.netns => Arc::clone(&entry.endpoint),
+            _ => endpoint,
+        };
+        Ok(born.into_iter().map(now).collect())
     }
 
     /// A container dies, or is as good as dead. `netns` is its namespace, if it can be had. Nothing there is success.

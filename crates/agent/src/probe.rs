@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use weft_kernel::link::{self, LinkKind};
-use weft_kernel::{KernelError, Netlink};
+use weft_kernel::{KernelError, Netlink, throttle};
 use weft_model::Attachment;
 
 /// Kinds of links that an attachment cannot do without.
@@ -45,7 +45,10 @@ pub fn missing(netlink: &mut Netlink) -> Result<Missing, KernelError> {
     let of_attachment = |(attachment, kinds): &(Attachment, &[LinkKind])| {
         Some((*attachment, kinds.iter().find_map(|kind| absent.get(kind))?.clone()))
     };
-    let of_feature = |(name, kind): &(&'static str, LinkKind)| (*name, absent.get(kind).cloned());
+    let of_feature = |(name, kind): &(&'static str, LinkKind)| {
+        let also = || (*kind == LinkKind::Ifb).then(throttle::lack).flatten();
+        (*name, absent.get(kind).cloned().or_else(also))
+    };
     Ok(Missing {
         attachments: ATTACHMENTS.iter().filter_map(of_attachment).collect(),
         features: FEATURES.iter().map(of_feature).collect(),
