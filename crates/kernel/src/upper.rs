@@ -71,7 +71,10 @@ pub fn create(host: &mut Netlink, netns: &Netns, plan: &UpperPlan) -> Result<(),
     let filter = plan.filter().map(|(uplink, mac)| neighbour::take_in(uplink, mac));
     host.run(&filter.into_iter().collect::<Vec<_>>())?;
     let mut inside = plan.interior.furnish(netns)?;
-    link::wait_running(&mut inside, plan.interior.name.as_str())?;
+    // An ipvlan link has no state of its own, and passes packets as soon as it is up.
+    if plan.kind == UpperKind::Macvlan {
+        link::wait_running(&mut inside, plan.interior.name.as_str())?;
+    }
     Ok(())
 }
 
