@@ -407,6 +407,19 @@ impl Attacher {
         self.bury(netlink, &entry, netns)
     }
 
+    /// As [`Attacher::detach`], for an endpoint whose birth or death was found cut short: only if it still is what was
+    /// found. Its death may have ended since, and the container been born again.
+    pub fn detach_found(
+        &self,
+        netlink: &mut Netlink,
+        found: &Arc<Endpoint>,
+        netns: Option<&Netns>,
+    ) -> Result<(), AttachError> {
+        let _lock = self.locks.lock(&found.key)?;
+        let Some(entry) = self.ledger().get(&found.key).cloned() else { return Ok(()) };
+        if Arc::ptr_eq(&entry.endpoint, found) { self.bury(netlink, &entry, netns) } else { Ok(()) }
+    }
+
     /// As [`Attacher::detach`], on behalf of the container's runtime, for all that one call of it made, the last one
     /// first: with the last of its endpoints go those that others joined to further networks, of which it knows
     /// nothing. One that fails does not keep the others.

@@ -365,7 +365,7 @@ impl Round {
         for entry in entries {
             let endpoint = &entry.endpoint;
             let netns = Netns::open(&endpoint.netns.path).ok().filter(|netns| is_same(&endpoint.netns, netns.id()));
-            let buried = self.attacher.detach(&mut self.netlink, &endpoint.key, netns.as_ref());
+            let buried = self.attacher.detach_found(&mut self.netlink, endpoint, netns.as_ref());
             log_buried(endpoint, &buried.map(|()| true));
         }
     }
