@@ -406,3 +406,20 @@ fn somebody_who_asks_why_hears_what_the_parent_s_doors_say() {
         seen.contains("default/a").then_some(())
     });
 }
+
+#[test]
+fn a_host_that_weft_leaves_has_its_parent_as_it_was() {
+    let host = Host::start("parents-left").unwrap();
+    let weftd = host.weftd::<&str>(&[]).unwrap();
+    let _api = populate(&host, json!({}));
+    let shown = || host.run(&["sh", "-c", "ip -d link show eth0; bridge fdb show dev eth0; ip -o link"]).unwrap();
+    assert!(shown().contains("ALLMULTI") && shown().contains("02:77:") && shown().contains("weftm-eth0"));
+    drop(weftd);
+    let said = host.run(&["weft", "uninstall", "--yes", "--bin-dir", "/nowhere"]).unwrap();
+    assert!(said.contains("1 link's settings as a parent"), "{said}");
+    let left = shown();
+    assert!(!left.contains("ALLMULTI") && !left.contains("02:77:") && !left.contains("weft"), "{left}");
+    let pins = host.run(&["sh", "-c", "ls /sys/fs/bpf/weft 2>/dev/null || true"]).unwrap();
+    assert_eq!(pins, "");
+    assert!(host_pings(&host, &uplink::OUTSIDE_V4.to_string()));
+}

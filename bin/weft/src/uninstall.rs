@@ -101,6 +101,7 @@ fn inventory(estate: &Estate, cni: &[PathBuf], args: &Uninstall, config: &Config
     let mut sheet = Sheet::default();
     sheet.line("Networks", &estate.networks);
     sheet.line("Links", &estate.links.iter().map(|link| link.name.clone()).collect::<Vec<_>>());
+    sheet.line("Parents", &estate.uplinks.iter().map(|link| link.name.clone()).collect::<Vec<_>>());
     sheet.line("Routes", &estate.routes.iter().map(|route| route.to.to_string()).collect::<Vec<_>>());
     let accepts = estate.accepts.iter().map(|(at, way)| format!("{:?} in {at}", way.comment()));
     sheet.line("Rules in chains of others", &accepts.collect::<Vec<_>>());
