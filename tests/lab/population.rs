@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use weft_lab::{Host, uplink};
 use weft_netns::Netns;
-use weft_tests::{Api, Call, assert_deserted, leftovers, namespaces, unname, until_none};
+use weft_tests::{Api, Call, assert_deserted, leftovers, namespaces, unname, until, until_none};
 
 /// Callers at once.
 const CALLERS: usize = 4;
@@ -130,7 +130,10 @@ fn everybody_talks(host: &Host, endpoints: &[[IpAddr; 2]]) {
 
 /// A socket for each family, in the namespace at `path`.
 fn sockets(path: impl AsRef<std::path::Path>, addresses: [IpAddr; 2]) -> [UdpSocket; 2] {
-    let open = || addresses.map(|address| UdpSocket::bind((address, PORT)).unwrap());
+    // What another test's child was given along lives on for a moment, until that runs its own program: one of these
+    // sockets that has just been closed here, too.
+    let bind = |address| until("its port is free", || UdpSocket::bind((address, PORT)).ok());
+    let open = || addresses.map(bind);
     let sockets = Netns::open(path).unwrap().run(open).unwrap();
     sockets.iter().for_each(|socket| socket.set_read_timeout(Some(ARRIVAL_MAX)).unwrap());
     sockets
