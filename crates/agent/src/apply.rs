@@ -13,9 +13,11 @@ pub mod table;
 pub mod uplinks;
 pub mod vlans;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use weft_kernel::{Errno, KernelError, Netlink, Request, link};
+use weft_kernel::link::{self, GROUP_LIVE, Link};
+use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot};
 use weft_model::IfName;
 
 /// The first number that weft gives its links: far above what the kernel counts up to.
@@ -24,6 +26,12 @@ const INDEX_FIRST: u32 = 1 << 20;
 const INDEX_SPAN: u32 = 1 << 28;
 /// How many numbers are tried when one is taken.
 const INDEX_ROUNDS_MAX: u32 = 64;
+
+/// weft's own links that `snapshot` has and that are meant.
+fn ours(snapshot: &Snapshot, is_meant: impl Fn(&Link) -> bool) -> BTreeMap<IfName, Link> {
+    let ours = snapshot.links.values().filter(|link| link.group == GROUP_LIVE && is_meant(link));
+    ours.filter_map(|link| Some((IfName::parse(link.name.as_str()).ok()?, link.clone()))).collect()
+}
 
 /// Makes a link on the host with a number that is free; gives back that number.
 fn create(

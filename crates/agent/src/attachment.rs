@@ -7,9 +7,7 @@
 mod bridge;
 pub mod device;
 mod host;
-mod ipvlan;
 pub mod leased;
-mod macvlan;
 mod none;
 pub mod parent;
 pub mod place;
@@ -19,7 +17,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use weft_kernel::endpoint::LinkPlan;
-use weft_model::{Attachment, Endpoint, Family, IfName, MacAddr, Network, Pool, Route, Transport};
+use weft_model::{Attachment, Endpoint, Family, IfName, MacAddr, Network, Pool, Route, Transport, base32, fnv64};
 use weft_netns::NetnsId;
 
 use crate::graph::BridgePlan;
@@ -64,8 +62,15 @@ pub trait Kind: Sync {
 }
 
 /// Every kind.
-pub const KINDS: &[&dyn Kind] =
-    &[&bridge::Bridge, &routed::Routed, &macvlan::Macvlan, &ipvlan::Ipvlan, &device::Device, &host::Host, &none::None];
+pub const KINDS: &[&dyn Kind] = &[
+    &bridge::Bridge,
+    &routed::Routed,
+    &parent::Seated(Attachment::Macvlan),
+    &parent::Seated(Attachment::Ipvlan),
+    &device::Device,
+    &host::Host,
+    &none::None,
+];
 const TRANSPORTS: &[Transport] = &[Transport::Local, Transport::None];
 
 /// The row of `attachment`, if it is built.
@@ -103,6 +108,24 @@ fn admit_own_namespace(ground: &Ground) -> Result<(), String> {
     } else {
         Ok(())
     }
+}
+
+/// What is left of an interface's 15 bytes behind a prefix of six.
+const NAME_ROOM: usize = 9;
+
+/// The prefix and the name, or a digest of it if that is too long for an interface's.
+fn link_name(prefix: &str, name: &str) -> IfName {
+    let short = if name.len() <= NAME_ROOM { name.to_owned() } else { base32(fnv64(&[name]), NAME_ROOM as u32) };
+    IfName::parse(format!("{prefix}{short}")).expect("a name that is a link's, or letters and digits, behind a prefix")
+}
+
+/// Completes the record of an endpoint whose neighbours are in the subnets of the pools that its addresses are from.
+fn endow_in_subnets(network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mut Endpoint) {
+    let with_length = |(ip, pool): &(IpAddr, &Pool)| IpNet::new(*ip, pool.subnet.prefix_len()).ok();
+    endpoint.addresses = chosen.iter().filter_map(with_length).collect();
+    endpoint.gateways = chosen.iter().filter_map(|(_, pool)| pool.gateway).collect();
+    endpoint.routes = routes(network, &endpoint.gateways);
+    endpoint.isolated = network.isolated;
 }
 
 /// Default routes by `gateways`, unless the network is internal: then routes to its own pools; and the network's

@@ -64,8 +64,6 @@ impl Segment {
     }
 }
 
-/// Of whom no Ethernet address is known.
-const NO_MAC: MacAddr = MacAddr([0; 6]);
 const ALLOWED: &str = "allowed";
 const DENIED: &str = "denied";
 
@@ -138,7 +136,7 @@ impl Witnesses<'_> {
     fn received(&mut self, question: &Question, receiver: &Endpoint, steps: &mut Vec<Step>) -> anyhow::Result<()> {
         let to_mac = match receiver.mac {
             Some(mac) => mac,
-            None => self.segment(receiver)?.map_or(NO_MAC, |segment| segment.mac),
+            None => self.segment(receiver)?.map_or(MacAddr::NONE, |segment| segment.mac),
         };
         let verdict = match self.door(receiver)? {
             Some(door) => Some(self.trial.sent_to(door, &Opening { to_mac, ..opening(question, None) })?),
@@ -168,7 +166,7 @@ impl Witnesses<'_> {
         let to_mac = match neighbour {
             Some(neighbour) => neighbour.mac.unwrap_or(segment.mac),
             None if self.is_hosts(question.to.address)? => segment.mac,
-            None => NO_MAC,
+            None => MacAddr::NONE,
         };
         Ok(Opening { mac, to_mac, ..usual })
     }
@@ -182,7 +180,7 @@ impl Witnesses<'_> {
         let Some(seat) = &endpoint.seat else { return Ok(None) };
         let outside = parent::outside(seat);
         let mac = link::find(self.netlink, outside.as_str())?.and_then(|link| link.mac);
-        Ok(Some(Segment { number: parent::segment(seat), outside, mac: mac.unwrap_or(NO_MAC) }))
+        Ok(Some(Segment { number: parent::segment(seat), outside, mac: mac.unwrap_or(MacAddr::NONE) }))
     }
 
     fn door(&mut self, endpoint: &Endpoint) -> anyhow::Result<Option<Door>> {
@@ -231,8 +229,8 @@ pub fn internal(network: &weft_model::NetworkName) -> String {
 fn opening(question: &Question, mac: Option<MacAddr>) -> Opening {
     Opening {
         from: question.from.address,
-        mac: mac.unwrap_or(NO_MAC),
-        to_mac: NO_MAC,
+        mac: mac.unwrap_or(MacAddr::NONE),
+        to_mac: MacAddr::NONE,
         to: SocketAddr::new(question.to.address, question.port),
         protocol: question.protocol,
     }

@@ -160,11 +160,11 @@ impl Dataplane {
         Ok(held)
     }
 
-    /// Whether the programs know the link to the outside just so, and hold it, if this kernel can.
-    pub fn has_uplink(&self, link: u32, uplink: &Uplink, hold: Hold) -> Result<bool, DataplaneError> {
+    /// Whether the programs know the link to the outside just so, and are held in front of it.
+    pub fn has_uplink(&self, link: u32, uplink: &Uplink) -> Result<bool, DataplaneError> {
         let is_known = self.uplinks.get(&link)? == Some(uplink.entry());
         let hooks = [BPF_TCX_INGRESS, BPF_TCX_EGRESS];
-        Ok(is_known && (hold == Hold::ByFilters || hooks.iter().all(|hook| is_held(&self.pin(link, *hook)))))
+        Ok(is_known && hooks.iter().all(|hook| is_held(&self.pin(link, *hook))))
     }
 
     /// Numbers of all links to the outside that the programs know or hold.

@@ -48,6 +48,11 @@ impl<T: Member> Set<T> {
         self.settings.renew()
     }
 
+    /// Whether `member` is in.
+    pub fn has(&self, member: &T) -> Result<bool, DataplaneError> {
+        Ok(self.table.get(&member.key())?.is_some())
+    }
+
     /// Every member.
     pub fn list(&self) -> Vec<T> {
         self.table.keys().iter().filter_map(T::of).collect()

@@ -168,7 +168,7 @@ impl PacketSocket {
 
     fn receive_any(&self) -> Result<(Received, u8), Errno> {
         let mut bytes = vec![0; PACKET_BYTES_MAX];
-        let mut from = self.address(MacAddr([0; 6]));
+        let mut from = self.address(MacAddr::NONE);
         let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
         // Aligned as control messages must be.
         let mut control = [0_u64; 16];
@@ -190,7 +190,7 @@ impl PacketSocket {
     }
 
     fn bind(&self) -> Result<(), Errno> {
-        let address = self.address(MacAddr([0; 6]));
+        let address = self.address(MacAddr::NONE);
         // SAFETY: the address is valid for its length.
         let bound = unsafe { libc::bind(self.fd.as_raw_fd(), (&raw const address).cast(), length_of(&address)) };
         if bound < 0 { Err(last_error()) } else { Ok(()) }

@@ -13,6 +13,11 @@ pub fn fnv64(parts: &[&str]) -> u64 {
     hash
 }
 
+/// The high half of [`fnv64`], for numbers among the programs.
+pub fn fnv32(parts: &[&str]) -> u32 {
+    (fnv64(parts) >> 32) as u32
+}
+
 /// The low `5 * digits` bits of `value` in lower-case base 32.
 pub fn base32(value: u64, digits: u32) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";

@@ -18,7 +18,7 @@ mod protocol;
 mod spec;
 
 pub use device::{Device, DeviceSelector, DeviceSpec, Function, FunctionSettings, Loan, PciAddress, VfSpec};
-pub use digest::{base32, fnv64};
+pub use digest::{base32, fnv32, fnv64};
 pub use endpoint::{CniCall, Delegation, Dns, Endpoint, EndpointKey, Enforcement, NetnsRecord, Route, Seat};
 pub use invalid::{Invalid, InvalidFields};
 pub use lease::{DUID_BYTES_MAX, Duid, Grant, GrantedRoute, Lease, LeaseServer, LeaseTimes};

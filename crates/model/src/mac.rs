@@ -17,6 +17,9 @@ pub struct MacAddr(pub [u8; 6]);
 const OF_IPV4: [u8; 2] = [0x02, 0x77];
 
 impl MacAddr {
+    /// What stands where there is none.
+    pub const NONE: MacAddr = MacAddr([0; 6]);
+
     /// The router that every `routed` endpoint sees at the other end of its link: one address for all of them, since
     /// each link has only two ends. Locally administered.
     pub const GATEWAY: MacAddr = MacAddr([0x02, 0x77, 0x65, 0x66, 0x74, 0x01]);

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use weft_dataplane::{Admission, Allowance, DataplaneError, HostAddress, Member, Peering, Seat, Set};
 use weft_kernel::link::{self, GROUP_LIVE, Link};
 use weft_kernel::{Errno, KernelError, Netlink, Snapshot};
-use weft_model::{Endpoint, IfName, MacAddr, Network, NetworkName, fnv64};
+use weft_model::{Endpoint, IfName, MacAddr, Network, NetworkName, fnv32};
 use weft_reconcile::Target;
 
 use super::endpoints;
@@ -87,8 +87,7 @@ impl Detours {
 
 /// The programs' number for a network: the same after a restart, by which entries of an earlier agent stay right.
 pub fn number(network: &NetworkName) -> u32 {
-    let [a, b, c, d, ..] = fnv64(&["network", network.as_str()]).to_be_bytes();
-    u32::from_be_bytes([a, b, c, d])
+    fnv32(&["network", network.as_str()])
 }
 
 /// Which networks are joined: every pair, both ways.

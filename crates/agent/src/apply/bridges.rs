@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
-use weft_kernel::link::{self, Change, GROUP_LIVE, Link, bridge};
+use weft_kernel::link::{self, Change, Link, bridge};
 use weft_kernel::{Errno, KernelError, Netlink, Snapshot, address};
 use weft_model::IfName;
 use weft_reconcile::Target;
@@ -28,8 +28,7 @@ impl Target for Bridges<'_> {
     type Error = KernelError;
 
     fn read_back(&mut self) -> Result<BTreeMap<IfName, Link>, KernelError> {
-        let ours = self.snapshot.links.values().filter(|link| link.kind == "bridge" && link.group == GROUP_LIVE);
-        Ok(ours.filter_map(|link| Some((IfName::parse(link.name.as_str()).ok()?, link.clone()))).collect())
+        Ok(super::ours(self.snapshot, |link| link.kind == "bridge"))
     }
 
     fn is_settled(&self, _: &IfName, (plan, mtu): &(BridgePlan, u32), link: &Link) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weft_dataplane::{Dataplane, Parent};
 use weft_kernel::filter::{self, Programs};
-use weft_kernel::link::{self, Change, GROUP_LIVE, Link, ifb, veth};
+use weft_kernel::link::{self, Change, Link, ifb, veth};
 use weft_kernel::{Errno, KernelError, Netlink, Snapshot};
 use weft_model::{IfName, MacAddr};
 use weft_reconcile::Target;
@@ -35,9 +35,7 @@ impl Target for Parents<'_> {
     type Error = KernelError;
 
     fn read_back(&mut self) -> Result<BTreeMap<IfName, Link>, KernelError> {
-        let is_ours = |link: &&Link| link.group == GROUP_LIVE && parent::is_stand_in(&link.name);
-        let ours = self.snapshot.links.values().filter(is_ours);
-        Ok(ours.filter_map(|link| Some((IfName::parse(link.name.as_str()).ok()?, link.clone()))).collect())
+        Ok(super::ours(self.snapshot, |link| parent::is_stand_in(&link.name)))
     }
 
     /// Filters are asked for by [`Parents::update`] alone, which is cheap to run again: parents are few.
@@ -47,7 +45,7 @@ impl Target for Parents<'_> {
 
     fn update(&mut self, name: &IfName, plan: &ParentPlan) -> Result<(), KernelError> {
         let outside = link::find(self.netlink, plan.outside.as_str())?;
-        let outside_mac = outside.as_ref().and_then(|link| link.mac).unwrap_or(MacAddr([0; 6]));
+        let outside_mac = outside.as_ref().and_then(|link| link.mac).unwrap_or(MacAddr::NONE);
         let mac = parent::stand_in_mac(&plan.seat, outside_mac);
         let found = link::find(self.netlink, name.as_str())?;
         let index = match &found {
@@ -91,7 +89,7 @@ impl Parents<'_> {
             segment: parent::segment(&plan.seat),
             uplink: outside.filter(|link| link.up).map(|link| link.index),
             sibling,
-            mac: outside.and_then(|link| link.mac).unwrap_or(MacAddr([0; 6])),
+            mac: outside.and_then(|link| link.mac).unwrap_or(MacAddr::NONE),
             by_address: plan.seat.shares_mac,
         };
         let refused = |error| admissions::refused(index, &error);

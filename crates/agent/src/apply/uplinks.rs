@@ -117,10 +117,10 @@ impl Uplinks<'_> {
             segment: parent::segment(&plan.seat),
             by_mac: number(&plan.by_mac)?,
             by_address: number(&plan.by_address)?,
-            mac: link.mac.unwrap_or(MacAddr([0; 6])),
+            mac: link.mac.unwrap_or(MacAddr::NONE),
         };
         let refused = |error| admissions::refused(link.index, &error);
-        if self.attacher.dataplane().has_uplink(link.index, &uplink, Hold::InFront).map_err(refused)? {
+        if self.attacher.dataplane().has_uplink(link.index, &uplink).map_err(refused)? {
             return Ok(());
         }
         if self.attacher.dataplane().set_uplink(link.index, &uplink).map_err(refused)? == Hold::InFront {

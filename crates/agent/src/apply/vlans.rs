@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weft_kernel::link::{self, Change, GROUP_LIVE, Link, vlan};
+use weft_kernel::link::{self, Change, Link, vlan};
 use weft_kernel::{Errno, KernelError, Netlink, Snapshot};
 use weft_model::IfName;
 use weft_reconcile::Target;
@@ -28,9 +28,7 @@ impl Target for Vlans<'_> {
     type Error = KernelError;
 
     fn read_back(&mut self) -> Result<BTreeMap<IfName, Link>, KernelError> {
-        let is_ours = |link: &&Link| link.group == GROUP_LIVE && parent::is_vlan(&link.name);
-        let ours = self.snapshot.links.values().filter(is_ours);
-        Ok(ours.filter_map(|link| Some((IfName::parse(link.name.as_str()).ok()?, link.clone()))).collect())
+        Ok(super::ours(self.snapshot, |link| parent::is_vlan(&link.name)))
     }
 
     fn is_settled(&self, _: &IfName, plan: &VlanPlan, link: &Link) -> bool {

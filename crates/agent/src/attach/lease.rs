@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use weft_dataplane::HostAddress;
 use weft_kernel::upper::{self, UpperPlan};
 use weft_kernel::{Errno, KernelError, Netlink, link};
 use weft_model::{Endpoint, EndpointKey, Family, Ipam, Lease, MacAddr, Network};
@@ -202,7 +203,8 @@ impl Attacher {
         if let Some(holder) = self.ledger().leases().holder(address).filter(|holder| *holder != key) {
             return Some(format!("{address}, which its server gave, is endpoint {holder}'s on this host"));
         }
-        let is_hosts = self.dataplane.hosts().list().iter().any(|host| host.0 == address);
+        // One that cannot be looked up is found by its probe.
+        let is_hosts = self.dataplane.hosts().has(&HostAddress(address)).unwrap_or(false);
         is_hosts.then(|| format!("{address}, which its server gave, is this host's own"))
     }
 
@@ -245,7 +247,7 @@ fn settled((net, is_settled): (IpNet, bool)) -> Option<IpNet> {
 }
 
 fn asker(endpoint: &Endpoint) -> Asker {
-    Asker::of(&endpoint.key, endpoint.mac.unwrap_or(MacAddr([0; 6])))
+    Asker::of(&endpoint.key, endpoint.mac.unwrap_or(MacAddr::NONE))
 }
 
 fn plan(endpoint: &Endpoint) -> Result<UpperPlan, KernelError> {

@@ -12,14 +12,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use weft_kernel::endpoint::{LinkPlan, Port};
-use weft_model::{Attachment, Endpoint, IfName, MacAddr, Network, NetworkName, Pool, base32, fnv64};
+use weft_model::{Attachment, Endpoint, IfName, MacAddr, Network, NetworkName, Pool};
 
-use super::{Ground, Kind, admit_own_namespace, hops, mac_of, routes};
+use super::{Ground, Kind, admit_own_namespace, endow_in_subnets, hops, mac_of};
 use crate::graph::BridgePlan;
 
 const NAME_PREFIX: &str = "weftb-";
-/// What is left of an interface's 15 bytes for the network's name.
-const NAME_ROOM: usize = 9;
 
 pub(super) struct Bridge;
 
@@ -33,12 +31,8 @@ impl Kind for Bridge {
     }
 
     fn endow(&self, network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mut Endpoint) {
-        let with_length = |(ip, pool): &(IpAddr, &Pool)| IpNet::new(*ip, pool.subnet.prefix_len()).ok();
         endpoint.mac = mac_of(endpoint, chosen);
-        endpoint.addresses = chosen.iter().filter_map(with_length).collect();
-        endpoint.gateways = chosen.iter().filter_map(|(_, pool)| pool.gateway).collect();
-        endpoint.routes = routes(network, &endpoint.gateways);
-        endpoint.isolated = network.isolated;
+        endow_in_subnets(network, chosen, endpoint);
     }
 
     fn link(&self, endpoint: &Endpoint, bridge: Option<u32>) -> Option<LinkPlan> {
@@ -74,9 +68,7 @@ impl Kind for Bridge {
 
 /// `weftb-NAME`, or a digest of the name if it is too long for an interface's.
 pub(super) fn link_name(network: &NetworkName) -> IfName {
-    let name = network.as_str();
-    let short = if name.len() <= NAME_ROOM { name.to_owned() } else { base32(fnv64(&[name]), NAME_ROOM as u32) };
-    IfName::parse(format!("{NAME_PREFIX}{short}")).expect("15 lower-case letters, digits and dashes at most")
+    super::link_name(NAME_PREFIX, network.as_str())
 }
 
 fn link_mac(network: &NetworkName) -> MacAddr {

@@ -14,13 +14,12 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use weft_kernel::endpoint::LinkPlan;
 use weft_kernel::interior::Interior;
 use weft_kernel::upper::{UpperKind, UpperPlan};
-use weft_model::{
-    Attachment, Endpoint, Family, Grant, IfName, Ipam, MacAddr, MacvlanMode, Network, Pool, Seat, base32, fnv64,
-};
+use weft_model::{Attachment, Endpoint, Family, Grant, IfName, Ipam, MacAddr, MacvlanMode, Network, Pool, Seat, fnv32};
 
-use super::{hops, mac_of, routes};
+use super::{Ground, Kind, admit_own_namespace, endow_in_subnets, hops, link_name, mac_of};
 
 /// What the names of stand-ins begin with: of those whose endpoints have Ethernet addresses of their own, and of the
 /// others.
@@ -28,8 +27,28 @@ const BY_MAC: &str = "weftm-";
 const BY_ADDRESS: &str = "weftn-";
 /// What the names of VLANs' sub-interfaces begin with.
 const VLAN: &str = "weftv-";
-/// What is left of an interface's 15 bytes.
-const NAME_ROOM: usize = 9;
+
+/// `macvlan` and `ipvlan`: on the segment of a link of the host's, with Ethernet addresses of their own or without.
+pub(super) struct Seated(pub(super) Attachment);
+
+impl Kind for Seated {
+    fn attachment(&self) -> Attachment {
+        self.0
+    }
+
+    fn admit(&self, ground: &Ground) -> Result<(), String> {
+        admit_own_namespace(ground)
+    }
+
+    fn endow(&self, network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mut Endpoint) {
+        endow(network, chosen, endpoint);
+    }
+
+    /// None of its ends is on the host: see [`upper`].
+    fn link(&self, _: &Endpoint, _: Option<u32>) -> Option<LinkPlan> {
+        None
+    }
+}
 
 /// The seat of an endpoint of `network` on this link to the outside; `None` where none is taken.
 pub fn seat(network: &Network, uplink: &IfName) -> Option<Seat> {
@@ -47,31 +66,25 @@ pub fn seat(network: &Network, uplink: &IfName) -> Option<Seat> {
 /// The link on the host by which what is sent from the seat leaves: the one to the outside, or the VLAN's on it.
 pub fn outside(seat: &Seat) -> IfName {
     match seat.vlan {
-        Some(vlan) => named(VLAN, &format!("{}.{vlan}", seat.uplink)),
+        Some(vlan) => link_name(VLAN, &format!("{}.{vlan}", seat.uplink)),
         None => seat.uplink.clone(),
     }
 }
 
 /// The link that stands in for it.
 pub fn stand_in(seat: &Seat) -> IfName {
-    named(if seat.shares_mac { BY_ADDRESS } else { BY_MAC }, outside(seat).as_str())
+    link_name(if seat.shares_mac { BY_ADDRESS } else { BY_MAC }, outside(seat).as_str())
 }
 
 /// The programs' number for the segment: the same after a restart.
 pub fn segment(seat: &Seat) -> u32 {
-    let [a, b, c, d, ..] = fnv64(&["segment", outside(seat).as_str()]).to_be_bytes();
-    u32::from_be_bytes([a, b, c, d])
+    fnv32(&["segment", outside(seat).as_str()])
 }
 
 /// The Ethernet address of a stand-in. Endpoints without one of their own have this, and it is the host's; else
 /// nobody's.
 pub fn stand_in_mac(seat: &Seat, outside: MacAddr) -> MacAddr {
     if seat.shares_mac { outside } else { MacAddr::derived(&["parent", stand_in(seat).as_str()]) }
-}
-
-/// Whether a link is one that weft makes for parents.
-pub fn is_parents(name: &str) -> bool {
-    is_stand_in(name) || is_vlan(name)
 }
 
 /// Whether a link stands in for another.
@@ -84,20 +97,10 @@ pub fn is_vlan(name: &str) -> bool {
     name.starts_with(VLAN)
 }
 
-/// The prefix and the name, or a digest of it if that is too long.
-fn named(prefix: &str, name: &str) -> IfName {
-    let short = if name.len() <= NAME_ROOM { name.to_owned() } else { base32(fnv64(&[name]), NAME_ROOM as u32) };
-    IfName::parse(format!("{prefix}{short}")).expect("a link's name, or letters and digits, behind a prefix")
-}
-
 /// Completes the record of an endpoint that got these addresses of the physical network.
 pub(super) fn endow(network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mut Endpoint) {
-    let with_length = |(ip, pool): &(IpAddr, &Pool)| IpNet::new(*ip, pool.subnet.prefix_len()).ok();
     endpoint.mac = (network.attachment == Attachment::Macvlan).then(|| mac_of(endpoint, chosen)).flatten();
-    endpoint.addresses = chosen.iter().filter_map(with_length).collect();
-    endpoint.gateways = chosen.iter().filter_map(|(_, pool)| pool.gateway).collect();
-    endpoint.routes = routes(network, &endpoint.gateways);
-    endpoint.isolated = network.isolated;
+    endow_in_subnets(network, chosen, endpoint);
     if network.ipam == Ipam::Dhcp {
         endpoint.asked_families = network.families().collect();
         // There are none yet to derive them from, nor next hops for them.

@@ -15,8 +15,6 @@ const WITH_FAMILY: &[&str] = &["0.3.1", "0.4.0"];
 const WITH_MTU: &[&str] = &["1.1.0"];
 /// Versions whose interfaces tell their PCI address.
 const WITH_PCI: &[&str] = &["1.1.0"];
-/// podman wants an address that parses on every interface of a container.
-const NO_MAC: MacAddr = MacAddr([0; 6]);
 
 /// What ADD prints: what came of plugins in front of weft, and behind it the endpoints, the first one first.
 pub(super) fn render(version: &str, previous: &Value, endpoints: &[&Arc<Endpoint>], uplink: Option<&Uplink>) -> Value {
@@ -103,7 +101,8 @@ impl Shape<'_> {
 
     fn host(&self, uplink: Option<&Uplink>) -> Value {
         let Some(uplink) = uplink else { return self.loopback() };
-        let mac = uplink.mac.or(Some(NO_MAC));
+        // podman wants an address that parses on every interface of a container.
+        let mac = uplink.mac.or(Some(MacAddr::NONE));
         let interface = self.interface(&uplink.name, mac, &self.endpoint.netns.path, uplink.mtu);
         let ips: Vec<_> = uplink.addresses.iter().map(|net| self.ip(*net, None, 0)).collect();
         json!({ "interfaces": [interface], "ips": ips })
@@ -111,7 +110,7 @@ impl Shape<'_> {
 
     fn loopback(&self) -> Value {
         const LOOPBACK_MTU: u32 = 65_536;
-        let interface = self.interface("lo", Some(NO_MAC), &self.endpoint.netns.path, LOOPBACK_MTU);
+        let interface = self.interface("lo", Some(MacAddr::NONE), &self.endpoint.netns.path, LOOPBACK_MTU);
         let addresses = [
             IpNet::new_assert(IpAddr::from([127, 0, 0, 1]), 8),
             IpNet::new_assert([0, 0, 0, 0, 0, 0, 0, 1u16].into(), 128),
