@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "core/jump.h"
+#include "core/mark.h"
 
 SEC("tc")
 int weft_stub_out(struct __sk_buff *skb)
@@ -25,9 +26,14 @@ int weft_stub_parent_out(struct __sk_buff *skb)
 	jump(skb, HOOK_PARENT_OUT);
 }
 
+/* What has passed the door is marked so, and goes on at once. */
 SEC("tc")
 int weft_stub_parent_in(struct __sk_buff *skb)
 {
+	if (skb->tc_index == MARK_DELIVERED) {
+		skb->tc_index = 0;
+		return TC_ACT_UNSPEC;
+	}
 	jump(skb, HOOK_PARENT_IN);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* Packets that containers send whose links sit on another (macvlan, ipvlan), seen at that one, on the host: those of
- * connections that the door knows all of go on at once, all others by `parent_check`. Walk: ARCHITECTURE.md, "A packet
- * walks". */
+ * connections that the door knows all of go on at once, all others by `parent_check`. Whose they are, the connection
+ * says, too. Walk: ARCHITECTURE.md, "A packet walks". */
 #include "core/program.h"
 #include "stage/source.h"
 #include "stage/connection.h"
@@ -13,21 +13,27 @@ SEC("tc")
 int parent_out(struct __sk_buff *skb)
 {
 	struct settings settings = settings_now();
-	const struct parent *parent = parent_find(skb->ifindex);
-	struct packet p = { .link = skb->ifindex };
 	const struct endpoint *endpoint;
+	const struct parent *parent;
 	struct connection c = {};
+	struct packet p = {};
 	enum verdict verdict;
 
-	if (!parent || packet_parse(skb, &p) != VERDICT_CONTINUE)
-		jump(skb, HOOK_PARENT_CHECK);
-	endpoint = segment_sender(skb, &p, parent);
-	if (!endpoint)
+	if (packet_parse(skb, &p) != VERDICT_CONTINUE)
 		jump(skb, HOOK_PARENT_CHECK);
 	connection_find(skb, &p, &c, DIRECTION_OUT);
 	if (!connection_is_vouched(skb, &p, &c, &settings))
 		jump(skb, HOOK_PARENT_CHECK);
-	verdict = segment_choose(skb, &p, endpoint, parent);
+	endpoint = endpoint_find(p.link);
+	if (!endpoint || endpoint->parent != skb->ifindex)
+		jump(skb, HOOK_PARENT_CHECK);
+	verdict = segment_choose_short(skb, &p, endpoint);
+	if (verdict == VERDICT_CONTINUE) {
+		parent = parent_find(skb->ifindex);
+		if (!parent)
+			jump(skb, HOOK_PARENT_CHECK);
+		verdict = segment_choose(skb, &p, endpoint, parent);
+	}
 	if (verdict != VERDICT_DROP)
 		connection_make(skb, &p, &c, DIRECTION_OUT);
 	return verdict_finish(skb, &p, DIRECTION_OUT, &settings, verdict);

@@ -17,7 +17,7 @@ static __always_inline int verdict_finish(struct __sk_buff *skb, const struct pa
 	if (verdict == VERDICT_REDIRECT) {
 		/* It passes two doors at once. */
 		counter_add(p->receiver_link, DIRECTION_IN, REASON_PASSED, skb->len);
-		return bpf_redirect_peer(p->receiver_link, 0);
+		return p->detour ? bpf_redirect(p->detour, BPF_F_INGRESS) : bpf_redirect_peer(p->receiver_link, 0);
 	}
 	if (verdict == VERDICT_OUT_BY)
 		return bpf_redirect(p->detour, 0);

@@ -59,8 +59,8 @@ struct packet {
 	__u8 receiver_mac[6];
 	/* That endpoint, where the short way was thought of. */
 	const struct endpoint *receiver;
-	/* Number of the link by which it goes on, where that is not for the stack to say. Set by `route_detour` and
-	 * `segment_choose`. */
+	/* Number of the link by which it goes on, where that is not for the stack to say. Set by `route_detour`,
+	 * `segment_choose` and `segment_choose_short`. */
 	__u32 detour;
 	/* Set by whoever drops it. */
 	enum reason reason;

@@ -18,6 +18,7 @@
 #include "../abi/verdict.h"
 #include "../abi/knob.h"
 #include "jump.h"
+#include "mark.h"
 #include "verdict.h"
 #include "maps.h"
 #include "packet.h"

@@ -12,7 +12,8 @@ enum verdict {
 	VERDICT_PASS = 1,
 	/* Gone, for the packet's `reason`. */
 	VERDICT_DROP = 2,
-	/* Into the container behind the packet's `receiver_link`, past the stack. */
+	/* Into the container behind the packet's `receiver_link`, past the stack and its door; by the packet's `detour`,
+	 * where the container's link has no end on the host. */
 	VERDICT_REDIRECT = 3,
 	/* Out by the packet's `detour`. */
 	VERDICT_OUT_BY = 4,

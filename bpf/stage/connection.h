@@ -159,7 +159,8 @@ static __always_inline enum verdict connection_relate(struct __sk_buff *skb, str
 	return VERDICT_PASS;
 }
 
-/* Finds what a packet belongs to, if that is known. */
+/* Finds what a packet belongs to, if that is known. Where the door is one of many endpoints (the packet has no link yet),
+ * that also says whose packet it would be. */
 static __always_inline void connection_find(struct __sk_buff *skb, struct packet *p, struct connection *c,
 					    enum direction direction)
 {
@@ -172,6 +173,8 @@ static __always_inline void connection_find(struct __sk_buff *skb, struct packet
 	c->from = flow_key_of(p, &c->key);
 	c->own = direction == DIRECTION_OUT ? c->from : !c->from;
 	flow = flow_find(&c->key);
+	if (flow && !p->link)
+		p->link = flow_link(flow, c->own);
 	if (flow && !connection_is_past(p, c, flow, p->link)) {
 		c->flow = flow;
 		p->is_short = flow->flags & FLOW_IS_SHORT;

@@ -8,9 +8,6 @@
  * The kernel's devices are made so that all they send leaves by the parent: the switch is here. */
 #pragma once
 
-/* Says of a frame that this switch sent it to the link to the outside, whose programs would switch it again. No
- * container can set it: whatever it sends is given its own here. */
-#define SEGMENT_SWITCHED 0x7765
 #define MAC_GROUP 1
 /* VLAN of a tag (IEEE 802.1Q): 0 if the tag has a priority only. */
 #define VLAN_NUMBER 0xfff
@@ -73,10 +70,12 @@ static __always_inline int segment_hand_over(struct __sk_buff *skb, bool is_host
 	struct packet p = {};
 	__u32 link;
 
-	if (skb->tc_index == SEGMENT_SWITCHED) {
+	if (skb->tc_index == MARK_SWITCHED) {
 		skb->tc_index = 0;
 		return TC_ACT_UNSPEC;
 	}
+	if (skb->tc_index == MARK_DELIVERED)
+		skb->tc_index = 0;
 	/* Of another segment; a tag of no VLAN has a priority only. */
 	if (!uplink || (skb->vlan_present && skb->vlan_tci & VLAN_NUMBER))
 		return TC_ACT_UNSPEC;

@@ -57,10 +57,42 @@ static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct
 		return segment_floods(p, endpoint) ? VERDICT_IN_BY : packet_drop(p, REASON_NO_PARENT);
 	}
 	p->detour = parent->uplink;
-	skb->tc_index = SEGMENT_SWITCHED;
+	skb->tc_index = MARK_SWITCHED;
 	if (!is_for_host)
 		return VERDICT_OUT_BY;
 	return endpoint->flags & ENDPOINT_WITHOUT_HOST ? packet_drop(p, REASON_HOST) : VERDICT_IN_BY;
+}
+
+/* Notes what is to be known of a connection between a parent's two endpoints for both doors to be passed at once. It is
+ * opened so by a frame that is sent to the very addresses of the other one, to the IP and the Ethernet one; which way
+ * each of its frames goes is its own matter. */
+static __always_inline void segment_note(struct __sk_buff *skb, struct packet *p, const struct connection *c,
+					 const struct endpoint *endpoint)
+{
+	const struct endpoint *receiver = p->receiver_link ? endpoint_find(p->receiver_link) : NULL;
+
+	if (!receiver || receiver == endpoint || receiver->parent != skb->ifindex)
+		return;
+	if (!c->flow)
+		p->is_short = c->belongs == BELONGS_TO_KEY && mac_equal(p->destination_mac, receiver->mac) &&
+			      !(endpoint->flags & ENDPOINT_BY_SWITCH);
+	__builtin_memcpy(p->receiver_mac, receiver->mac, sizeof(p->receiver_mac));
+}
+
+/* Sends a frame of such a connection to the other endpoint, whose door it does not pass, if it is for that one. */
+static __always_inline enum verdict segment_choose_short(struct __sk_buff *skb, struct packet *p,
+							 const struct endpoint *endpoint)
+{
+	const struct endpoint *receiver;
+
+	if (!p->is_short || !mac_equal(p->destination_mac, p->receiver_mac) || endpoint->flags & ENDPOINT_BY_SWITCH)
+		return VERDICT_CONTINUE;
+	receiver = endpoint_find(p->receiver_link);
+	if (!receiver || receiver->parent != skb->ifindex)
+		return VERDICT_CONTINUE;
+	p->detour = skb->ifindex;
+	skb->tc_index = MARK_DELIVERED;
+	return VERDICT_REDIRECT;
 }
 
 /* Gives a frame that is for many to those who hear it besides the one where it goes on. */

@@ -1,5 +1,7 @@
 //! Containers whose links sit on one of the host's: on the physical network, by its own addresses.
 
+use std::net::{IpAddr, UdpSocket};
+
 use serde_json::json;
 use weft_lab::{Host, uplink};
 use weft_tests::{Api, Call, RawSocket, Tap, assert_deserted, inside, mac, pings, skip, until};
@@ -74,6 +76,27 @@ fn all_reach_all(name: &str, more: serde_json::Value) {
 #[test]
 fn containers_the_host_and_the_outside_reach_each_other_by_the_physical_network() {
     all_reach_all("parents", json!({}));
+}
+
+#[test]
+fn a_packet_to_a_neighbour_is_counted_once_at_either_door() {
+    const SENT: u64 = 200;
+    let host = Host::start("parents-counted").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, json!({}));
+    for (family, any) in ["0.0.0.0:0", "[::]:0"].into_iter().enumerate() {
+        let [from, to] = ["a", "b"].map(|id| inside(&host, id).within(|| UdpSocket::bind(any).unwrap()).unwrap());
+        let to_b = (api.address("b", family).parse::<IpAddr>().unwrap(), to.local_addr().unwrap().port());
+        let counted = || [("a", "out"), ("b", "in")].map(|(id, direction)| api.counted(id, direction, ""));
+        let before = counted();
+        for _ in 0..SENT {
+            from.send_to(b"once", to_b).unwrap();
+            assert_eq!(to.recv(&mut [0; 16]).unwrap(), 4);
+        }
+        let passed = counted().into_iter().zip(before).map(|(now, before)| now - before);
+        // Neighbours ask for each other, too.
+        passed.for_each(|packets| assert!((SENT..SENT + 20).contains(&packets), "{packets} of {SENT}"));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //!   BPF_DIR/weft_stub_*      ◄── filters on every link: they jump to
 //!   BPF_DIR/weft_programs    ──► endpoint_{out,check,in}, parent_{out,check,in}, uplink_{in,out}, which read
 //!   BPF_DIR/v2/weft_*        ◄── the maps that the agent writes, of this layout
-//!   BPF_DIR/weft_uplink_N_{in,out}   what holds the programs of the link numbered N, to the outside
+//!   BPF_DIR/weft_{parent,uplink}_N_{in,out}   what holds the programs of the link numbered N
 //! ```
 //!
 //! All of it outlives the agent. The next one finds the pins, loads its own programs over the same maps, and puts them
@@ -25,6 +25,7 @@ mod error;
 mod event;
 mod flow;
 mod front;
+mod hold;
 mod load;
 mod memory;
 mod migrate;
@@ -52,8 +53,9 @@ pub use self::error::DataplaneError;
 pub use self::event::Events;
 pub use self::flow::{FLOWS_MAX, Flow, Swept};
 pub use self::front::has_programs_in_front;
+pub use self::hold::Hold;
 pub use self::load::{Loaded, Telling};
-pub use self::segment::{Hold, Parent, Uplink, uplinks_left};
+pub use self::segment::{Parent, Uplink, uplinks_left};
 pub use self::set::{Allowance, HostAddress, Member, Peering, Set};
 pub use self::table::Table;
 pub use self::trial::{Door, Opening, Trial, Verdict};

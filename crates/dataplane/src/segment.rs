@@ -1,19 +1,19 @@
 //! Ethernet segments: parents, on which endpoints' links sit, and the links to the outside that they stand in for.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::Path;
 use std::sync::{MutexGuard, PoisonError};
 
-use libbpf_rs::libbpf_sys::{self, BPF_TCX_EGRESS, BPF_TCX_INGRESS};
-use libbpf_rs::{Link, ProgramHandle};
-use rustix::io::Errno;
 use weft_model::MacAddr;
 
+use crate::hold::{Held, Hold};
 use crate::load::{Telling, layout, load_segments};
 use crate::{Dataplane, DataplaneError, Table, abi};
 
-/// What the names of pins begin with that hold the programs of links to the outside; a number and a side follow.
-const PIN: &str = "weft_uplink_";
+/// What the names of pins begin with that hold the programs of parents, and of links to the outside.
+const PARENT_PIN: &str = "weft_parent_";
+const UPLINK_PIN: &str = "weft_uplink_";
 /// The map of links to the outside.
 pub(crate) const UPLINKS: &str = "weft_uplinks";
 
@@ -55,15 +55,6 @@ pub(crate) enum Segments {
     Served,
 }
 
-/// How the programs of a link to the outside are held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
-    /// In front of those of others (tcx).
-    InFront,
-    /// Not at all: this kernel, before Linux 6.6, has filters only.
-    ByFilters,
-}
-
 impl Parent {
     fn entry(&self) -> abi::parent {
         abi::parent {
@@ -97,6 +88,11 @@ impl Dataplane {
         self.settings.renew()
     }
 
+    /// Puts the programs on the parent, if they are not there. It must be in the calling thread's namespace.
+    pub fn hold_parent(&self, link: u32) -> Result<Hold, DataplaneError> {
+        self.held_parents().put(link, [&self.stub_parent_in, &self.stub_parent_out])
+    }
+
     /// Whether the programs know the parent just so, and are this agent's.
     pub fn has_parent(&self, link: u32, parent: &Parent) -> Result<bool, DataplaneError> {
         let is_served = matches!(*self.segments(), Segments::Served);
@@ -117,18 +113,20 @@ impl Dataplane {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Numbers of all parents.
+    /// Numbers of all parents that the programs know or hold.
     pub fn parents(&self) -> Vec<u32> {
-        self.parents.keys()
+        with_held(self.parents.keys(), self.held_parents())
     }
 
-    /// Lets nothing pass by the parent any more.
+    /// Nothing passes by the parent any more, which is gone.
     pub fn forget_parent(&self, link: u32) -> Result<(), DataplaneError> {
+        self.held_parents().remove(link)?;
         self.parents.remove(&link)?;
         self.settings.renew()
     }
 
-    /// The programs for filters on a parent: of what endpoints send, and of what they get.
+    /// The programs for filters on a parent, where it cannot hold them otherwise: of what endpoints send, and of what
+    /// they get.
     pub fn parent_stubs(&self) -> [BorrowedFd<'_>; 2] {
         [self.stub_parent_out.as_fd(), self.stub_parent_in.as_fd()]
     }
@@ -153,18 +151,12 @@ impl Dataplane {
     /// must be in the calling thread's namespace.
     pub fn set_uplink(&self, link: u32, uplink: &Uplink) -> Result<Hold, DataplaneError> {
         self.uplinks.put(&link, &uplink.entry())?;
-        let held = self.hold(link, BPF_TCX_INGRESS, &self.stub_uplink_in)?;
-        if held == Hold::InFront {
-            self.hold(link, BPF_TCX_EGRESS, &self.stub_uplink_out)?;
-        }
-        Ok(held)
+        self.held_uplinks().put(link, [&self.stub_uplink_in, &self.stub_uplink_out])
     }
 
     /// Whether the programs know the link to the outside just so, and are held in front of it.
     pub fn has_uplink(&self, link: u32, uplink: &Uplink) -> Result<bool, DataplaneError> {
-        let is_known = self.uplinks.get(&link)? == Some(uplink.entry());
-        let hooks = [BPF_TCX_INGRESS, BPF_TCX_EGRESS];
-        Ok(is_known && hooks.iter().all(|hook| is_held(&self.pin(link, *hook))))
+        Ok(self.uplinks.get(&link)? == Some(uplink.entry()) && self.held_uplinks().has(link))
     }
 
     /// Numbers of all links to the outside that the programs know or hold.
@@ -174,59 +166,17 @@ impl Dataplane {
 
     /// Leaves a link to the outside alone.
     pub fn forget_uplink(&self, link: u32) -> Result<(), DataplaneError> {
-        for hook in [BPF_TCX_INGRESS, BPF_TCX_EGRESS] {
-            let pin = self.pin(link, hook);
-            match std::fs::remove_file(&pin) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(DataplaneError::new("remove", pin.display().to_string(), &error));
-                }
-                _ => {}
-            }
-        }
+        self.held_uplinks().remove(link)?;
         self.uplinks.remove(&link)
     }
 
-    fn pin(&self, link: u32, hook: u32) -> PathBuf {
-        let side = if hook == BPF_TCX_INGRESS { "in" } else { "out" };
-        self.root.join(format!("{PIN}{link}_{side}"))
+    fn held_parents(&self) -> Held<'_> {
+        Held { root: &self.root, prefix: PARENT_PIN }
     }
 
-    /// Pins `program` to the link's hook, in front of what others put there, if it is not there.
-    fn hold(&self, link: u32, hook: u32, program: &ProgramHandle) -> Result<Hold, DataplaneError> {
-        let pin = self.pin(link, hook);
-        if is_held(&pin) {
-            return Ok(Hold::InFront);
-        }
-        let refused = |error: &dyn std::fmt::Display| DataplaneError::new("hold", format!("link {link}"), error);
-        let options = libbpf_sys::bpf_link_create_opts {
-            sz: size_of::<libbpf_sys::bpf_link_create_opts>() as u64,
-            flags: libbpf_sys::BPF_F_BEFORE,
-            ..libbpf_sys::bpf_link_create_opts::default()
-        };
-        let fd = program.as_fd().as_raw_fd();
-        // SAFETY: the options live through the call; what is relative to no other program is in front of all.
-        let held = unsafe { libbpf_sys::bpf_link_create(fd, link.cast_signed(), hook, &raw const options) };
-        if held < 0 {
-            return match Errno::from_raw_os_error(-held) {
-                Errno::INVAL | Errno::OPNOTSUPP => Ok(Hold::ByFilters),
-                error => Err(refused(&error)),
-            };
-        }
-        // SAFETY: the kernel has just made it, for nobody else.
-        let held = unsafe { OwnedFd::from_raw_fd(held) };
-        keep(&held, &pin).map_err(|error| refused(&error))?;
-        Ok(Hold::InFront)
+    fn held_uplinks(&self) -> Held<'_> {
+        Held { root: &self.root, prefix: UPLINK_PIN }
     }
-}
-
-/// Pins what holds a program: it outlives the agent.
-fn keep(held: &OwnedFd, pin: &Path) -> std::io::Result<()> {
-    // One that holds nothing any more.
-    let _ = std::fs::remove_file(pin);
-    let path = std::ffi::CString::new(pin.as_os_str().as_encoded_bytes())?;
-    // SAFETY: the path is a string that lives through the call.
-    let pinned = unsafe { libbpf_sys::bpf_obj_pin(held.as_raw_fd(), path.as_ptr()) };
-    if pinned < 0 { Err(std::io::Error::from_raw_os_error(-pinned)) } else { Ok(()) }
 }
 
 /// The same without an agent: of what an earlier one pinned in `root`.
@@ -236,19 +186,11 @@ pub fn uplinks_left(root: &Path) -> Vec<u32> {
 }
 
 fn uplinks(root: &Path, known: Vec<u32>) -> Vec<u32> {
-    let pins = std::fs::read_dir(root).into_iter().flatten().flatten();
-    let held = pins.filter_map(|pin| pin.file_name().to_str()?.strip_prefix(PIN)?.split('_').next()?.parse().ok());
-    let mut all: Vec<u32> = known.into_iter().chain(held).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+    with_held(known, Held { root, prefix: UPLINK_PIN })
 }
 
-/// Whether what is pinned there holds a program to a link that lives.
-fn is_held(pin: &Path) -> bool {
-    if !pin.exists() {
-        return false;
-    }
-    let info = Link::open(pin).and_then(|link| link.info());
-    info.is_ok_and(|info| matches!(info.info, libbpf_rs::query::LinkTypeInfo::Tcx(tcx) if tcx.ifindex != 0))
+/// Numbers of links that the programs know, or hold.
+fn with_held(known: Vec<u32>, held: Held<'_>) -> Vec<u32> {
+    let all: BTreeSet<u32> = known.into_iter().chain(held.links()).collect();
+    all.into_iter().collect()
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use weft_dataplane::{Dataplane, Parent};
+use weft_dataplane::{Dataplane, Hold, Parent};
 use weft_kernel::filter::{self, Programs};
 use weft_kernel::link::{self, Change, Link, ifb, veth};
-use weft_kernel::{Errno, KernelError, Netlink, Snapshot};
+use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot};
 use weft_model::{IfName, MacAddr};
 use weft_reconcile::Target;
 
@@ -35,10 +35,16 @@ impl Target for Parents<'_> {
     type Error = KernelError;
 
     fn read_back(&mut self) -> Result<BTreeMap<IfName, Link>, KernelError> {
+        for index in self.dataplane.parents() {
+            // Asked of the kernel: births make new ones meanwhile.
+            if link::find_index(self.netlink, index)?.is_none() {
+                self.forget(index)?;
+            }
+        }
         Ok(super::ours(self.snapshot, |link| parent::is_stand_in(&link.name)))
     }
 
-    /// Filters are asked for by [`Parents::update`] alone, which is cheap to run again: parents are few.
+    /// Programs are asked for by [`Parents::update`] alone, which is cheap to run again: parents are few.
     fn is_settled(&self, _: &IfName, _: &ParentPlan, _: &Link) -> bool {
         false
     }
@@ -55,13 +61,10 @@ impl Target for Parents<'_> {
                 .map_err(explain)?,
         };
         self.tell_programs(index, plan, outside.as_ref())?;
-        let [out, into] = self.dataplane.parent_stubs();
-        // What endpoints send leaves by it, and what they get comes in.
-        let programs = Programs { out: into, into: out };
-        let [out, into] = self.dataplane.parent_stub_ids();
         let mut requests = Vec::new();
-        if filter::attached(self.netlink, index)? != Some([into, out]) {
-            requests.extend(filter::attach(index, name.as_str(), &programs));
+        let held = self.dataplane.hold_parent(index).map_err(|error| admissions::refused(index, &error))?;
+        if held == Hold::ByFilters {
+            requests.extend(self.filters(index, name)?);
         }
         if found.as_ref().is_some_and(|link| link.mac != Some(mac)) && outside.is_some() {
             requests.push(link::set(index, name.as_str(), Change { mac: Some(mac), ..Change::default() }));
@@ -75,11 +78,25 @@ impl Target for Parents<'_> {
     fn delete(&mut self, name: &IfName) -> Result<(), KernelError> {
         let Some(link) = link::find(self.netlink, name.as_str())? else { return Ok(()) };
         self.netlink.run(&[link::delete(link.index, &link.name)])?;
-        self.dataplane.forget_parent(link.index).map_err(|error| admissions::refused(link.index, &error))
+        self.forget(link.index)
     }
 }
 
 impl Parents<'_> {
+    fn forget(&self, index: u32) -> Result<(), KernelError> {
+        self.dataplane.forget_parent(index).map_err(|error| admissions::refused(index, &error))
+    }
+
+    /// The requests that put the filters there, if they are not.
+    fn filters(&mut self, index: u32, name: &IfName) -> Result<Vec<Request>, KernelError> {
+        let [out, into] = self.dataplane.parent_stubs();
+        // What endpoints send leaves by it, and what they get comes in.
+        let programs = Programs { out: into, into: out };
+        let [out, into] = self.dataplane.parent_stub_ids();
+        let is_there = filter::attached(self.netlink, index)? == Some([into, out]);
+        Ok(if is_there { Vec::new() } else { filter::attach(index, name.as_str(), &programs).into() })
+    }
+
     fn tell_programs(&mut self, index: u32, plan: &ParentPlan, outside: Option<&Link>) -> Result<(), KernelError> {
         let sibling = match &plan.sibling {
             Some(sibling) => link::find(self.netlink, sibling.as_str())?.map(|link| link.index),

@@ -1,6 +1,5 @@
 //! Programs and pins.
 
-use std::io::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, libbpf_sys};
 use weft_dataplane::{Loaded, Telling, has_programs_in_front};
 
 use crate::frames::udp;
-use crate::world::{LINK, MAC, OTHER_LINK, OWN, World, admission};
+use crate::world::{LINK, MAC, OTHER_LINK, OWN, World, admission, skip};
 
 /// The kernel runs at most a million instructions of one program; this is what we allow ourselves.
 const INSTRUCTIONS_MAX: usize = 4096;
@@ -45,13 +44,6 @@ fn an_agent_of_another_layout_knows_what_the_one_before_it_knew() {
     let kept = next.flows(Duration::ZERO).unwrap();
     assert_eq!((kept.len(), kept[0].state, kept[0].opener), (1, flows[0].state, flows[0].opener));
     assert!(!world.directory.join("v7").exists(), "nothing is left of the old ones");
-}
-
-/// Says that a test could not run here (CONTRIBUTING.md, "Tests").
-fn skip(test: &str, reason: &str) {
-    let Some(list) = std::env::var_os("WEFT_SKIP_FILE") else { return };
-    let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
-    writeln!(list, "SKIP story::{test}: {reason}").unwrap();
 }
 
 /// Puts a map whose values are shorter by so many bytes in the place of this one.

@@ -3,11 +3,15 @@
 //! The parent is link 1, by which a test run's packets come in unless told otherwise; the link to the outside is
 //! link 3.
 
-use weft_dataplane::{Admission, Parent, Peering, Seat, Uplink, abi};
+use std::time::{Duration, Instant};
+
+use weft_dataplane::{Admission, Hold, Parent, Peering, Seat, Uplink, abi, has_programs_in_front};
 use weft_model::MacAddr;
 
 use crate::frames::{arp, back, neighbour as nd, patched, tcp, udp, udp_by};
-use crate::world::{FOREIGN, LINK, MAC, OTHER_MAC, OWN, REDIRECTED, THIRD_LINK, World, admission, ip};
+use crate::world::{
+    FOREIGN, HANDED_OVER, LINK, MAC, OTHER_LINK, OTHER_MAC, OWN, REDIRECTED, THIRD_LINK, World, admission, ip, skip,
+};
 
 const SEGMENT: u32 = 5;
 /// Numbers of endpoints' links, which no link on the host has.
@@ -90,24 +94,62 @@ fn what_an_endpoint_sends_goes_on_if_it_is_its_own() {
 
 #[test]
 fn a_connection_vouches_for_its_packets_but_not_for_whom_they_are() {
+    for [a, b] in [[OWN_V4, NEIGHBOUR_V4], [("fd61::2", 40000), ("fd61::3", 443)]] {
+        let world = populated();
+        let frames = [tcp(a, b, "S"), tcp(a, b, "A")].map(|frame| to(OTHER_MAC, frame));
+        let answers = [back(b, a, "SA"), back(b, a, "A")].map(|frame| to(MAC, frame));
+        let wire = to(WIRE_MAC, tcp(a, b, "A"));
+        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[0]), REDIRECTED);
+        assert_eq!(world.gets_by_parent(NEIGHBOUR_LINK, &frames[0]), "passed");
+        assert_eq!(world.sends_by_parent(NEIGHBOUR_LINK, &answers[0]), REDIRECTED);
+        assert_eq!(world.gets_by_parent(OWN_LINK, &answers[0]), "passed");
+        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), HANDED_OVER, "vouched for: past the other's door");
+        assert_eq!(world.sends_by_parent(NEIGHBOUR_LINK, &answers[1]), HANDED_OVER);
+        assert_eq!(world.sends_by_parent(OWN_LINK, &wire), REDIRECTED, "vouched for: to the wire");
+        // The neighbour is on another network now: the same connection, the same frames.
+        world.dataplane.dismiss(NEIGHBOUR_LINK).unwrap();
+        world.dataplane.admit(NEIGHBOUR_LINK, &neighbour(FOREIGN)).unwrap();
+        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), "network");
+        assert_eq!(world.sends_by_parent(NEIGHBOUR_LINK, &answers[1]), "network");
+        world.dataplane.peerings().insert(&Peering { from: OWN, to: FOREIGN }).unwrap();
+        world.dataplane.peerings().insert(&Peering { from: FOREIGN, to: OWN }).unwrap();
+        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), REDIRECTED, "looked at again");
+        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), HANDED_OVER);
+        world.dataplane.dismiss(NEIGHBOUR_LINK).unwrap();
+        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), "no_connection", "with one that is gone");
+    }
+}
+
+#[test]
+fn a_door_is_passed_with_anothers_only_if_the_frame_is_for_who_is_behind_it() {
     let world = populated();
-    let frames = [tcp(OWN_V4, NEIGHBOUR_V4, "S"), tcp(OWN_V4, NEIGHBOUR_V4, "A")].map(|frame| to(OTHER_MAC, frame));
-    let answer = to(MAC, back(NEIGHBOUR_V4, OWN_V4, "SA"));
-    assert_eq!(world.sends_by_parent(OWN_LINK, &frames[0]), REDIRECTED);
-    assert_eq!(world.gets_by_parent(NEIGHBOUR_LINK, &frames[0]), "passed");
-    assert_eq!(world.sends_by_parent(NEIGHBOUR_LINK, &answer), REDIRECTED);
-    assert_eq!(world.gets_by_parent(OWN_LINK, &answer), "passed");
-    assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), REDIRECTED);
-    // The neighbour is on another network now, and its address somebody else's: the same connection, the same frame.
-    world.dataplane.dismiss(NEIGHBOUR_LINK).unwrap();
-    let moved = Admission { addresses: vec![ip("10.2.0.3")], ..neighbour(FOREIGN) };
-    world.dataplane.admit(NEIGHBOUR_LINK, &moved).unwrap();
-    let wire = to(WIRE_MAC, tcp(OWN_V4, NEIGHBOUR_V4, "A"));
-    assert_eq!(world.sends_by_parent(OWN_LINK, &wire), REDIRECTED, "vouched for, to the wire");
-    assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), "network");
-    world.dataplane.peerings().insert(&Peering { from: OWN, to: FOREIGN }).unwrap();
-    world.dataplane.peerings().insert(&Peering { from: FOREIGN, to: OWN }).unwrap();
-    assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), REDIRECTED);
+    // The connection is another's that is not on the segment, and the neighbour is on the way there.
+    let outside = ("198.51.100.1", 443);
+    let by_neighbour = to(OTHER_MAC, udp(OWN_V4, outside));
+    for _ in 0..2 {
+        assert_eq!(
+            world.sends_by_parent(OWN_LINK, &by_neighbour),
+            REDIRECTED,
+            "to be looked at by the neighbour's door"
+        );
+    }
+    // What is opened to a neighbour by way of another stays there, as long as it is sent so.
+    let roundabout = to(WIRE_MAC, udp(OWN_V4, NEIGHBOUR_V4));
+    let straight = to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4));
+    for frame in [&roundabout, &roundabout, &straight, &straight] {
+        assert_eq!(world.sends_by_parent(OWN_LINK, frame), REDIRECTED);
+    }
+    // A switch has a say, and an endpoint may have got one since.
+    let opened = to(OTHER_MAC, udp(("10.1.0.2", 1), NEIGHBOUR_V4));
+    assert_eq!(world.sends_by_parent(OWN_LINK, &opened), REDIRECTED);
+    assert_eq!(world.sends_by_parent(OWN_LINK, &opened), HANDED_OVER);
+    world.dataplane.admit(OWN_LINK, &own(Seat { by_switch: true, ..seat() })).unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.sends_by_parent(OWN_LINK, &opened), REDIRECTED, "by the switch");
+    }
+    // On another parent, nobody speaks in the name of the connection.
+    world.dataplane.admit(OWN_LINK, &own(Seat { parent: OTHER_LINK, ..seat() })).unwrap();
+    assert_eq!(world.sends_by_parent(LINK, &opened), "source_mac");
 }
 
 #[test]
@@ -203,4 +245,20 @@ fn endpoints_without_ethernet_addresses_are_known_by_their_ip_addresses() {
     assert_eq!(world.gets_by_parent(OWN_LINK, &comes(OWN_V4)), "passed");
     world.dataplane.dismiss(OWN_LINK).unwrap();
     assert_eq!(world.at_uplink(abi::HOOK_UPLINK_IN, &comes(OWN_V4)), "on", "nobody is there any more");
+}
+
+#[test]
+fn what_holds_the_programs_of_a_parent_goes_with_it() {
+    let world = populated();
+    if world.dataplane.hold_parent(LINK).unwrap() == Hold::ByFilters {
+        return skip("segment::what_holds_the_programs_of_a_parent_goes_with_it", "no tcx before Linux 6.6");
+    }
+    assert_eq!((world.dataplane.parents(), has_programs_in_front(LINK)), (vec![LINK], true));
+    world.dataplane.forget_parent(LINK).unwrap();
+    assert!(world.dataplane.parents().is_empty());
+    let since = Instant::now();
+    while has_programs_in_front(LINK) {
+        assert!(since.elapsed() < Duration::from_secs(10), "the kernel lets go of them when it has time");
+        std::thread::yield_now();
+    }
 }

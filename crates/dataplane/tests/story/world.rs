@@ -2,6 +2,7 @@
 //!
 //! The first endpoint is behind link 1, the loopback, by which a test run's packets come in unless told otherwise.
 
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -207,6 +208,13 @@ impl World {
         let passed = (abi::DIRECTION_IN as u16, abi::REASON_PASSED as u16);
         others.filter_map(|other| Some(self.dataplane.counted(other).unwrap().get(&passed)?.packets)).sum()
     }
+}
+
+/// Says that a test could not run here (CONTRIBUTING.md, "Tests").
+pub(crate) fn skip(test: &str, reason: &str) {
+    let Some(list) = std::env::var_os("WEFT_SKIP_FILE") else { return };
+    let mut list = std::fs::File::options().append(true).create(true).open(list).unwrap();
+    writeln!(list, "SKIP story::{test}: {reason}").unwrap();
 }
 
 /// A BPF file system and links that nobody but this thread sees, and that go with it.
