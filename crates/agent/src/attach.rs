@@ -601,10 +601,7 @@ impl Attacher {
     fn take_down(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) -> Result<(), AttachError> {
         self.give_back(endpoint, netns);
         let taken = self.endpoints(netlink, netns).take_down(endpoint);
-        match netns.filter(|_| endpoint.seat.is_some()) {
-            Some(netns) => self.reaper.note_in(netns),
-            None => self.reaper.note(),
-        }
+        self.reaper.note();
         taken.map_err(AttachError::of(&endpoint.key))?;
         match netns.map(|netns| self.arrange(netlink, &endpoint.key, netns, &[])) {
             // A journal that fails keeps nobody alive.

@@ -9,6 +9,7 @@
 //! heard of: who wants to know looks whether its namespace is still there.
 
 use std::os::fd::AsFd as _;
+use std::sync::mpsc::sync_channel;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
@@ -17,7 +18,7 @@ use weft_netns::{Netns, NetnsError};
 
 use crate::endpoint::BirthError;
 use crate::interior::Interior;
-use crate::link::{self, GROUP_DEAD, Link, ipvlan, macvlan};
+use crate::link::{self, Link, ipvlan, macvlan};
 use crate::netlink::{KernelError, Netlink};
 use crate::{address, neighbour};
 
@@ -117,22 +118,40 @@ pub struct UpperRemains {
     pub filter: Option<(u32, MacAddr)>,
 }
 
-/// Takes an endpoint's link away, whatever is left of it: when it returns, nothing works and its name is free. The link
-/// itself waits in the container's namespace for [`reap`], or for the namespace's end.
+/// Takes an endpoint's link away, whatever is left of it: when it returns, nothing works, and its name is free.
 pub fn delete(host: &mut Netlink, netns: Option<&Netns>, remains: UpperRemains) -> Result<(), KernelError> {
     if let Some(netns) = netns {
         let mut inside = enter(netns, remains.index)?;
         if let Some(found) = find_live(&mut inside, remains.index)? {
-            inside.run(&link::bury(found.index, &found.name))?;
+            vanish(netns, &found)?;
         }
     }
     let filter = remains.filter.map(|(uplink, mac)| neighbour::leave_out(uplink, mac));
     host.run(&filter.into_iter().collect::<Vec<_>>())
 }
 
-/// Deletes what was buried in `netns`.
-pub fn reap(netns: &Netns) -> Result<(), KernelError> {
-    enter(netns, 0)?.run(&[link::delete_group(GROUP_DEAD)])
+/// Deletes a link, and waits until it is out of sight, a millisecond or so. The kernel takes it down and off its lists,
+/// and answers 10 to 20 ms later, when nobody can have seen it there (net/core/dev.c, `netdev_run_todo`). To take a
+/// macvlan down first would last as long (drivers/net/macvlan.c, `macvlan_hash_del`), with all others who change links
+/// waiting.
+fn vanish(netns: &Netns, found: &Link) -> Result<(), KernelError> {
+    let [mut deleting, mut looking] = [enter(netns, found.index)?, enter(netns, found.index)?];
+    let (said, answer) = sync_channel(1);
+    let request = link::delete(found.index, &found.name);
+    let delete = move || {
+        // Nobody waits for it any more, if all goes well.
+        let _ = said.send(deleting.run(&[request]));
+    };
+    let started = std::thread::Builder::new().name("deletion".to_owned()).spawn(delete);
+    started.map_err(|e| KernelError::io("start thread", "deletion", &e))?;
+    // Who looks waits for the kernel's lock on links, so this goes round as often as it takes the thread to begin.
+    while find_live(&mut looking, found.index)?.is_some() {
+        if let Ok(answer) = answer.try_recv() {
+            return answer;
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
 }
 
 fn enter(netns: &Netns, index: u32) -> Result<Netlink, KernelError> {

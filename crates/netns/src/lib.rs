@@ -119,13 +119,6 @@ impl Netns {
         Ok(Self { fd, id: NetnsId { device: stat.st_dev, inode: stat.st_ino } })
     }
 
-    /// Another handle to it.
-    pub fn try_clone(&self) -> Result<Self, NetnsError> {
-        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0);
-        let fd = fd.map_err(|source| NetnsError::System { action: "keep", source })?;
-        Ok(Self { fd, id: self.id })
-    }
-
     /// Device and inode.
     pub fn id(&self) -> NetnsId {
         self.id
