@@ -6,7 +6,7 @@ use weft_lab::Host;
 use weft_tests::{Api, Call, assert_deserted, namespaces, pings, until};
 
 /// The switch's own address, by family.
-const SWITCH: [&str; 2] = ["192.0.2.1", "2001:db8:200::1"];
+pub(crate) const SWITCH: [&str; 2] = ["192.0.2.1", "2001:db8:200::1"];
 /// NICs of the machine that a test may give away, the second on one segment with the first: set where they are there
 /// for that (scripts/vm/suites).
 const NICS_VARIABLE: &str = "WEFT_TEST_NICS";

@@ -1,5 +1,7 @@
 //! Containers whose addresses the DHCP servers of their LAN give, real ones of the outside.
 
+mod lent;
+
 use serde_json::{Value, json};
 use weft_lab::{Daemon, Host, uplink};
 use weft_tests::{Api, Call, RawSocket, assert_deserted, pings, until};

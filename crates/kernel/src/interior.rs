@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use rustix::io::Errno;
-use weft_model::IfName;
-use weft_netns::Netns;
+use weft_model::{IfName, MacAddr};
+use weft_netns::{Netns, NetnsError};
 
 use crate::endpoint::BirthError;
 use crate::link::{self, GROUP_DEAD, LOOPBACK};
@@ -31,6 +31,29 @@ pub struct Interior {
 }
 
 impl Interior {
+    /// Has the link inside be as `after` from now on, with an MTU of so many bytes: what is not in `after` goes, all
+    /// that is in it is set. What goes is gone first, because an address is secondary to one of the same subnet that
+    /// was there before it, and goes with that; and with the last address of IPv4 go the routes.
+    pub fn change(&self, netns: &Netns, after: &Interior, mtu: u32) -> Result<(), KernelError> {
+        let mtu = link::Change { mtu: Some(mtu), ..link::Change::default() };
+        let mut requests = self.removals(after);
+        requests.push(link::set(after.index, after.name.as_str(), mtu));
+        requests.extend(after.settings());
+        enter(netns, after.index)?.run(&requests)
+    }
+
+    /// As [`Interior::change`], for what goes alone.
+    pub fn remove(&self, netns: &Netns, after: &Interior) -> Result<(), KernelError> {
+        enter(netns, after.index)?.run(&self.removals(after))
+    }
+
+    /// Whether packets pass the link, which takes a network card seconds after it was raised.
+    pub fn has_carrier(&self, netns: &Netns) -> Result<bool, KernelError> {
+        let found = link::find_index(&mut enter(netns, self.index)?, self.index)?;
+        let gone = || KernelError::new("find link", self.name.as_str(), Errno::NODEV);
+        found.map(|link| link.running).ok_or_else(gone)
+    }
+
     /// Raises the link and gives it all that it is to have.
     pub(crate) fn furnish(&self, netns: &Netns) -> Result<Netlink, BirthError> {
         let mut inside = netns.within(|| self.prepare())??;
@@ -74,7 +97,7 @@ impl Interior {
     }
 
     /// Addresses and routes.
-    pub(crate) fn settings(&self) -> Vec<Request> {
+    fn settings(&self) -> Vec<Request> {
         let index = self.index;
         let mut requests: Vec<_> = self.addresses.iter().map(|net| address::add(index, *net)).collect();
         let ipv6 = self.addresses.iter().map(IpNet::addr).filter(IpAddr::is_ipv6);
@@ -88,11 +111,31 @@ impl Interior {
     }
 
     /// What goes if the link is to be as `after` from now on.
-    pub(crate) fn removals(&self, after: &Interior) -> Vec<Request> {
+    fn removals(&self, after: &Interior) -> Vec<Request> {
         let index = after.index;
         let routes = self.routes.iter().filter(|route| !after.routes.contains(route));
         let routes = routes.map(|(to, via)| route::delete(*to, Hop::by(*via, index)));
         let addresses = self.addresses.iter().filter(|address| !after.addresses.contains(address));
         routes.chain(addresses.map(|address| address::delete(index, *address))).collect()
     }
+}
+
+/// Addresses that the kernel inside formed by what routers say of prefixes, with the mark of the link's Ethernet
+/// address in them, and whether each is known to be nobody else's (RFC 4862, section 5.4).
+pub fn formed(netns: &Netns, index: u32, mac: MacAddr) -> Result<Vec<(IpNet, bool)>, KernelError> {
+    let mut inside = enter(netns, index)?;
+    let mark = mac.link_local().octets();
+    let is_formed = |net: &IpNet| match net {
+        IpNet::V6(net) => !net.addr().is_unicast_link_local() && net.addr().octets()[8..] == mark[8..],
+        IpNet::V4(_) => false,
+    };
+    let found = address::list_settled(&mut inside, index)?;
+    Ok(found.into_iter().filter(|(net, _)| is_formed(net)).collect())
+}
+
+/// A socket in the namespace that the link with this number is in.
+pub(crate) fn enter(netns: &Netns, index: u32) -> Result<Netlink, KernelError> {
+    let refused =
+        |e: NetnsError| KernelError::new("enter", format!("the namespace of link {index}: {e}"), Errno::NODEV);
+    netns.within(Netlink::open).map_err(refused)?
 }

@@ -11,16 +11,14 @@
 use std::os::fd::AsFd as _;
 use std::sync::mpsc::sync_channel;
 
-use ipnet::IpNet;
-use rustix::io::Errno;
 use weft_model::MacAddr;
-use weft_netns::{Netns, NetnsError};
+use weft_netns::Netns;
 
 use crate::endpoint::BirthError;
-use crate::interior::Interior;
+use crate::interior::{Interior, enter};
 use crate::link::{self, Link, ipvlan, macvlan};
+use crate::neighbour;
 use crate::netlink::{KernelError, Netlink};
-use crate::{address, neighbour};
 
 /// What kind of device it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,36 +77,6 @@ pub fn create(host: &mut Netlink, netns: &Netns, plan: &UpperPlan) -> Result<(),
     Ok(())
 }
 
-/// What an endpoint has of its link's addresses, routes and bytes from now on: what is not in `after` goes, all that is
-/// in it is set. What goes is gone first, because an address is secondary to one of the same subnet that was there
-/// before it, and goes with that; and with the last address of IPv4 go the routes.
-pub fn change(netns: &Netns, before: &UpperPlan, after: &UpperPlan) -> Result<(), KernelError> {
-    let (index, name) = (after.interior.index, &after.interior.name);
-    let mtu = link::Change { mtu: Some(after.mtu), ..link::Change::default() };
-    let mut requests = before.interior.removals(&after.interior);
-    requests.push(link::set(index, name.as_str(), mtu));
-    requests.extend(after.interior.settings());
-    enter(netns, index)?.run(&requests)
-}
-
-/// As [`change`], for what goes alone.
-pub fn remove(netns: &Netns, before: &UpperPlan, after: &UpperPlan) -> Result<(), KernelError> {
-    enter(netns, after.interior.index)?.run(&before.interior.removals(&after.interior))
-}
-
-/// Addresses that the kernel inside formed by what routers say of prefixes, with the mark of the link's Ethernet
-/// address in them, and whether each is known to be nobody else's (RFC 4862, section 5.4).
-pub fn formed(netns: &Netns, index: u32, mac: MacAddr) -> Result<Vec<(IpNet, bool)>, KernelError> {
-    let mut inside = enter(netns, index)?;
-    let mark = mac.link_local().octets();
-    let is_formed = |net: &IpNet| match net {
-        IpNet::V6(net) => !net.addr().is_unicast_link_local() && net.addr().octets()[8..] == mark[8..],
-        IpNet::V4(_) => false,
-    };
-    let found = address::list_settled(&mut inside, index)?;
-    Ok(found.into_iter().filter(|(net, _)| is_formed(net)).collect())
-}
-
 /// How such a link is found again when it must go.
 #[derive(Debug, Clone, Copy)]
 pub struct UpperRemains {
@@ -152,12 +120,6 @@ fn vanish(netns: &Netns, found: &Link) -> Result<(), KernelError> {
         std::thread::yield_now();
     }
     Ok(())
-}
-
-fn enter(netns: &Netns, index: u32) -> Result<Netlink, KernelError> {
-    let refused =
-        |e: NetnsError| KernelError::new("enter", format!("the namespace of link {index}: {e}"), Errno::NODEV);
-    netns.within(Netlink::open).map_err(refused)?
 }
 
 fn find_live(inside: &mut Netlink, index: u32) -> Result<Option<Link>, KernelError> {

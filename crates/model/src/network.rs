@@ -73,7 +73,7 @@ word_enum!(
     Ipam {
         /// weft, from the network's pools.
         Pools = "pools",
-        /// The DHCP servers of the LAN that the parent link is on.
+        /// The DHCP servers of the LAN that the parent link or the device is on.
         Dhcp = "dhcp",
     }
 );

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use weft_dataplane::HostAddress;
-use weft_kernel::upper::{self, UpperPlan};
+use weft_kernel::interior::{self, Interior};
 use weft_kernel::{Errno, KernelError, Netlink, link};
 use weft_model::{Endpoint, EndpointKey, Family, Ipam, Lease, MacAddr, Network};
 use weft_netns::Netns;
@@ -29,6 +29,11 @@ use crate::shell::dhcp::{self, Asker, DhcpError, Keeping, News, What, Wishes};
 /// How long a birth waits for its LAN. Runtimes wait longer for the birth: kubelet two minutes
 /// (`--runtime-request-timeout`), containerd and podman for as long as it takes.
 const LEASE_WAIT: Duration = Duration::from_secs(10);
+/// How long a birth waits for a device's carrier before that: its ends agree on a speed within some four seconds (IEEE
+/// 802.3, clause 28).
+const CARRIER_WAIT: Duration = Duration::from_secs(6);
+/// Between looks at that.
+const CARRIER_LOOK: Duration = Duration::from_millis(5);
 /// How long a birth waits for the kernel inside to form an address, and to learn that it is nobody else's: a delay of a
 /// second at most, and one for the answer (RFC 4862, section 5.4).
 const FORMED_WAIT: Duration = Duration::from_millis(2500);
@@ -62,6 +67,7 @@ impl Attacher {
             return Ok(());
         }
         let (key, network, netns) = (&endpoint.key, &wish.network, &*wish.netns);
+        await_carrier(netns, endpoint)?;
         let parent = parent_of(netlink, endpoint).map_err(|e| AttachError::of(key)(e.into()))?;
         let (asker, mut asking, mut refusal) = (asker(endpoint), (**endpoint).clone(), None);
         let mut may_have = |address: IpAddr| {
@@ -177,10 +183,10 @@ impl Attacher {
         let mut after = before.clone();
         leased.clone().write(&mut after);
         let refused = |e: KernelError| AttachError::of(key)(e.into());
-        let (was, is) = (plan(before).map_err(refused)?, plan(&after).map_err(refused)?);
-        let is_same = was == is && before.addresses == after.addresses;
+        let (was, is) = (interior_of(before).map_err(refused)?, interior_of(&after).map_err(refused)?);
+        let is_same = was == is && (before.mtu, &before.addresses) == (after.mtu, &after.addresses);
         if !is_same {
-            upper::remove(netns, &was, &is).map_err(refused)?;
+            was.remove(netns, &is).map_err(refused)?;
         }
         self.ledger().lease(key, leased)?.ok_or_else(|| AttachError::Gone(key.clone()))?;
         if is_same {
@@ -188,9 +194,8 @@ impl Attacher {
         }
         let parent = parent_of(netlink, &after).map_err(refused)?;
         self.let_in(&after, parent).map_err(refused)?;
-        upper::change(netns, &was, &is).map_err(refused)?;
-        let gained: Vec<IpNet> =
-            is.interior.addresses.iter().filter(|net| !was.interior.addresses.contains(net)).copied().collect();
+        was.change(netns, &is, after.mtu).map_err(refused)?;
+        let gained: Vec<IpNet> = is.addresses.iter().filter(|net| !was.addresses.contains(net)).copied().collect();
         if let Err(error) = dhcp::announce(netns, &asker(&after), &gained) {
             tracing::debug!(endpoint = %key, %error, "an address is not announced");
         }
@@ -232,7 +237,7 @@ impl Attacher {
     fn formed_now(&self, netns: &Netns, endpoint: &Endpoint) -> Result<Vec<(IpNet, bool)>, AttachError> {
         let listens = endpoint.asked_families.contains(&Family::IPv6);
         let (Some(link), Some(mac), true) = (endpoint.link, endpoint.mac, listens) else { return Ok(Vec::new()) };
-        upper::formed(netns, link, mac).map_err(|e| AttachError::of(&endpoint.key)(e.into()))
+        interior::formed(netns, link, mac).map_err(|e| AttachError::of(&endpoint.key)(e.into()))
     }
 }
 
@@ -250,10 +255,27 @@ fn asker(endpoint: &Endpoint) -> Asker {
     Asker::of(&endpoint.key, endpoint.mac.unwrap_or(MacAddr::NONE))
 }
 
-fn plan(endpoint: &Endpoint) -> Result<UpperPlan, KernelError> {
-    // What is changed inside does not ask for what is outside.
+fn interior_of(endpoint: &Endpoint) -> Result<Interior, KernelError> {
     let unnumbered = || KernelError::new("number link of", endpoint.key.to_string(), Errno::INVAL);
-    parent::upper(endpoint, 0, None).ok_or_else(unnumbered)
+    parent::interior(endpoint).ok_or_else(unnumbered)
+}
+
+/// Waits until a device that was raised a moment ago can be asked by.
+fn await_carrier(netns: &Netns, endpoint: &Endpoint) -> Result<(), AttachError> {
+    if endpoint.loan.is_none() {
+        return Ok(());
+    }
+    let (key, deadline) = (&endpoint.key, Instant::now() + CARRIER_WAIT);
+    let refused = |e: KernelError| AttachError::of(key)(e.into());
+    let interior = interior_of(endpoint).map_err(refused)?;
+    while !interior.has_carrier(netns).map_err(refused)? {
+        if Instant::now() >= deadline {
+            let source = DhcpError::NoCarrier { ifname: key.ifname.clone(), timeout: CARRIER_WAIT };
+            return Err(AttachError::Lease { key: key.clone(), source, refusal: None });
+        }
+        std::thread::sleep(CARRIER_LOOK);
+    }
+    Ok(())
 }
 
 fn parent_of(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Option<ParentLink>, KernelError> {

@@ -114,6 +114,17 @@ pub enum DhcpError {
         /// The last message that could not be sent.
         failure: Option<String>,
     },
+    /// The interface has nobody at its other end.
+    #[error(
+        "no address for {ifname}: it has no carrier {} s after it was raised; is its cable plugged in, and the port at \
+         the other end up?", .timeout.as_secs_f32()
+    )]
+    NoCarrier {
+        /// The interface.
+        ifname: IfName,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
     /// A router says that there are no addresses to be had.
     #[error("no IPv6 address for {0}: a router of its LAN offers neither prefixes (A) nor DHCPv6 (M)")]
     Unmanaged(IfName),

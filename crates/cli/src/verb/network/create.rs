@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// How hosts are joined
     #[arg(long, value_parser = words::<Transport>(Transport::ALL.iter().map(|transport| transport.word())))]
     transport: Option<Transport>,
-    /// Who gives out addresses: weft, from the pools, or the DHCP servers of the parent's LAN
+    /// Who gives out addresses: weft, from the pools, or the DHCP servers of the parent's or the device's LAN
     #[arg(long, value_parser = words::<Ipam>(Ipam::ALL.iter().map(|ipam| ipam.word())))]
     ipam: Option<Ipam>,
     /// Addresses to lease from; weft picks a free pool for each family without
