@@ -1,6 +1,7 @@
 //! Containers whose addresses the DHCP servers of their LAN give, real ones of the outside.
 
 mod lent;
+mod shared;
 
 use serde_json::{Value, json};
 use weft_lab::{Daemon, Host, uplink};

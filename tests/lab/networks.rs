@@ -18,9 +18,9 @@ fn faulty_networks_are_refused_with_object_field_value_and_remedy_and_change_not
         (json!({"mode": "bridge", "pools": ["198.51.100.0/25"]}), 409, "the host has a route to 198.51.100.0/24"),
         (json!({"mode": "macvlan", "parent": "eth0"}), 400, "say which of the physical network's addresses are weft's"),
         (
-            json!({"mode": "ipvlan", "ipam": "dhcp"}),
+            json!({"mode": "routed", "ipam": "dhcp"}),
             400,
-            "spec.ipam \"dhcp\": endpoints of attachment ipvlan are told apart",
+            "spec.ipam \"dhcp\": attachment routed is on no LAN with servers: use macvlan, ipvlan, device, or pools",
         ),
         (json!({"mode": "device", "device": {"pci": ["3b:02"]}}), 400, "spec.device.pci[0] \"3b:02\": "),
         (json!({"mode": "overlay"}), 400, "\"vxlan\": is not built yet"),

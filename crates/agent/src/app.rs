@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use weft_dataplane::Loaded;
+use weft_kernel::Netlink;
 use weft_netns::Netns;
 use weft_store::{Embedded, Store};
 
@@ -63,7 +64,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), config.uplink(), changed)?;
     round.adopt();
     let reconciler = round.start()?;
-    attacher.keep_all();
+    attacher.keep_all(&mut Netlink::open()?);
     let listener = Listener::start(&attacher)?;
     let catcher = Catcher::start(&attacher)?;
     watch::start(Arc::clone(&attacher), reconciler.clone())?;

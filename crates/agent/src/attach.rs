@@ -313,7 +313,7 @@ impl Attacher {
         // With a claim or a lease, its record is another one than it was begun with.
         let born = self.ledger().get(&wish.key).map(|entry| Arc::clone(&entry.endpoint));
         let endpoint = born.unwrap_or(endpoint);
-        self.keep(&endpoint);
+        self.keep(netlink, &endpoint);
         if let (Some(loan), Some(enforcement)) = (&endpoint.loan, endpoint.enforcement()) {
             let (device, word, meaning) = (&loan.device.name, enforcement.word(), enforcement.meaning());
             let key = &endpoint.key;
@@ -599,7 +599,7 @@ impl Attacher {
 
     /// Gives back a lease, buries the links, and rings for the reaper.
     fn take_down(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) -> Result<(), AttachError> {
-        self.give_back(endpoint, netns);
+        self.give_back(netlink, endpoint, netns);
         let taken = self.endpoints(netlink, netns).take_down(endpoint);
         self.reaper.note();
         taken.map_err(AttachError::of(&endpoint.key))?;
@@ -718,6 +718,7 @@ fn record(wish: &Attachment) -> Endpoint {
         dns: wish.dns.clone().unwrap_or_else(|| wish.network.dns.clone()),
         asked_families: Vec::new(),
         lease: Lease::default(),
+        mark: None,
         born_s: wish.born_s,
     }
 }

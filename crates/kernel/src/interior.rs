@@ -28,6 +28,8 @@ pub struct Interior {
     pub routes: Vec<(IpNet, Option<IpAddr>)>,
     /// Routers on the segment say which addresses and routes there are (RFC 4862).
     pub listens_to_routers: bool,
+    /// It forms addresses of its own by what they say.
+    pub forms_addresses: bool,
 }
 
 impl Interior {
@@ -74,6 +76,9 @@ impl Interior {
         // A kernel without IPv6 has no such setting, and listens to nobody.
         if self.has_ipv6() {
             written?;
+        }
+        if self.listens_to_routers && !self.forms_addresses {
+            sysctl::write(&self.inet6("autoconf"), "0")?;
         }
         Netlink::open()
     }

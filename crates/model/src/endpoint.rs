@@ -257,17 +257,26 @@ pub struct Endpoint {
     /// that is over: by it the endpoint is known to have none.
     #[serde(default, skip_serializing_if = "Lease::is_empty")]
     pub lease: Lease,
+    /// What its link-local address is made of, where it has neither an Ethernet address of its own for that, nor
+    /// another address before it was heard in the LAN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<MacAddr>,
     /// Seconds since 1970 at birth; for people only, nothing is decided by it.
     pub born_s: u64,
 }
 
 impl Endpoint {
-    /// Its link-local IPv6 address. Of an endpoint that shares its Ethernet address with others it is made of the one
-    /// that it would have alone.
+    /// Its link-local IPv6 address. Of an endpoint that shares its Ethernet address with others it is made of its mark,
+    /// or of the Ethernet address that it would have alone.
     pub fn link_local(&self) -> Option<IpAddr> {
-        let shared = self.seat.as_ref().is_some_and(|seat| seat.shares_mac);
-        let own = if shared { self.addresses.first().map(|net| MacAddr::of_address(net.addr())) } else { self.mac };
+        let of_address = || self.addresses.first().map(|net| MacAddr::of_address(net.addr()));
+        let own = if self.shares_mac() { self.mark.or_else(of_address) } else { self.mac };
         own.map(|mac| IpAddr::V6(mac.link_local()))
+    }
+
+    /// Whether others have its Ethernet address, the host among them.
+    pub fn shares_mac(&self) -> bool {
+        self.seat.as_ref().is_some_and(|seat| seat.shares_mac)
     }
 
     /// Who keeps it from sending as somebody else, if it sends anything of its own.
@@ -318,5 +327,28 @@ mod tests {
         assert_eq!(key("a", "eth0").host_link(), key("a", "eth0").host_link());
         assert_ne!(key("a", "eth0").host_link(), key("a", "eth1").host_link());
         assert_eq!(key("a", "eth0").host_link().as_str().len(), 15);
+    }
+
+    #[test]
+    fn who_shares_an_ethernet_address_has_a_link_local_one_before_any_other_and_asks_by_nothing() {
+        let mut endpoint: Endpoint = serde_json::from_value(serde_json::json!({
+            "key": {"container": "c", "ifname": "eth0"}, "network": "app", "namespace": "default", "name": "c",
+            "netns": {"path": "/x", "device": 4, "inode": 5}, "attachment": "ipvlan", "mtu": 1500, "born_s": 0,
+            "asked_families": ["IPv4"], "mark": "02:00:00:00:00:07",
+            "seat": {"uplink": "eno1", "shares_mac": true, "host_access": true, "by_switch": false, "alone": false},
+        }))
+        .expect("a record");
+        let first = endpoint.link_local();
+        assert_eq!(first, Some("fe80::ff:fe00:7".parse().expect("ip")));
+        endpoint.addresses = vec!["10.0.0.5/24".parse().expect("net")];
+        assert_eq!(endpoint.link_local(), first, "it stays when another address comes");
+        assert!(endpoint.shares_mac() && !endpoint.asks_by_link());
+        endpoint.mark = None;
+        assert_ne!(endpoint.link_local(), first);
+        endpoint.asked_families.clear();
+        endpoint.seat = None;
+        assert!(!endpoint.asks_by_link());
+        endpoint.delegation = Some(Delegation { plugin: "dhcp".to_owned(), config: String::new() });
+        assert!(endpoint.asks_by_link());
     }
 }

@@ -44,7 +44,8 @@ pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge, parent }: Deto
         throttle,
         bridge,
         seat,
-        leases: endpoint.is_leased(),
+        // For who has no Ethernet address of its own the agent asks, by the host's link.
+        leases: endpoint.is_leased() && !endpoint.shares_mac(),
     })
 }
 

@@ -69,7 +69,8 @@ impl Attacher {
         let (key, network, netns) = (&endpoint.key, &wish.network, &*wish.netns);
         await_carrier(netns, endpoint)?;
         let parent = parent_of(netlink, endpoint).map_err(|e| AttachError::of(key)(e.into()))?;
-        let (asker, mut asking, mut refusal) = (asker(endpoint), (**endpoint).clone(), None);
+        let asker = asker(netlink, endpoint).map_err(|e| AttachError::of(key)(e.into()))?;
+        let (mut asking, mut refusal) = ((**endpoint).clone(), None);
         let mut may_have = |address: IpAddr| {
             refusal = self.why_not(key, address);
             if refusal.is_some() {
@@ -144,29 +145,34 @@ impl Attacher {
     }
 
     /// Keeps the leases that an earlier agent's endpoints have.
-    pub fn keep_all(&self) {
+    pub fn keep_all(&self, netlink: &mut Netlink) {
         let live: Vec<_> = self.ledger().live().filter(|endpoint| endpoint.is_leased()).cloned().collect();
-        live.iter().for_each(|endpoint| self.keep(endpoint));
+        live.iter().for_each(|endpoint| self.keep(netlink, endpoint));
     }
 
     /// Keeps the endpoint's lease, if it has any.
-    pub(super) fn keep(&self, endpoint: &Endpoint) {
-        if endpoint.is_leased() {
-            let (key, netns, lease) = (endpoint.key.clone(), endpoint.netns.clone(), endpoint.lease.clone());
-            let hostname = Some(endpoint.name.to_string());
-            self.keeper.keep(Keeping { key, netns, asker: asker(endpoint), hostname, lease });
+    pub(super) fn keep(&self, netlink: &mut Netlink, endpoint: &Endpoint) {
+        if !endpoint.is_leased() {
+            return;
+        }
+        let (key, netns, lease) = (endpoint.key.clone(), endpoint.netns.clone(), endpoint.lease.clone());
+        let hostname = Some(endpoint.name.to_string());
+        match asker(netlink, endpoint) {
+            Ok(asker) => self.keeper.keep(Keeping { key, netns, asker, hostname, lease }),
+            Err(error) => tracing::warn!(endpoint = %key, %error, "its lease is not kept"),
         }
     }
 
     /// Gives back what the endpoint has, as long as it can. What is not given back expires.
-    pub(super) fn give_back(&self, endpoint: &Endpoint, netns: Option<&Netns>) {
+    pub(super) fn give_back(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) {
         if !endpoint.is_leased() {
             return;
         }
         self.keeper.forget(&endpoint.key);
         let lease = in_force(endpoint);
         let Some(netns) = netns.filter(|_| lease.grants().next().is_some()) else { return };
-        if let Err(error) = dhcp::release(netns, &asker(endpoint), &lease) {
+        let asker = asker(netlink, endpoint).map_err(DhcpError::from);
+        if let Err(error) = asker.and_then(|asker| dhcp::release(netns, &asker, &lease)) {
             tracing::debug!(endpoint = %endpoint.key, %error, "a lease is not given back");
         }
     }
@@ -196,7 +202,8 @@ impl Attacher {
         self.let_in(&after, parent).map_err(refused)?;
         was.change(netns, &is, after.mtu).map_err(refused)?;
         let gained: Vec<IpNet> = is.addresses.iter().filter(|net| !was.addresses.contains(net)).copied().collect();
-        if let Err(error) = dhcp::announce(netns, &asker(&after), &gained) {
+        let asker = asker(netlink, &after).map_err(DhcpError::from);
+        if let Err(error) = asker.and_then(|asker| dhcp::announce(netns, &asker, &gained)) {
             tracing::debug!(endpoint = %key, %error, "an address is not announced");
         }
         Ok(())
@@ -251,8 +258,15 @@ fn settled((net, is_settled): (IpNet, bool)) -> Option<IpNet> {
     is_settled.then_some(net)
 }
 
-fn asker(endpoint: &Endpoint) -> Asker {
-    Asker::of(&endpoint.key, endpoint.mac.unwrap_or(MacAddr::NONE))
+fn asker(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Asker, KernelError> {
+    let key = &endpoint.key;
+    let Some(seat) = endpoint.seat.as_ref().filter(|seat| seat.shares_mac) else {
+        return Ok(Asker::of(key, endpoint.mac.unwrap_or(MacAddr::NONE)));
+    };
+    // The stand-in has the address also while the link to the outside is gone.
+    let stand_in = link::find(netlink, parent::stand_in(seat).as_str())?;
+    let mac = stand_in.and_then(|link| link.mac).unwrap_or(MacAddr::NONE);
+    Ok(Asker::sharing(key, mac, parent::outside(seat)))
 }
 
 fn interior_of(endpoint: &Endpoint) -> Result<Interior, KernelError> {

@@ -148,6 +148,8 @@ pub fn interior(endpoint: &Endpoint) -> Option<Interior> {
         addresses: endpoint.addresses.iter().copied().filter(is_set).collect(),
         routes: neighbours.chain(further).collect(),
         listens_to_routers: endpoint.asked_families.contains(&Family::IPv6),
+        // What is formed is known to be its own by the Ethernet address, and this one is its neighbours', too.
+        forms_addresses: !endpoint.shares_mac(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weft_kernel::KernelError;
 use weft_kernel::link::Link;
-use weft_model::{AddressRange, Attachment, Endpoint, EndpointKey, IfName, MacAddr, Network, Seat};
+use weft_model::{AddressRange, Endpoint, EndpointKey, IfName, MacAddr, Network, Seat};
 
 use super::parent;
 use crate::apply::Indexes;
@@ -68,8 +68,13 @@ impl Place {
         endpoint.seat.clone_from(&self.seat);
         if self.seat.as_ref().is_some_and(|seat| seat.alone) {
             endpoint.mac = self.mac;
-        } else if endpoint.is_leased() && endpoint.mac.is_none() && endpoint.attachment == Attachment::Macvlan {
-            endpoint.mac = Some(self.derived_mac(&endpoint.key));
+        } else if endpoint.is_leased() && self.seat.is_some() {
+            let derived = self.derived_mac(&endpoint.key);
+            if endpoint.shares_mac() {
+                endpoint.mark = Some(derived);
+            } else {
+                endpoint.mac = endpoint.mac.or(Some(derived));
+            }
         }
     }
 

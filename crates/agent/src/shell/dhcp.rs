@@ -72,6 +72,8 @@ pub struct Asker {
     pub ifname: IfName,
     /// Its MAC address.
     pub mac: MacAddr,
+    /// The host's link by which the agent asks, where that is not for the container: see [`Asker::sharing`].
+    pub outside: Option<IfName>,
     /// What servers know it by.
     pub identity: Identity,
 }
@@ -82,7 +84,16 @@ impl Asker {
     pub fn of(key: &EndpointKey, mac: MacAddr) -> Self {
         let machine = super::machine_id();
         let identity = Identity::derived(&[&machine, key.container.as_str(), key.ifname.as_str()], mac);
-        Self { ifname: key.ifname.clone(), mac, identity }
+        Self { ifname: key.ifname.clone(), mac, outside: None, identity }
+    }
+
+    /// The same for an endpoint that has the Ethernet address `mac` of the host's link `outside`, as its neighbours
+    /// have. At the parent's door nobody could say which of them asks from an address that none of them has. So what is
+    /// said from none (0.0.0.0, ::) the agent says, by the host's link, and hears the answers there: servers send them
+    /// to all, and this one is known by its transaction. What is said from an address of the endpoint's own, its
+    /// interface says.
+    pub fn sharing(key: &EndpointKey, mac: MacAddr, outside: IfName) -> Self {
+        Self { outside: Some(outside), ..Self::of(key, mac) }
     }
 }
 
@@ -128,6 +139,12 @@ pub enum DhcpError {
     /// A router says that there are no addresses to be had.
     #[error("no IPv6 address for {0}: a router of its LAN offers neither prefixes (A) nor DHCPv6 (M)")]
     Unmanaged(IfName),
+    /// A router says that no server has addresses, and the interface cannot form any.
+    #[error(
+        "no IPv6 address for {0}: a router of its LAN offers no DHCPv6 (M), and by its prefixes (A) an interface that \
+         shares its Ethernet address forms none: use macvlan, or families: [IPv4]"
+    )]
+    Unformed(IfName),
 }
 
 fn heard(answers: u32, conflicts: u32, failure: &Option<String>) -> String {

@@ -51,7 +51,7 @@ pub fn acquire(netns: &Netns, asker: &Asker, wishes: &Wishes, may_have: &mut May
 pub fn announce(netns: &Netns, asker: &Asker, addresses: &[IpNet]) -> Result<(), DhcpError> {
     for net in addresses {
         if let IpAddr::V4(address) = net.addr() {
-            Line::open(netns, asker, Family::IPv4, None)?.announce(address)?;
+            Line::open(netns, asker, Family::IPv4, Some(address))?.announce(address)?;
         }
     }
     Ok(())
@@ -92,8 +92,8 @@ struct Site<'a, 'm> {
 }
 
 impl Ground for Site<'_, '_> {
-    fn open(&mut self, held: Option<Ipv4Addr>) -> Result<Line, DhcpError> {
-        Line::open(self.netns, self.asker, self.family, held)
+    fn open(&mut self, own: Option<Ipv4Addr>) -> Result<Line, DhcpError> {
+        Line::open(self.netns, self.asker, self.family, own)
     }
 
     fn may_have(&mut self, address: IpAddr) -> bool {
@@ -164,7 +164,7 @@ impl<'a, 'm> Birth<'a, 'm> {
             return;
         };
         if let Some(router) = &course.router {
-            self.lease.autoconfigured |= !router.autonomous.is_empty();
+            self.lease.autoconfigured |= !router.autonomous.is_empty() && self.asker.outside.is_none();
             self.lease.advertised = said(router);
             self.needs_no_v6 = !router.managed;
         }
@@ -193,7 +193,8 @@ impl<'a, 'm> Birth<'a, 'm> {
 
     /// Nothing more is to come.
     fn is_complete(&self) -> bool {
-        self.courses.iter().map(|course| course.client.family()).all(|family| self.has(family))
+        let is_settled = |family| self.has(family) || (family == Family::IPv6 && self.needs_no_v6);
+        self.courses.iter().map(|course| course.client.family()).all(is_settled)
     }
 
     fn sources(&self) -> Vec<BorrowedFd<'_>> {
@@ -225,7 +226,8 @@ impl<'a, 'm> Birth<'a, 'm> {
         let ifname = self.asker.ifname.clone();
         let course = self.courses.into_iter().find(|course| course.client.family() == family);
         if family == Family::IPv6 && self.needs_no_v6 {
-            return DhcpError::Unmanaged(ifname);
+            let is_sharing = self.asker.outside.is_some();
+            return if is_sharing { DhcpError::Unformed(ifname) } else { DhcpError::Unmanaged(ifname) };
         }
         let (answers, conflicts, failure) =
             course.map_or((0, 0, None), |course| (course.answers, course.conflicts, course.failure));

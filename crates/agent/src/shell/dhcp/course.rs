@@ -26,8 +26,8 @@ const STEPS_MAX: usize = 8;
 
 /// Where a client speaks.
 pub(super) trait Ground {
-    /// Opens a line; `held` is the IPv4 address that the interface has of its server already.
-    fn open(&mut self, held: Option<Ipv4Addr>) -> Result<Line, DhcpError>;
+    /// Opens a line; `own` is the IPv4 address that is spoken from, if there is one.
+    fn open(&mut self, own: Option<Ipv4Addr>) -> Result<Line, DhcpError>;
 
     /// Whether the client may have an address that a server gives it.
     fn may_have(&mut self, address: IpAddr) -> bool;
@@ -106,19 +106,10 @@ impl Course {
         self.line.insert(line)
     }
 
-    /// The address that the client sends from.
-    pub(super) fn held(&self) -> Option<Ipv4Addr> {
-        match self.client.grant()?.address.addr() {
-            IpAddr::V4(v4) => Some(v4),
-            IpAddr::V6(_) => None,
-        }
-    }
-
     /// Has something happen to the client.
     pub(super) fn happen(&mut self, event: Event<'_>, ground: &mut dyn Ground) -> Vec<Turn> {
-        let held = self.held();
         let effects = self.client.step(event, moment());
-        effects.into_iter().flat_map(|effect| self.act(effect, held, ground)).collect()
+        effects.into_iter().flat_map(|effect| self.act(effect, ground)).collect()
     }
 
     /// Reads what came in, and does what is due.
@@ -146,7 +137,7 @@ impl Course {
             turns.extend(self.happen(Event::Wake, ground));
         }
         if let Some(unsent) = self.unsent.take_if(|unsent| unsent.at <= moment().now) {
-            self.send(unsent.outgoing, unsent.tries, self.held(), ground);
+            self.send(unsent.outgoing, unsent.tries, ground);
         }
         if moment().now >= self.listens_until {
             self.line = None;
@@ -161,12 +152,12 @@ impl Course {
         }
     }
 
-    fn act(&mut self, effect: Effect, held: Option<Ipv4Addr>, ground: &mut dyn Ground) -> Vec<Turn> {
+    fn act(&mut self, effect: Effect, ground: &mut dyn Ground) -> Vec<Turn> {
         let done = match effect {
             Effect::Hold(grant, held) => return vec![Turn::Held(grant, held)],
             Effect::Lose(address, loss) => return vec![Turn::Lost(address, loss)],
             Effect::Send(outgoing) => {
-                self.send(outgoing, 0, held, ground);
+                self.send(outgoing, 0, ground);
                 return Vec::new();
             }
             // Whoever has it here may be on another LAN, and would not answer.
@@ -175,7 +166,7 @@ impl Course {
                 return self.happen(Event::Claimed(address), ground);
             }
             Effect::Probe(address) => self.line(None, ground).and_then(|line| Ok(line.probe(address)?)),
-            Effect::Announce(address) => self.line(None, ground).and_then(|line| Ok(line.announce(address)?)),
+            Effect::Announce(address) => self.line(Some(address), ground).and_then(|line| Ok(line.announce(address)?)),
         };
         if let Err(error) = done {
             self.note(&error);
@@ -183,8 +174,8 @@ impl Course {
         Vec::new()
     }
 
-    fn send(&mut self, outgoing: Outgoing, tries: u32, held: Option<Ipv4Addr>, ground: &mut dyn Ground) {
-        let sent = self.line(held, ground).and_then(|line| Ok(line.send(&outgoing)?));
+    fn send(&mut self, outgoing: Outgoing, tries: u32, ground: &mut dyn Ground) {
+        let sent = self.line(outgoing.from, ground).and_then(|line| Ok(line.send(&outgoing)?));
         let now = moment().now;
         self.listens_until = now + ANSWER_TIME;
         match sent {
@@ -198,10 +189,11 @@ impl Course {
         }
     }
 
-    fn line(&mut self, held: Option<Ipv4Addr>, ground: &mut dyn Ground) -> Result<&Line, DhcpError> {
-        let line = match self.line.take() {
+    /// The line by which is said what is said from `own`; from no address if there is none.
+    fn line(&mut self, own: Option<Ipv4Addr>, ground: &mut dyn Ground) -> Result<&Line, DhcpError> {
+        let line = match self.line.take().filter(|line| line.is_for(own)) {
             Some(line) => line,
-            None => ground.open(held)?,
+            None => ground.open(own)?,
         };
         Ok(self.line.insert(line))
     }

@@ -165,11 +165,11 @@ struct Site<'a> {
 }
 
 impl Ground for Site<'_> {
-    fn open(&mut self, held: Option<Ipv4Addr>) -> Result<Line, DhcpError> {
+    fn open(&mut self, own: Option<Ipv4Addr>) -> Result<Line, DhcpError> {
         let opened = open(self.netns);
         self.is_gone |= matches!(&opened, Ok(None));
         let netns = opened?.ok_or_else(|| gone(self.netns))?;
-        Line::open(&netns, self.asker, self.family, held)
+        Line::open(&netns, self.asker, self.family, own)
     }
 
     fn may_have(&mut self, address: IpAddr) -> bool {

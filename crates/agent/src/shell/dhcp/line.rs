@@ -34,7 +34,19 @@ pub(super) enum Heard {
 pub(super) struct Line {
     ifname: IfName,
     mac: MacAddr,
+    serves: Serves,
     sockets: Sockets,
+}
+
+/// Which addresses a line is there to speak from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serves {
+    /// Any, and none.
+    All,
+    /// Those of the interface: it is not asked by from none.
+    Own,
+    /// None: it is by the host's link.
+    None,
 }
 
 #[derive(Debug)]
@@ -54,28 +66,45 @@ enum Sockets {
 }
 
 impl Line {
-    /// Opens a line in `netns`; `held` is the IPv4 address that the interface has of its server already.
-    pub(super) fn open(
-        netns: &Netns,
-        asker: &Asker,
-        family: Family,
-        held: Option<Ipv4Addr>,
-    ) -> Result<Self, DhcpError> {
+    /// Opens a line in `netns`; `own` is the IPv4 address that is spoken from, if the interface has one already. The
+    /// calling thread is in the host's namespace.
+    pub(super) fn open(netns: &Netns, asker: &Asker, family: Family, own: Option<Ipv4Addr>) -> Result<Self, DhcpError> {
         let ifname = &asker.ifname;
-        let sockets = netns.run(|| match family {
-            Family::IPv4 => Ok(Sockets::V4 {
-                packets: PacketSocket::open(ifname, Hearing::DhcpV4)?,
-                neighbours: PacketSocket::open(ifname, Hearing::Arp)?,
-                // The container may have a client of its own, or have lost the address: all are asked then.
-                held: held.and_then(|own| datagrams(ifname, (own, udp4::CLIENT_PORT).into()).ok()).map(|(it, _)| it),
-            }),
-            Family::IPv6 => {
-                let (datagrams, index) = datagrams(ifname, (Ipv6Addr::UNSPECIFIED, v6::CLIENT_PORT).into())?;
-                let neighbours = PacketSocket::open(ifname, Hearing::NeighbourDiscovery)?;
-                Ok::<_, KernelError>(Sockets::V6 { datagrams, index, neighbours })
+        let serves = match (&asker.outside, family, own) {
+            (None, ..) | (Some(_), Family::IPv6, _) => Serves::All,
+            (Some(_), Family::IPv4, Some(_)) => Serves::Own,
+            (Some(_), Family::IPv4, None) => Serves::None,
+        };
+        let listen = |hearing| match asker.outside.as_ref().filter(|_| serves != Serves::Own) {
+            Some(outside) => Ok(PacketSocket::open(outside, hearing)?),
+            None => Ok::<_, DhcpError>(netns.run(|| PacketSocket::open(ifname, hearing))??),
+        };
+        let sockets = match family {
+            Family::IPv4 => {
+                let held = own.map(|own| netns.run(|| datagrams(ifname, (own, udp4::CLIENT_PORT).into())));
+                Sockets::V4 {
+                    packets: listen(Hearing::DhcpV4)?,
+                    neighbours: listen(Hearing::Arp)?,
+                    // The container may have a client of its own, or have lost the address: all are asked then.
+                    held: held.transpose()?.and_then(Result::ok).map(|(socket, _)| socket),
+                }
             }
-        })??;
-        Ok(Self { ifname: ifname.clone(), mac: asker.mac, sockets })
+            Family::IPv6 => {
+                let any = (Ipv6Addr::UNSPECIFIED, v6::CLIENT_PORT).into();
+                let (datagrams, index) = netns.run(|| datagrams(ifname, any))??;
+                Sockets::V6 { datagrams, index, neighbours: listen(Hearing::NeighbourDiscovery)? }
+            }
+        };
+        Ok(Self { ifname: ifname.clone(), mac: asker.mac, serves, sockets })
+    }
+
+    /// Whether it is there to speak from `own`, or from no address.
+    pub(super) fn is_for(&self, own: Option<Ipv4Addr>) -> bool {
+        match self.serves {
+            Serves::All => true,
+            Serves::Own => own.is_some(),
+            Serves::None => own.is_none(),
+        }
     }
 
     /// What to poll for.

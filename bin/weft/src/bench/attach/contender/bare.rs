@@ -160,6 +160,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         dns: Dns::default(),
         asked_families: Vec::new(),
         lease: Default::default(),
+        mark: None,
         born_s: 0,
     })
 }
