@@ -1,5 +1,6 @@
 //! Containers whose addresses the DHCP servers of their LAN give, real ones of the outside.
 
+mod delegated;
 mod lent;
 mod shared;
 

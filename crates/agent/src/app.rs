@@ -73,7 +73,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let name = shell::host_name();
     let workers = Workers::open()?;
     let captures = Arc::clone(&catcher);
-    let plugins = Plugins::with_time(RUN_TIME_MAX);
+    let plugins = Arc::new(Plugins::with_time(RUN_TIME_MAX));
     let node = Arc::new(Node { config, name, networks, attacher, reconciler, listener, catcher, plugins, workers });
 
     let runtime = workers::runtime()?;

@@ -4,6 +4,7 @@
 //! done, in reverse. Death: note it, take the link down, free the addresses. Both may be repeated, and both may be
 //! cut short by the death of the agent: the record tells the next agent where it was.
 
+mod delegated;
 mod lease;
 
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ use weft_ipam::{Request, Rest};
 use weft_kernel::{Netlink, Snapshot, device, function, link};
 use weft_model::{
     ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, Dns, Endpoint, EndpointKey, Family, IfName, Labels,
-    Lease, Limits, Loan, MacAddr, Name, NetnsRecord, Network, NetworkName, PciAddress, Route,
+    Lease, Limits, Loan, MacAddr, Name, NetnsRecord, Network, NetworkName, PciAddress, Pool, Route,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -33,6 +34,8 @@ use crate::ledger::{Change, Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
 use crate::shell::dhcp::{DhcpError, Keeper};
 use crate::shell::reaper::Reaper;
+
+pub use delegated::{Given, Lessor};
 
 /// Longest wait for another operation on the same endpoint.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -62,6 +65,8 @@ pub struct Attachment {
     pub cni_call: Option<CniCall>,
     /// Who leased `addresses`, where that was not weft: it gets these and no others.
     pub delegation: Option<Delegation>,
+    /// The same, where it asks by the endpoint's link, once that is there.
+    pub lessor: Option<Arc<dyn Lessor>>,
     /// Routes besides those that its network has.
     pub routes: Vec<Route>,
     /// The container's cgroup.
@@ -165,6 +170,14 @@ pub enum AttachError {
         source: DhcpError,
         /// Why it must not have the address that it was offered last.
         refusal: Option<String>,
+    },
+    /// Who is to lease for it gives it nothing.
+    #[error("endpoint {key}: {reason}")]
+    Lessor {
+        /// Container and interface.
+        key: EndpointKey,
+        /// Why not.
+        reason: String,
     },
     /// Another operation on the endpoint takes too long.
     #[error("endpoint {0} is busy with another request: try again")]
@@ -287,15 +300,11 @@ impl Attacher {
         let mut loan = self.borrow(netlink, wish, &nics, &ledger)?;
         let endpoint = ledger.begin_birth(&wish.key, network, &request, |chosen, taken| {
             let mut endpoint = record(wish);
-            kind.endow(network, chosen, &mut endpoint);
-            endpoint.routes.retain(|route| wish.routes.iter().all(|asked| asked.to != route.to));
-            endpoint.routes.extend(wish.routes.iter().cloned());
+            endow(network, chosen, &wish.routes, taken, &mut endpoint);
             place.take(&self.indexes, &mut endpoint);
             if let Some(loan) = loan.take() {
                 attachment::device::take(network, loan, self.indexes.next(), &mut endpoint);
             }
-            defaults::stand_back(&pools(network), taken, &mut endpoint);
-            defaults::stand_back(&pools(network), &wish.foreign_defaults, &mut endpoint);
             endpoint
         })?;
         drop(ledger);
@@ -304,9 +313,11 @@ impl Attacher {
         let kept = kept.ok_or_else(|| not_admitted("was deleted meanwhile: create it, or use another".to_owned()));
         let made = kept.and_then(|()| self.make(netlink, &endpoint, &wish.netns));
         let made = made.and_then(|()| self.lease(netlink, &endpoint, wish));
+        let made = made.and_then(|()| self.ask_lessor(netlink, &endpoint, network, wish));
         let made = made.and_then(|()| self.arrange(netlink, &wish.key, &wish.netns, &wish.claims));
         let born = made.and_then(|()| Ok(self.ledger().finish_birth(&wish.key)?));
         if let Err(error) = born {
+            delegated::give_back(wish);
             self.undo(netlink, &endpoint, &wish.netns);
             return Err(error);
         }
@@ -382,6 +393,7 @@ impl Attacher {
                 Ok(endpoint) => born.push(endpoint),
                 Err(error) => {
                     for wish in wishes[..place].iter().rev() {
+                        delegated::give_back(wish);
                         // What cannot be taken down now is for the reconciler.
                         if let Err(error) = self.detach(netlink, &wish.key, Some(&wish.netns)) {
                             tracing::warn!(endpoint = %wish.key, %error, "a birth is not taken back yet");
@@ -654,6 +666,19 @@ fn admit_device(network: &Network, wanted: Option<&PciAddress>) -> Result<(), St
         )),
         None => Ok(()),
     }
+}
+
+/// Completes the record of an endpoint that got these addresses, and for which these routes are asked for besides. An
+/// interface beside it has the default routes of the families in `taken`.
+fn endow(network: &Network, chosen: &[(IpAddr, &Pool)], asked: &[Route], taken: &[Family], endpoint: &mut Endpoint) {
+    if let Some(kind) = attachment::kind(network.attachment) {
+        kind.endow(network, chosen, endpoint);
+    }
+    endpoint.routes.retain(|route| asked.iter().all(|asked| asked.to != route.to));
+    endpoint.routes.extend(asked.iter().cloned());
+    defaults::stand_back(&pools(network), taken, endpoint);
+    let foreign = endpoint.foreign_defaults.clone();
+    defaults::stand_back(&pools(network), &foreign, endpoint);
 }
 
 /// The prefixes that addresses of the network are from.

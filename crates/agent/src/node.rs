@@ -28,7 +28,7 @@ pub struct Node {
     /// Packets that people capture.
     pub catcher: Arc<Catcher>,
     /// Other plugins, run for runtimes.
-    pub plugins: Plugins,
+    pub plugins: Arc<Plugins>,
     /// Threads for what blocks.
     pub workers: Workers,
 }

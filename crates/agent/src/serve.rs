@@ -175,7 +175,9 @@ impl From<AttachError> for Refusal {
             | AttachError::NotAdmitted { .. }
             | AttachError::NoDevice { .. }
             | AttachError::Ledger(LedgerError::Exists { .. } | LedgerError::Refused(_)) => StatusCode::CONFLICT,
-            AttachError::Lease { .. } | AttachError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            AttachError::Lease { .. } | AttachError::Lessor { .. } | AttachError::Busy(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             AttachError::Ledger(_) | AttachError::Journal(_) | AttachError::Endpoint { .. } => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

@@ -103,6 +103,14 @@ pub struct Delegation {
     pub config: String,
 }
 
+impl Delegation {
+    /// Whether the plugin asks the LAN by the container's own link, which has to be there by then, and as long as it
+    /// keeps what it leased. Debian's `dhcp` alone does.
+    pub fn asks_by_link(&self) -> bool {
+        self.plugin == "dhcp"
+    }
+}
+
 /// The container's namespace as it was at birth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetnsRecord {
@@ -272,6 +280,12 @@ impl Endpoint {
         let of_address = || self.addresses.first().map(|net| MacAddr::of_address(net.addr()));
         let own = if self.shares_mac() { self.mark.or_else(of_address) } else { self.mac };
         own.map(|mac| IpAddr::V6(mac.link_local()))
+    }
+
+    /// Whether its LAN is asked for addresses by its own link, from none.
+    pub fn asks_by_link(&self) -> bool {
+        let is_asked_for = self.delegation.as_ref().is_some_and(Delegation::asks_by_link);
+        (self.is_leased() || is_asked_for) && !self.shares_mac()
     }
 
     /// Whether others have its Ethernet address, the host among them.

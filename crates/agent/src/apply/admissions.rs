@@ -44,8 +44,7 @@ pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge, parent }: Deto
         throttle,
         bridge,
         seat,
-        // For who has no Ethernet address of its own the agent asks, by the host's link.
-        leases: endpoint.is_leased() && !endpoint.shares_mac(),
+        leases: endpoint.asks_by_link(),
     })
 }
 

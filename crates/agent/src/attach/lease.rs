@@ -19,7 +19,7 @@ use weft_kernel::{Errno, KernelError, Netlink, link};
 use weft_model::{Endpoint, EndpointKey, Family, Ipam, Lease, MacAddr, Network};
 use weft_netns::Netns;
 
-use super::{AttachError, Attacher, Attachment, is_same};
+use super::{AttachError, Attacher, Attachment, delegated, is_same};
 use crate::apply::admissions::{self, Detours, ParentLink};
 use crate::attachment::leased::{in_force, leased};
 use crate::attachment::parent;
@@ -43,7 +43,7 @@ const FORMED_LOOK: Duration = Duration::from_millis(20);
 /// Refuses what a birth cannot ask of a LAN.
 pub(super) fn admit(network: &Network, wish: &Attachment) -> Result<(), String> {
     if network.ipam != Ipam::Dhcp {
-        return Ok(());
+        return delegated::admit(network, wish);
     }
     let reason = if !wish.addresses.is_empty() {
         "asks for no address by value: have the LAN's server keep one for its MAC address"
@@ -178,7 +178,7 @@ impl Attacher {
     }
 
     /// Has the endpoint have this instead of what it has: inside, in the record, and in the programs.
-    fn relet(
+    pub(super) fn relet(
         &self,
         netlink: &mut Netlink,
         netns: &Netns,
@@ -275,7 +275,7 @@ fn interior_of(endpoint: &Endpoint) -> Result<Interior, KernelError> {
 }
 
 /// Waits until a device that was raised a moment ago can be asked by.
-fn await_carrier(netns: &Netns, endpoint: &Endpoint) -> Result<(), AttachError> {
+pub(super) fn await_carrier(netns: &Netns, endpoint: &Endpoint) -> Result<(), AttachError> {
     if endpoint.loan.is_none() {
         return Ok(());
     }

@@ -68,7 +68,7 @@ impl Place {
         endpoint.seat.clone_from(&self.seat);
         if self.seat.as_ref().is_some_and(|seat| seat.alone) {
             endpoint.mac = self.mac;
-        } else if endpoint.is_leased() && self.seat.is_some() {
+        } else if endpoint.addresses.is_empty() && self.seat.is_some() {
             let derived = self.derived_mac(&endpoint.key);
             if endpoint.shares_mac() {
                 endpoint.mark = Some(derived);

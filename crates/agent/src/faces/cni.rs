@@ -29,7 +29,7 @@ use crate::ledger::{Entry, LedgerError, Phase};
 use crate::node::Node;
 use crate::shell::workers::Undone;
 use config::Config;
-use delegate::Delegate;
+use delegate::{ByLink, Delegate};
 use error::{Code, Failure};
 use naming::Previous;
 use selection::Selection;
@@ -63,9 +63,14 @@ fn delegate_of(node: &Node, request: &CniRequest) -> Result<Option<Delegate>, Fa
     if let Ok(Some(delegate)) = named {
         return Ok(Some(delegate));
     }
-    let Ok(call) = Call::parse(node, request, None) else { return Ok(None) };
-    let made = call.key().map(|key| call.made(&key, |_| true)).unwrap_or_default();
+    let made = made_by(node, request);
     Ok(made.iter().find_map(|endpoint| endpoint.delegation.as_ref()).map(Delegate::recorded))
+}
+
+/// What the call that this one is about made, as far as it can be read which that was.
+fn made_by(node: &Node, request: &CniRequest) -> Vec<Arc<Endpoint>> {
+    let Ok(call) = Call::parse(node, request, None) else { return Vec::new() };
+    call.key().map(|key| call.made(&key, |_| true)).unwrap_or_default()
 }
 
 /// A call for which weft alone is asked.
@@ -84,6 +89,18 @@ async fn delegated(
     netns: Option<OwnedFd>,
     delegate: &Delegate,
 ) -> Result<Option<Value>, Failure> {
+    if request.command == "DEL" && delegate.asks_by_link() {
+        // What it leased it gives back by the link. Without a record it has leased nothing that weft would know of: one
+        // that cannot be asked (its daemon is not there) must not hold up the death of what was never born.
+        let is_known = !made_by(node, request).is_empty();
+        let forwarded = delegate.forward(&node.plugins, request).await;
+        let forwarded = forwarded.or_else(|failure| {
+            tracing::warn!(container = request.container_id, error = failure.message, "a lease is not given back");
+            if is_known { Err(failure) } else { Ok(()) }
+        });
+        let done = call(node, request, netns).await;
+        return done.and_then(|printed| forwarded.map(|()| printed));
+    }
     if request.command != "ADD" {
         let done = call(node, request, netns).await;
         let forwarded = delegate.forward(&node.plugins, request).await;
@@ -93,6 +110,20 @@ async fn delegated(
     let mut wishes = call.wishes()?;
     // The plugin's DEL below would free what a living endpoint has.
     call.refuse_present(&wishes)?;
+    if delegate.asks_by_link() {
+        let lessor = Arc::new(ByLink::new(delegate, &node.plugins, request));
+        if let Some(first) = wishes.first_mut() {
+            lessor.offer(first);
+        }
+        let joined = match node.workers.call_waiting(|netlink| call.join(netlink, &wishes)).await {
+            Ok(joined) => joined,
+            Err(undone) => {
+                delegate.undo(&node.plugins, request).await;
+                return Err(undone.into());
+            }
+        };
+        return joined.map(Some).map_err(|failure| lessor.failure().unwrap_or_else(|| delegate.blame(failure)));
+    }
     let joined = async {
         if let Some(first) = wishes.first_mut() {
             delegate.add(&node.plugins, request, first).await?;
@@ -224,6 +255,7 @@ impl<'a> Call<'a> {
             foreign_defaults,
             cni_call: Some(cni_call).filter(|call| !is_plain || call.ifname != ifname),
             delegation: None,
+            lessor: None,
             routes: Vec::new(),
             key: EndpointKey { container: key.container.clone(), ifname },
             network,

@@ -134,6 +134,7 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
         foreign_defaults: Vec::new(),
         cni_call: None,
         delegation: None,
+        lessor: None,
         routes: Vec::new(),
         mtu: node.reconciler.report().facts.mtu_of(&network),
         limits: Limits::default(),

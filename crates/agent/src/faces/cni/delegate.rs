@@ -6,6 +6,9 @@
 //!   CHECK, STATUS, GC   weft, then the plugin
 //! ```
 //!
+//! One that asks by the container's own link (`dhcp`) is run in the midst of ADD, when weft has made that, and before
+//! weft at DEL, while it is there.
+//!
 //! weft's ledger has the last word: an address must lie in the network's pools and be nobody's. Next hops and prefix
 //! lengths are the network's own. A namespace that dies without a DEL frees the address in weft's ledger alone: its
 //! plugin knows of it with the runtime's DEL or GC.
@@ -13,19 +16,20 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
 use weft_api::CniRequest;
 use weft_model::{Attachment as Kind, Delegation, Dns, Family, Network, Route};
 
 use super::config::{list, parse_ip, text};
 use super::error::{Code, Failure};
-use crate::attach::Attachment;
+use crate::attach::{Attachment, Given, Lessor};
 use crate::shell::plugins::{Plugins, Run, RunError};
 
-/// It asks by the container's own link, which weft makes only once it knows the addresses.
-const UNSERVED: &str = "dhcp";
 /// Of a route, what weft sets.
 const ROUTE_FIELDS: &[&str] = &["dst", "gw"];
 
@@ -37,14 +41,6 @@ pub(super) struct Delegate {
     config: String,
     /// What it is given by a later DEL that does not know it.
     record: Delegation,
-}
-
-/// What it gave.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Lease {
-    addresses: Vec<IpAddr>,
-    routes: Vec<Route>,
-    dns: Dns,
 }
 
 impl Delegate {
@@ -61,11 +57,6 @@ impl Delegate {
         let kind = ipam.get("type").and_then(Value::as_str).filter(|kind| !kind.is_empty() && !kind.contains('/'));
         let kind =
             kind.ok_or_else(|| faulty("name a plugin by its `type`, or leave `ipam` out: weft leases by itself"))?;
-        if kind == UNSERVED {
-            let reason = "asks by the container's own link, which weft makes once it knows the addresses: leave it \
-                          out, and have a network with mode macvlan and ipam: dhcp ask the LAN itself";
-            return Err(faulty(reason));
-        }
         let part = |name: &str| config.get(name).cloned().unwrap_or_default();
         let record = json!({ "cniVersion": part("cniVersion"), "name": part("name"), "ipam": ipam }).to_string();
         let record = Delegation { plugin: kind.to_owned(), config: record };
@@ -84,13 +75,22 @@ impl Delegate {
         request: &CniRequest,
         wish: &mut Attachment,
     ) -> Result<(), Failure> {
-        let output = self.run(plugins, request, "ADD").await?;
-        let Lease { addresses, routes, dns } = self.read(&output, &wish.network)?;
+        let Given { addresses, routes, dns } = self.lease(plugins, request, &wish.network).await?;
         wish.addresses = addresses;
         wish.routes = routes;
         wish.dns = wish.dns.take().or_else(|| Some(dns).filter(|dns| !dns.is_empty()));
         wish.delegation = Some(self.record.clone());
         Ok(())
+    }
+
+    /// Whether it is run when the container's link is there.
+    pub(super) fn asks_by_link(&self) -> bool {
+        self.record.asks_by_link()
+    }
+
+    async fn lease(&self, plugins: &Plugins, request: &CniRequest, network: &Network) -> Result<Given, Failure> {
+        let output = self.run(plugins, request, "ADD").await?;
+        self.read(&output, network)
     }
 
     /// Takes a lease back that came to nothing.
@@ -151,7 +151,7 @@ impl Delegate {
         Failure { code, message, details: part("details") }
     }
 
-    fn read(&self, output: &[u8], network: &Network) -> Result<Lease, Failure> {
+    fn read(&self, output: &[u8], network: &Network) -> Result<Given, Failure> {
         let fault = |reason: String| Failure::new(Code::Delegate, format!("ipam {}: {reason}", self.kind));
         let result: Value =
             serde_json::from_slice(output).map_err(|error| fault(format!("its result is not JSON: {error}")))?;
@@ -173,7 +173,55 @@ impl Delegate {
             .map(|shown| route(shown, &ground).map_err(|reason| fault(format!("route {shown}: {reason}"))));
         let routes = routes.collect::<Result<_, _>>()?;
         let dns = dns(&result["dns"]).map_err(fault)?;
-        Ok(Lease { addresses, routes, dns })
+        Ok(Given { addresses, routes, dns })
+    }
+}
+
+/// A plugin that leases for one birth, when the link is there.
+#[derive(Debug)]
+pub(super) struct ByLink {
+    delegate: Delegate,
+    plugins: Arc<Plugins>,
+    request: CniRequest,
+    is_asked: AtomicBool,
+    /// What it refused with, in full.
+    failure: Mutex<Option<Failure>>,
+}
+
+impl ByLink {
+    pub(super) fn new(delegate: &Delegate, plugins: &Arc<Plugins>, request: &CniRequest) -> Self {
+        let (delegate, plugins, request) = (delegate.clone(), Arc::clone(plugins), request.clone());
+        Self { delegate, plugins, request, is_asked: AtomicBool::new(false), failure: Mutex::new(None) }
+    }
+
+    /// Has it lease for a birth that is to come.
+    pub(super) fn offer(self: &Arc<Self>, wish: &mut Attachment) {
+        wish.delegation = Some(self.delegate.record.clone());
+        wish.lessor = Some(Arc::clone(self) as Arc<dyn Lessor>);
+    }
+
+    /// What the plugin, and not weft, refused the birth with.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Called where a thread may wait.
+impl Lessor for ByLink {
+    fn lease(&self, network: &Network) -> Result<Given, String> {
+        self.is_asked.store(true, Ordering::Relaxed);
+        let leased = self.delegate.lease(&self.plugins, &self.request, network);
+        Handle::current().block_on(leased).map_err(|failure| {
+            let reason = failure.message.clone();
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+            reason
+        })
+    }
+
+    fn give_back(&self) {
+        if self.is_asked.swap(false, Ordering::Relaxed) {
+            Handle::current().block_on(self.delegate.undo(&self.plugins, &self.request));
+        }
     }
 }
 
@@ -265,7 +313,7 @@ mod tests {
         Delegate::named(&config).map_err(|failure| failure.message)
     }
 
-    fn read(mode: Mode, result: Value) -> Result<Lease, String> {
+    fn read(mode: Mode, result: Value) -> Result<Given, String> {
         let delegate = named(json!({"type": "static"})).unwrap().unwrap();
         delegate.read(result.to_string().as_bytes(), &network(mode)).map_err(|failure| failure.message)
     }
@@ -285,7 +333,6 @@ mod tests {
             (json!("host-local"), "ipam \"host-local\": name a plugin by its `type`"),
             (json!({"subnet": "x"}), "name a plugin by its `type`"),
             (json!({"type": "../sh"}), "name a plugin by its `type`"),
-            (json!({"type": "dhcp"}), "have a network with mode macvlan and ipam: dhcp ask the LAN itself"),
         ] {
             let message = named(ipam).unwrap_err();
             assert!(message.contains(expected), "{message}");

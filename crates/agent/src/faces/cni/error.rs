@@ -85,6 +85,7 @@ fn code_of(error: &AttachError) -> Code {
         AttachError::Endpoint { source: EndpointError::Birth(birth), .. } => code_of_birth(birth),
         AttachError::Endpoint { .. } => Code::Io,
         AttachError::Lease { .. } | AttachError::Busy(_) => Code::TryAgain,
+        AttachError::Lessor { .. } => Code::Delegate,
     }
 }
 
