@@ -9,19 +9,19 @@ use weft_lab::{Daemon, Host, uplink};
 use weft_tests::{Api, Call, RawSocket, assert_deserted, pings, until};
 
 /// A network on the host's own uplink, whose servers say which addresses there are.
-fn leased(more: Value) -> Value {
+pub(crate) fn leased(more: Value) -> Value {
     let mut spec = json!({"mode": "macvlan", "ipam": "dhcp"});
     spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
     spec
 }
 
 /// Where the dnsmasq of a namespace has its leases.
-fn leases_of(netns: &str) -> String {
+pub(crate) fn leases_of(netns: &str) -> String {
     format!("/tmp/dnsmasq-{netns}.leases")
 }
 
 /// A dnsmasq outside.
-fn dnsmasq(host: &Host, options: &[&str]) -> Daemon {
+pub(crate) fn dnsmasq(host: &Host, options: &[&str]) -> Daemon {
     dnsmasq_in(host, uplink::OUTSIDE, options)
 }
 
@@ -37,7 +37,7 @@ fn dnsmasq_in(host: &Host, netns: &str, options: &[&str]) -> Daemon {
     daemon
 }
 
-const V4: &str = "--dhcp-range=198.51.100.50,198.51.100.60,255.255.255.0,2m";
+pub(crate) const V4: &str = "--dhcp-range=198.51.100.50,198.51.100.60,255.255.255.0,2m";
 const V6: &str = "--dhcp-range=2001:db8:100::50,2001:db8:100::60,64,2m";
 
 /// A kea outside, with leases of eight seconds.

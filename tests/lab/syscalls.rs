@@ -4,13 +4,15 @@
 //! turns are the first `sendto`, the second, and so on, and threads that do different things have turns of their own.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 use weft_api::{Client, Method};
-use weft_lab::{Host, Weftd};
+use weft_lab::{Host, Weftd, uplink};
 use weft_tests::{Answer, Api, Call, assert_deserted, leftovers, namespaces, until, until_none};
 
 use crate::devices::{nic, plug, wire};
+use crate::leases::{V4, dnsmasq, leased, leases_of};
 use crate::strace::{Strace, counts, is_asleep, threads};
 
 /// Where strace writes, inside.
@@ -22,12 +24,15 @@ const LIMITS: &str = "/v1/endpoints/limits";
 const ALLOWANCES: &str = "/v1/endpoints/allowances";
 /// What a runtime is told if the agent is away.
 const TRY_AGAIN: u64 = 11;
-/// Threads by what their names begin with, and the number of kill points below which something is wrong with the test.
-type Sweep = (&'static [&'static str], usize);
+/// Threads by what their names begin with, and the number of kill points: below the first something is wrong with the
+/// test, and of more than the second so many are taken, evenly spread.
+type Sweep = (&'static [&'static str], RangeInclusive<usize>);
 /// Those that read requests and do the work.
-const WORKERS: Sweep = (&["worker", "weftd"], 40);
-const BACKGROUND: Sweep = (&["reaper", "reconciler", "watch-"], 3);
+const WORKERS: Sweep = (&["worker", "weftd"], 40..=usize::MAX);
+const BACKGROUND: Sweep = (&["reaper", "reconciler", "watch-"], 3..=usize::MAX);
 const ALL: [Sweep; 2] = [WORKERS, BACKGROUND];
+/// Of births that wait for a server of the LAN, each half a second.
+const SAMPLED: Sweep = (WORKERS.0, 5..=7);
 
 /// The prefixes of the host's uplink, and what is free there.
 const PHYSICAL: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/64"];
@@ -41,15 +46,19 @@ struct Stage<'h> {
     runtime: Value,
     /// A device that is lent to them, as the host has it otherwise.
     lent: Option<String>,
+    /// Addresses of each.
+    addresses: usize,
 }
 
 impl Stage<'_> {
     /// Kills the agent at one system call of `command` after the other, in the threads whose names begin with one of
-    /// `names`. Gives back how often it was killed.
-    fn sweep(&mut self, command: &str, names: &[&str]) -> usize {
+    /// `names`, but not more than `most` times. Gives back how often it was killed.
+    fn sweep(&mut self, command: &str, names: &[&str], most: usize) -> usize {
         let calls = self.watch(command, names);
         let turns = calls.into_iter().flat_map(|(name, count)| (1..=count).map(move |when| (name.clone(), when)));
-        turns.filter(|(name, when)| self.is_killed(command, names, name, *when)).count()
+        let turns: Vec<_> = turns.collect();
+        let taken = turns.iter().step_by(turns.len().div_ceil(most).max(1));
+        taken.filter(|(name, when)| self.is_killed(command, names, name, *when)).count()
     }
 
     /// The system calls of one operation that is left alone.
@@ -121,7 +130,7 @@ impl Stage<'_> {
         self.api.assert_clean();
         let endpoints = self.api.endpoints("").len();
         let (_, leases) = self.api.get("/v1/ipam/leases");
-        assert_eq!(leases["items"].as_array().map(Vec::len), Some(2 * endpoints), "{after}: {leases}");
+        assert_eq!(leases["items"].as_array().map(Vec::len), Some(self.addresses * endpoints), "{after}: {leases}");
         if endpoints == 0 {
             // What is buried in a container, an agent that died knows of alone: the next birth there deletes it.
             let is_lasting = |left: &String| !(left.starts_with("weft-x") && left.ends_with(" in c"));
@@ -137,6 +146,8 @@ impl Stage<'_> {
         self.ask("DEL");
         until_none(after, leftovers::SWEEP_MAX, || leftovers::of_endpoints(self.host));
         self.assert_given_back(after);
+        let granted = || std::fs::read_to_string(self.host.path(leases_of(uplink::OUTSIDE))).unwrap_or_default();
+        until(after, || granted().is_empty().then_some(()));
     }
 
     fn assert_given_back(&self, after: &str) {
@@ -175,8 +186,10 @@ fn kill_everywhere(sweeps: &[Sweep], mode: &str, runtime: &Value, commands: &[&s
         plug(&host, 1);
         nic(&host, "nic0")
     });
+    let _server = (mode == "leased").then(|| dnsmasq(&host, &[V4]));
     let spec = match mode {
         "device" => wire(json!({"mtu": 1400})),
+        "leased" => leased(json!({"families": ["IPv4"]})),
         // On a parent, the addresses are those of the physical network.
         "macvlan" => json!({"mode": mode, "pools": PHYSICAL, "ranges": RANGES}),
         _ => json!({"mode": mode, "pools": ["10.1.0.0/24", "fd61::/64"]}),
@@ -185,12 +198,13 @@ fn kill_everywhere(sweeps: &[Sweep], mode: &str, runtime: &Value, commands: &[&s
     namespaces(&host, ["c"]);
     // Threads that helped to make the network end when they like.
     weftd.restart().unwrap();
-    let mut stage = Stage { host: &host, api, weftd, runtime: runtime.clone(), lent };
-    for (names, points_min) in sweeps {
+    let addresses = if mode == "leased" { 1 } else { 2 };
+    let mut stage = Stage { host: &host, api, weftd, runtime: runtime.clone(), lent, addresses };
+    for (names, points) in sweeps {
         for command in commands {
-            let points = stage.sweep(command, names);
-            println!("{mode} {command}: killed at {points} system calls of {}", names.join(", "));
-            assert!(points >= *points_min, "{points} is too few");
+            let killed = stage.sweep(command, names, *points.end());
+            println!("{mode} {command}: killed at {killed} system calls of {}", names.join(", "));
+            assert!(killed >= *points.start(), "{killed} is too few");
         }
     }
     assert_deserted(&host, &stage.api);
@@ -231,4 +245,9 @@ fn an_endpoint_that_is_allowed_more_survives_an_agent_killed_at_any_system_call(
 fn a_device_comes_back_from_an_agent_killed_at_any_system_call() {
     let wishes = json!({"mac": "02:00:00:00:00:99"});
     kill_everywhere(&[WORKERS], "device", &wishes, &["ADD", "DEL"]);
+}
+
+#[test]
+fn an_endpoint_that_its_lan_numbers_survives_an_agent_killed_at_system_calls() {
+    kill_everywhere(&[SAMPLED], "leased", &json!({}), &["ADD", "DEL"]);
 }
