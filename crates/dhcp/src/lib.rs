@@ -23,9 +23,11 @@ mod addresses;
 mod bytes;
 mod client;
 mod identity;
+mod kinds;
 mod names;
 pub mod packet;
 mod probe;
+mod tenure;
 pub mod v4;
 pub mod v6;
 

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use weft_model::MacAddr;
 
 use crate::bytes::Reader;
+use crate::kinds::kinds;
 
 /// What sets DHCP's messages apart from plain BOOTP's (RFC 2131, section 3).
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
@@ -76,38 +77,26 @@ pub enum Op {
     Reply,
 }
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $number:literal),+ $(,)?) => {
-        /// Which message it is (RFC 2132, section 9.6).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Kind {
-            $($(#[$doc])* $name = $number),+
-        }
-
-        impl Kind {
-            /// Every kind.
-            pub const ALL: &[Kind] = &[$(Kind::$name),+];
-        }
-    };
-}
-
 kinds! {
-    /// Who has an address for me?
-    Discover = 1,
-    /// I have this one.
-    Offer = 2,
-    /// I take it; or: I keep it.
-    Request = 3,
-    /// Another host has it.
-    Decline = 4,
-    /// So be it.
-    Ack = 5,
-    /// No.
-    Nak = 6,
-    /// I need it no more.
-    Release = 7,
-    /// I have an address; what else should I know?
-    Inform = 8,
+    /// Which message it is (RFC 2132, section 9.6).
+    Kind {
+        /// Who has an address for me?
+        Discover = 1,
+        /// I have this one.
+        Offer = 2,
+        /// I take it; or: I keep it.
+        Request = 3,
+        /// Another host has it.
+        Decline = 4,
+        /// So be it.
+        Ack = 5,
+        /// No.
+        Nak = 6,
+        /// I need it no more.
+        Release = 7,
+        /// I have an address; what else should I know?
+        Inform = 8,
+    }
 }
 
 /// A message. Fields that only matter for booting over the network are left out.
@@ -205,7 +194,7 @@ impl Message {
     /// Which message it is, if it is one that is known.
     pub fn kind(&self) -> Option<Kind> {
         let [number] = *self.options.get(&code::MESSAGE_TYPE)?.as_slice() else { return None };
-        Kind::ALL.iter().copied().find(|kind| *kind as u8 == number)
+        Kind::of(number)
     }
 
     /// An option that is one address.

@@ -7,13 +7,9 @@ use weft_model::{Duid, Grant, LeaseServer};
 
 use super::message::{Kind, Message, code, encode_option};
 use super::reply::{Association, Reply};
-use crate::client::{Effect, Event, Held, Loss, Moment, Outgoing, compare, setback_wait};
-use crate::probe::{Next, Probe};
-use crate::{Identity, names};
+use crate::client::{Effect, Loss, Moment, Outgoing};
+use crate::tenure::{Asking, Dialect, State, since};
 
-/// Clients that all start with their host do not ask all at once: RFC 8415, section 18.2.1, has up to a second
-/// (SOL_MAX_DELAY), which a container's birth would spend on nothing.
-const START_DELAY_MAX: Duration = Duration::from_millis(100);
 /// The advertisement that is taken without waiting for others (RFC 8415, section 18.2.1).
 const PREFERENCE_MAX: u8 = 255;
 
@@ -49,234 +45,177 @@ impl Repetition {
         let wait = self.longest.map_or(wait, |longest| wait.min(longest));
         moment.jitter(wait, wait / 10)
     }
-}
 
-/// A message and its repetitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Asking {
-    xid: u32,
-    began: Moment,
-    count: u32,
-    wait: Duration,
-    until: Duration,
-}
-
-impl Asking {
-    fn again(before: Option<Self>, repetition: Repetition, moment: Moment) -> Self {
-        let wait = repetition.next(before.map(|asking| asking.wait), moment);
-        let until = moment.now + wait;
-        match before {
-            Some(asking) => Self { count: asking.count.saturating_add(1), wait, until, ..asking },
-            None => Self { xid: moment.transaction() & 0xff_ffff, began: moment, count: 1, wait, until },
-        }
+    /// The question once more; transaction ids are of 24 bits.
+    fn again(self, before: Option<Asking>, moment: Moment) -> Asking {
+        let asking = Asking::again(before, self.next(before.map(|asking| asking.wait), moment), moment);
+        Asking { xid: asking.xid & 0xff_ffff, ..asking }
     }
 
-    fn is_spent(&self, repetition: Repetition) -> bool {
-        repetition.count_max.is_some_and(|most| self.count >= most)
+    fn is_spent(self, asking: &Asking) -> bool {
+        self.count_max.is_some_and(|most| asking.count >= most)
     }
 }
 
 /// A server and the address that it has for us.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Choice {
+pub struct Choice {
     server: Duid,
     address: Ipv6Addr,
     preference: u8,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    /// Not started, or released.
-    Idle,
-    /// Before the next solicitation.
-    Waiting { until: Duration },
-    /// Gathers advertisements.
-    Soliciting { asking: Asking, best: Option<Choice> },
-    /// Has chosen a server.
-    Requesting { asking: Asking, choice: Choice },
-    /// Granted, but not yet in use.
-    Probing { grant: Grant, probe: Probe },
-    /// Nothing to do until T1.
-    Bound { grant: Grant },
-    /// From T1 on, its server is asked.
-    Renewing { grant: Grant, asking: Asking },
-    /// From T2 on, all servers are.
-    Rebinding { grant: Grant, asking: Asking },
-    /// Tells a server that another host has its address, or that it is needed no more.
-    Leaving { asking: Asking, choice: Choice, goes_on: bool },
-}
-
 /// A DHCPv6 client.
+pub type Client = crate::tenure::Client<V6>;
+
+/// How DHCPv6 has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    identity: Identity,
-    hostname: Option<String>,
-    state: State,
-    /// Refusals and conflicts since the last success.
-    setbacks: u32,
+pub struct V6;
+
+/// What is asked for an address that is not held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Gathers advertisements.
+    Solicit {
+        /// The question.
+        asking: Asking,
+        /// The best one so far.
+        best: Option<Choice>,
+    },
+    /// Has chosen a server.
+    Request {
+        /// The question.
+        asking: Asking,
+        /// Whom, and what.
+        choice: Choice,
+    },
+    /// Tells a server that another host has its address, or that it is needed no more.
+    Leave {
+        /// The question.
+        asking: Asking,
+        /// Whom, and what.
+        choice: Choice,
+        /// Another address is asked for then.
+        goes_on: bool,
+    },
 }
 
-impl Client {
-    /// A client that has nothing yet.
-    pub fn fresh(identity: Identity, hostname: Option<&str>) -> Self {
-        let hostname = hostname.and_then(names::host_label).map(str::to_owned);
-        Self { identity, hostname, state: State::Idle, setbacks: 0 }
-    }
+impl Dialect for V6 {
+    type Question = Question;
 
-    /// A client that holds `grant`.
-    pub fn resume(identity: Identity, hostname: Option<&str>, grant: Grant) -> Self {
-        Self { state: State::Bound { grant }, ..Self::fresh(identity, hostname) }
-    }
-
-    /// What it holds.
-    pub fn grant(&self) -> Option<&Grant> {
-        match &self.state {
-            State::Bound { grant } | State::Renewing { grant, .. } | State::Rebinding { grant, .. } => Some(grant),
-            _ => None,
-        }
-    }
-
-    /// Whether it waits for an answer.
-    pub fn is_listening(&self) -> bool {
-        !matches!(self.state, State::Idle | State::Waiting { .. } | State::Bound { .. })
-    }
-
-    /// When it wants to be woken.
-    pub fn wake_at(&self) -> Option<Duration> {
-        match &self.state {
-            State::Idle => None,
-            State::Waiting { until } => Some(*until),
-            State::Soliciting { asking, .. } | State::Requesting { asking, .. } | State::Leaving { asking, .. } => {
-                Some(asking.until)
+    fn asking(question: &Question) -> &Asking {
+        match question {
+            Question::Solicit { asking, .. } | Question::Request { asking, .. } | Question::Leave { asking, .. } => {
+                asking
             }
-            State::Probing { probe, .. } => Some(probe.until),
-            State::Bound { grant } => grant.times.lifetime_s.map(|_| since(grant, grant.times.renew_s)),
-            State::Renewing { grant, asking } => Some(asking.until.min(since(grant, grant.times.rebind_s))),
-            State::Rebinding { grant, asking } => Some(end(grant).map_or(asking.until, |end| asking.until.min(end))),
         }
     }
 
-    /// Goes on by one step. Whatever happens, what is over is lost first.
-    pub fn step(&mut self, event: Event<'_>, moment: Moment) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        self.expire(moment, &mut effects);
-        match event {
-            Event::Start if self.state == State::Idle => self.wait_a_moment(moment),
-            Event::Start => {}
-            Event::Wake if self.wake_at().is_some_and(|at| at <= moment.now) => self.wake(moment, &mut effects),
-            Event::Wake => {}
-            Event::Received(bytes) => self.receive(bytes, moment, &mut effects),
-            Event::Claimed(address) => self.yield_to_another(address, moment, &mut effects),
-            Event::Release => self.release(moment, &mut effects),
-        }
-        effects
+    fn begin(client: &mut Client, moment: Moment, effects: &mut Vec<Effect>) {
+        client.solicit(None, moment, effects);
     }
 
-    fn expire(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
-        let Some(grant) = self.grant() else { return };
-        if end(grant).is_some_and(|end| end <= moment.now) {
-            effects.push(Effect::Lose(grant.address, Loss::Expired));
-            self.wait_a_moment(moment);
-        }
-    }
-
-    fn wake(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::Idle => {}
-            State::Waiting { .. } => self.solicit(None, moment, effects),
-            State::Soliciting { best: Some(choice), .. } => self.request(None, choice, moment, effects),
-            State::Soliciting { asking, best: None } => self.solicit(Some(asking), moment, effects),
-            State::Requesting { asking, .. } if asking.is_spent(REQUEST) => self.solicit(None, moment, effects),
-            State::Requesting { asking, choice } => self.request(Some(asking), choice, moment, effects),
-            State::Probing { grant, probe } => self.probe(grant, probe, moment, effects),
-            State::Bound { grant } => self.extend(grant, None, moment, effects),
-            State::Renewing { grant, asking } => {
-                let is_over = moment.now >= since(&grant, grant.times.rebind_s);
-                self.extend(grant, Some(asking).filter(|_| !is_over), moment, effects);
+    fn repeat(client: &mut Client, question: Question, moment: Moment, effects: &mut Vec<Effect>) {
+        match question {
+            Question::Solicit { best: Some(choice), .. } => client.request(None, choice, moment, effects),
+            Question::Solicit { asking, best: None } => client.solicit(Some(asking), moment, effects),
+            Question::Request { asking, .. } if REQUEST.is_spent(&asking) => client.solicit(None, moment, effects),
+            Question::Request { asking, choice } => client.request(Some(asking), choice, moment, effects),
+            Question::Leave { asking, goes_on, .. } if RELEASE.is_spent(&asking) => client.left(goes_on, moment),
+            Question::Leave { asking, choice, goes_on } => {
+                client.leave(Some(asking), choice, goes_on, moment, effects);
             }
-            State::Rebinding { grant, asking } => self.extend(grant, Some(asking), moment, effects),
-            State::Leaving { asking, goes_on, .. } if asking.is_spent(RELEASE) => self.left(goes_on, moment),
-            State::Leaving { asking, choice, goes_on } => self.leave(Some(asking), choice, goes_on, moment, effects),
         }
     }
 
-    fn solicit(&mut self, before: Option<Asking>, moment: Moment, effects: &mut Vec<Effect>) {
-        let asking = Asking::again(before, SOLICIT, moment);
-        effects.push(self.message(Kind::Solicit, &asking, None, None, moment));
-        self.state = State::Soliciting { asking, best: None };
-    }
-
-    fn request(&mut self, before: Option<Asking>, choice: Choice, moment: Moment, effects: &mut Vec<Effect>) {
-        let asking = Asking::again(before, REQUEST, moment);
-        effects.push(self.message(Kind::Request, &asking, Some(&choice.server), Some(choice.address), moment));
-        self.state = State::Requesting { asking, choice };
-    }
-
-    /// Asks for more time: its server until T2, and then all of them.
-    fn extend(&mut self, grant: Grant, before: Option<Asking>, moment: Moment, effects: &mut Vec<Effect>) {
+    fn extend(client: &mut Client, grant: Grant, before: Option<Asking>, moment: Moment, effects: &mut Vec<Effect>) {
         let Some(choice) = choice(&grant) else { return };
-        let asking = Asking::again(before, RENEW, moment);
+        let asking = RENEW.again(before, moment);
         if moment.now < since(&grant, grant.times.rebind_s) {
-            effects.push(self.message(Kind::Renew, &asking, Some(&choice.server), Some(choice.address), moment));
-            self.state = State::Renewing { grant, asking };
+            effects.push(client.message(Kind::Renew, &asking, Some(&choice.server), Some(choice.address), moment));
+            client.state = State::Renewing { grant, asking };
         } else {
-            effects.push(self.message(Kind::Rebind, &asking, None, Some(choice.address), moment));
-            self.state = State::Rebinding { grant, asking };
+            effects.push(client.message(Kind::Rebind, &asking, None, Some(choice.address), moment));
+            client.state = State::Rebinding { grant, asking };
         }
     }
 
-    fn probe(&mut self, grant: Grant, mut probe: Probe, moment: Moment, effects: &mut Vec<Effect>) {
-        match probe.step(moment.now) {
-            Next::Ask => effects.push(Effect::Probe(grant.address.addr())),
-            Next::Listen => {}
-            // A host may sleep while it probes.
-            Next::Free if end(&grant).is_some_and(|end| end <= moment.now) => {
-                self.wait_a_moment(moment);
-                return;
-            }
-            Next::Free => {
-                effects.push(Effect::Hold(grant.clone(), Held::Anew));
-                self.setbacks = 0;
-                self.state = State::Bound { grant };
-                return;
-            }
-        }
-        self.state = State::Probing { grant, probe };
-    }
-
-    fn receive(&mut self, bytes: &[u8], moment: Moment, effects: &mut Vec<Effect>) {
+    fn receive(client: &mut Client, bytes: &[u8], moment: Moment, effects: &mut Vec<Effect>) {
         let Ok(message) = Message::decode(bytes) else { return };
-        let Some(reply) = Reply::read(&message, &self.identity) else { return };
-        match (std::mem::replace(&mut self.state, State::Idle), reply.kind) {
-            (State::Soliciting { asking, best }, kind) if reply.xid == asking.xid => {
-                self.solicited(&reply, kind, (asking, best), moment, effects);
+        let Some(reply) = Reply::read(&message, &client.identity) else { return };
+        match (std::mem::replace(&mut client.state, State::Idle), reply.kind) {
+            (State::Asking(Question::Solicit { asking, best }), kind) if reply.xid == asking.xid => {
+                client.solicited(&reply, kind, (asking, best), moment, effects);
             }
-            (State::Requesting { asking, choice }, Kind::Reply)
+            (State::Asking(Question::Request { asking, choice }), Kind::Reply)
                 if reply.xid == asking.xid && reply.server == choice.server =>
             {
                 match reply.grant(asking.began).filter(|_| reply.is_success) {
-                    Some(grant) => self.granted(grant, moment, effects),
+                    Some(grant) => client.granted(grant, moment, effects),
                     // The server has changed its mind.
-                    None => self.set_back(moment),
+                    None => client.set_back(moment),
                 }
             }
             (State::Renewing { grant, asking }, Kind::Reply)
                 if reply.xid == asking.xid && LeaseServer::Duid(reply.server.clone()) == grant.server =>
             {
                 let state = State::Renewing { grant: grant.clone(), asking };
-                self.extended(&reply, grant, (asking, state), moment, effects);
+                client.extended(&reply, grant, (asking, state), moment, effects);
             }
             (State::Rebinding { grant, asking }, Kind::Reply) if reply.xid == asking.xid => {
                 let state = State::Rebinding { grant: grant.clone(), asking };
-                self.extended(&reply, grant, (asking, state), moment, effects);
+                client.extended(&reply, grant, (asking, state), moment, effects);
             }
-            (State::Leaving { asking, choice, goes_on }, Kind::Reply)
+            (State::Asking(Question::Leave { asking, choice, goes_on }), Kind::Reply)
                 if reply.xid == asking.xid && reply.server == choice.server =>
             {
-                self.left(goes_on, moment);
+                client.left(goes_on, moment);
             }
-            (state, _) => self.state = state,
+            (state, _) => client.state = state,
         }
+    }
+
+    fn yield_to_another(client: &mut Client, claimed: IpAddr, moment: Moment, effects: &mut Vec<Effect>) {
+        let State::Probing { grant, .. } = &client.state else { return };
+        if let Some(choice) = choice(grant).filter(|choice| IpAddr::V6(choice.address) == claimed) {
+            client.leave(None, choice, true, moment, effects);
+        }
+    }
+
+    fn release(client: &mut Client, moment: Moment, effects: &mut Vec<Effect>) {
+        let held = client.grant().map(|grant| grant.address);
+        effects.extend(held.map(|address| Effect::Lose(address, Loss::Released)));
+        match std::mem::replace(&mut client.state, State::Idle) {
+            State::Bound { grant }
+            | State::Renewing { grant, .. }
+            | State::Rebinding { grant, .. }
+            | State::Probing { grant, .. } => {
+                if let Some(choice) = choice(&grant) {
+                    client.leave(None, choice, false, moment, effects);
+                }
+            }
+            State::Asking(Question::Leave { asking, choice, .. }) => {
+                client.state = State::Asking(Question::Leave { asking, choice, goes_on: false });
+            }
+            State::Idle | State::Waiting { .. } | State::Asking(_) => {}
+        }
+    }
+
+    /// Neighbours ask for what they want to know.
+    fn announce(_: &Grant, _: &mut Vec<Effect>) {}
+}
+
+impl Client {
+    fn solicit(&mut self, before: Option<Asking>, moment: Moment, effects: &mut Vec<Effect>) {
+        let asking = SOLICIT.again(before, moment);
+        effects.push(self.message(Kind::Solicit, &asking, None, None, moment));
+        self.state = State::Asking(Question::Solicit { asking, best: None });
+    }
+
+    fn request(&mut self, before: Option<Asking>, choice: Choice, moment: Moment, effects: &mut Vec<Effect>) {
+        let asking = REQUEST.again(before, moment);
+        effects.push(self.message(Kind::Request, &asking, Some(&choice.server), Some(choice.address), moment));
+        self.state = State::Asking(Question::Request { asking, choice });
     }
 
     /// An answer to a solicitation: the best one is taken when the first wait is over (RFC 8415, section 18.2.1), one
@@ -303,13 +242,8 @@ impl Client {
             Some(choice) if choice.preference == PREFERENCE_MAX || asking.count > 1 => {
                 self.request(None, choice, moment, effects);
             }
-            best => self.state = State::Soliciting { asking, best },
+            best => self.state = State::Asking(Question::Solicit { asking, best }),
         }
-    }
-
-    fn granted(&mut self, grant: Grant, moment: Moment, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Probe(grant.address.addr()));
-        self.state = State::Probing { grant, probe: Probe::begun(moment.now) };
     }
 
     /// A server answers to the wish for more time. What it says may be of no use: then the question stays open.
@@ -317,52 +251,22 @@ impl Client {
         &mut self,
         reply: &Reply,
         grant: Grant,
-        (asking, state): (Asking, State),
+        (asking, state): (Asking, State<Question>),
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) {
         let extended = reply.grant(asking.began).filter(|extended| extended.address == grant.address);
         match (&reply.association, extended.filter(|_| reply.is_success), choice(&grant)) {
-            (_, Some(extended), _) => {
-                effects.push(Effect::Hold(extended.clone(), compare(&grant, &extended)));
-                self.state = State::Bound { grant: extended };
-                self.expire(moment, effects);
-            }
+            (_, Some(extended), _) => self.prolonged(&grant, extended, moment, effects),
             // It has forgotten us: the same address may still be had (RFC 8415, section 18.2.10.1).
             (Association::Unknown, None, Some(choice)) => {
                 effects.push(Effect::Lose(grant.address, Loss::Refused));
                 self.request(None, Choice { server: reply.server.clone(), ..choice }, moment, effects);
             }
             (Association::Over(address), None, _) if IpAddr::V6(*address) == grant.address.addr() => {
-                effects.push(Effect::Lose(grant.address, Loss::Refused));
-                self.set_back(moment);
+                self.refused(&grant, moment, effects);
             }
             _ => self.state = state,
-        }
-    }
-
-    /// Gives up an address that another host has, before it was used (RFC 8415, section 18.2.8).
-    fn yield_to_another(&mut self, claimed: IpAddr, moment: Moment, effects: &mut Vec<Effect>) {
-        let State::Probing { grant, .. } = &self.state else { return };
-        if let Some(choice) = choice(grant).filter(|choice| IpAddr::V6(choice.address) == claimed) {
-            self.leave(None, choice, true, moment, effects);
-        }
-    }
-
-    fn release(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
-        let held = self.grant().map(|grant| grant.address);
-        effects.extend(held.map(|address| Effect::Lose(address, Loss::Released)));
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::Bound { grant }
-            | State::Renewing { grant, .. }
-            | State::Rebinding { grant, .. }
-            | State::Probing { grant, .. } => {
-                if let Some(choice) = choice(&grant) {
-                    self.leave(None, choice, false, moment, effects);
-                }
-            }
-            State::Leaving { asking, choice, .. } => self.state = State::Leaving { asking, choice, goes_on: false },
-            State::Idle | State::Waiting { .. } | State::Soliciting { .. } | State::Requesting { .. } => {}
         }
     }
 
@@ -376,24 +280,15 @@ impl Client {
         effects: &mut Vec<Effect>,
     ) {
         let (kind, repetition) = if goes_on { (Kind::Decline, DECLINE) } else { (Kind::Release, RELEASE) };
-        let asking = Asking::again(before, repetition, moment);
+        let asking = repetition.again(before, moment);
         effects.push(self.message(kind, &asking, Some(&choice.server), Some(choice.address), moment));
-        self.state = State::Leaving { asking, choice, goes_on };
+        self.state = State::Asking(Question::Leave { asking, choice, goes_on });
     }
 
     fn left(&mut self, goes_on: bool, moment: Moment) {
         if goes_on {
             self.set_back(moment);
         }
-    }
-
-    fn wait_a_moment(&mut self, moment: Moment) {
-        self.state = State::Waiting { until: moment.now + moment.delay(START_DELAY_MAX) };
-    }
-
-    fn set_back(&mut self, moment: Moment) {
-        self.setbacks = self.setbacks.saturating_add(1);
-        self.state = State::Waiting { until: moment.now + setback_wait(self.setbacks, moment) };
     }
 
     fn message(
@@ -445,13 +340,4 @@ fn choice(grant: &Grant) -> Option<Choice> {
         }
         _ => None,
     }
-}
-
-/// So many seconds into the grant.
-fn since(grant: &Grant, seconds: u32) -> Duration {
-    Duration::from_secs(grant.times.granted_s.saturating_add(seconds.into()))
-}
-
-fn end(grant: &Grant) -> Option<Duration> {
-    grant.times.end_s().map(Duration::from_secs)
 }

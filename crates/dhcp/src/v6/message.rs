@@ -1,6 +1,7 @@
 //! DHCPv6 messages on the wire (RFC 8415, sections 8 and 21).
 
 use crate::bytes::Reader;
+use crate::kinds::kinds;
 
 /// Numbers of options (RFC 8415, section 21, unless it says otherwise).
 pub mod code {
@@ -30,38 +31,26 @@ pub mod code {
     pub const CLIENT_FQDN: u16 = 39;
 }
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $number:literal),+ $(,)?) => {
-        /// Which message it is (RFC 8415, section 7.3).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Kind {
-            $($(#[$doc])* $name = $number),+
-        }
-
-        impl Kind {
-            /// Every kind that clients and servers exchange and a client takes part in.
-            pub const ALL: &[Kind] = &[$(Kind::$name),+];
-        }
-    };
-}
-
 kinds! {
-    /// Who has an address for me?
-    Solicit = 1,
-    /// I have.
-    Advertise = 2,
-    /// I take it.
-    Request = 3,
-    /// May I keep it? To its server.
-    Renew = 5,
-    /// May I keep it? To all.
-    Rebind = 6,
-    /// So be it, or not.
-    Reply = 7,
-    /// I need it no more.
-    Release = 8,
-    /// Another host has it.
-    Decline = 9,
+    /// Which message it is (RFC 8415, section 7.3), of those that a client takes part in.
+    Kind {
+        /// Who has an address for me?
+        Solicit = 1,
+        /// I have.
+        Advertise = 2,
+        /// I take it.
+        Request = 3,
+        /// May I keep it? To its server.
+        Renew = 5,
+        /// May I keep it? To all.
+        Rebind = 6,
+        /// So be it, or not.
+        Reply = 7,
+        /// I need it no more.
+        Release = 8,
+        /// Another host has it.
+        Decline = 9,
+    }
 }
 
 /// A message.
@@ -102,7 +91,7 @@ impl Message {
         let mut reader = Reader(bytes);
         let word = reader.u32().ok_or(DecodeError::Short(bytes.len()))?;
         let number = word.to_be_bytes()[0];
-        let kind = Kind::ALL.iter().copied().find(|kind| *kind as u8 == number).ok_or(DecodeError::Foreign(number))?;
+        let kind = Kind::of(number).ok_or(DecodeError::Foreign(number))?;
         let options = decode_options(reader.0).ok_or(DecodeError::Overrun)?;
         Ok(Self { kind, xid: word & 0xff_ffff, options })
     }
