@@ -18,6 +18,7 @@ mod pcap;
 mod population;
 mod run;
 mod scarcity;
+mod sctp;
 mod several;
 mod sight;
 mod storm;

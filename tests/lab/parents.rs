@@ -21,7 +21,7 @@ fn physical(more: serde_json::Value) -> serde_json::Value {
 }
 
 /// Containers `a` and `b` on such a network.
-fn populate(host: &Host, more: serde_json::Value) -> Api {
+pub(crate) fn populate(host: &Host, more: serde_json::Value) -> Api {
     let api = Api::of(host);
     api.network("app", physical(more));
     for id in ["a", "b"] {
@@ -32,12 +32,12 @@ fn populate(host: &Host, more: serde_json::Value) -> Api {
 }
 
 /// Whether the host gets an answer.
-fn host_pings(host: &Host, to: &str) -> bool {
+pub(crate) fn host_pings(host: &Host, to: &str) -> bool {
     host.run(&["busybox", "ping", "-c1", "-W1", to]).is_ok()
 }
 
 /// The host's address and the outside's, by family.
-fn neighbours(family: usize) -> [String; 2] {
+pub(crate) fn neighbours(family: usize) -> [String; 2] {
     if family == 0 {
         [uplink::HOST_V4.to_string(), uplink::OUTSIDE_V4.to_string()]
     } else {

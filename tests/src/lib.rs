@@ -12,6 +12,7 @@ mod load;
 mod namespaces;
 mod pair;
 mod raw;
+pub mod sctp;
 mod skip;
 mod wait;
 

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-use etherparse::PacketBuilder;
+use etherparse::{Ethernet2Header, IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep};
 use weft_lab::Host;
 use weft_netns::Netns;
 
@@ -75,14 +75,17 @@ impl RawSocket {
 
     /// A datagram that says of itself that it is forged, to the gateway.
     pub fn udp(&self, mac: [u8; 6], from: (&str, u16), to: (&str, u16)) -> Vec<u8> {
-        let ethernet = PacketBuilder::ethernet2(mac, self.gateway);
-        let builder = match (from.0.parse().unwrap(), to.0.parse().unwrap()) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), TTL),
-            (IpAddr::V6(from), IpAddr::V6(to)) => ethernet.ipv6(from.octets(), to.octets(), TTL),
-            _ => unreachable!("one packet, one family"),
-        };
         let mut frame = Vec::new();
+        let builder = addressed(PacketBuilder::ethernet2(mac, self.gateway), from.0, to.0);
         builder.udp(from.1, to.1).write(&mut frame, b"forged").unwrap();
+        frame
+    }
+
+    /// A packet of any protocol, to the neighbour with that Ethernet address.
+    pub fn packet(&self, neighbour: [u8; 6], from: &str, to: &str, protocol: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        let builder = addressed(PacketBuilder::ethernet2(self.own, neighbour), from, to);
+        builder.write(&mut frame, IpNumber(protocol), bytes).unwrap();
         frame
     }
 
@@ -100,6 +103,14 @@ impl RawSocket {
         let IpAddr::V4(ip) = ip.parse().unwrap() else { unreachable!("IPv4") };
         let head = [0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2];
         [&[0xff; 6][..], &self.own, &head, &self.own, &ip.octets(), &[0xff; 6], &ip.octets()].concat()
+    }
+}
+
+fn addressed(frame: PacketBuilderStep<Ethernet2Header>, from: &str, to: &str) -> PacketBuilderStep<IpHeaders> {
+    match (from.parse().unwrap(), to.parse().unwrap()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => frame.ipv4(from.octets(), to.octets(), TTL),
+        (IpAddr::V6(from), IpAddr::V6(to)) => frame.ipv6(from.octets(), to.octets(), TTL),
+        _ => unreachable!("one packet, one family"),
     }
 }
 
