@@ -189,6 +189,44 @@ fn each_container_gets_another_device_until_none_is_left() {
 }
 
 #[test]
+fn a_container_that_joins_further_networks_may_say_which_device_it_gets() {
+    let host = Host::start("devices-asked").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    plug(&host, 3);
+    let api = Api::of(&host);
+    api.network("app", json!({"mode": "routed", "pools": ["10.1.0.0/24"]}));
+    api.network("wire", wire(json!({"device": {"names": ["nic0", "nic1"]}})));
+    namespaces(&host, ["a", "b"]);
+    Call::new("ADD", "a", "app").done(&host);
+    let attach = |more: &[&str]| host.run(&[&["weft", "attach"], more].concat());
+    let refused = |more: &[&str], told: &str| {
+        let error = attach(more).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    };
+    attach(&["a", "--network", "wire", "--device", "nic1"]).unwrap();
+    assert_eq!(api.endpoints("a@eth1")[0]["status"]["device"], "nic1");
+    until("the switch answers", || pings(&host, "a", SWITCH[0]).then_some(()));
+    let into_b = ["--netns", "/run/netns/b", "--network", "wire", "--device"];
+    let with = |device| [&into_b[..], &[device]].concat();
+    refused(&with("nic1"), "no device is free: nic1 is with default/a");
+    refused(&with("02:00:00:00:00:01"), "no device is free: nic1 is with default/a");
+    refused(&with("nic2"), "device nic2 is none of those that spec.device says");
+    refused(&with("nic7"), "the host has no device that is nic7");
+    refused(&with("0000:zz:01.0"), "device: \"0000:zz:01.0\" is not a PCI address");
+    refused(&["--netns", "/run/netns/b", "--network", "app", "--device", "nic0"], "attachment routed takes no device");
+    attach(&with("02:00:00:00:00:00")).unwrap();
+    assert_eq!(api.endpoints("b")[0]["status"]["device"], "nic0");
+    for endpoint in ["a@eth1", "b"] {
+        host.run(&["weft", "detach", endpoint]).unwrap();
+    }
+    let ran =
+        host.run(&["weft", "run", "--network", "wire", "--device", "nic1", "--", "cat", "/sys/class/net/eth0/address"]);
+    assert_eq!(ran.unwrap().trim(), "02:00:00:00:00:01");
+    Call::new("DEL", "a", "app").done(&host);
+    assert_deserted(&host, &api);
+}
+
+#[test]
 fn what_the_host_uses_itself_is_not_taken_unless_it_is_named() {
     let host = Host::start("devices-used").unwrap();
     let _weftd = host.weftd::<&str>(&[]).unwrap();
@@ -211,7 +249,7 @@ fn what_the_host_uses_itself_is_not_taken_unless_it_is_named() {
         assert!(refused.contains(reason), "{refused}");
     }
     let refused = Call::new("ADD", "a", "none").refused(&host, 101);
-    assert!(refused.contains("say which in spec.device, or have the runtime send runtimeConfig.deviceID"), "{refused}");
+    assert!(refused.contains("say which in spec.device, by --device, or have the runtime send"), "{refused}");
     let elsewhere = json!({"deviceID": "0000:7f:1f.7"});
     let refused = Call::new("ADD", "a", "none").with("runtimeConfig", elsewhere.clone()).refused(&host, 101);
     assert!(refused.contains("the host has no device that is 0000:7f:1f.7"), "{refused}");

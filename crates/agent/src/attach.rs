@@ -17,8 +17,8 @@ use weft_dataplane::Dataplane;
 use weft_ipam::{Request, Rest};
 use weft_kernel::{Netlink, Snapshot, device, function, link};
 use weft_model::{
-    ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, Dns, Endpoint, EndpointKey, Family, IfName, Labels,
-    Lease, Limits, Loan, MacAddr, Name, NetnsRecord, Network, NetworkName, PciAddress, Pool, Route,
+    ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, DeviceReference, Dns, Endpoint, EndpointKey, Family,
+    IfName, Labels, Lease, Limits, Loan, MacAddr, Name, NetnsRecord, Network, NetworkName, Pool, Route,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -76,7 +76,7 @@ pub struct Attachment {
     /// The MAC address it asks for.
     pub mac: Option<MacAddr>,
     /// The device that it asks for.
-    pub device: Option<PciAddress>,
+    pub device: Option<DeviceReference>,
     /// Resolver settings that its runtime passes on.
     pub dns: Option<Dns>,
     /// Bytes.
@@ -658,10 +658,10 @@ fn admit_claims(network: &Network, claims: &[Family]) -> Result<(), String> {
 }
 
 /// Refuses a device where none is lent.
-fn admit_device(network: &Network, wanted: Option<&PciAddress>) -> Result<(), String> {
+fn admit_device(network: &Network, wanted: Option<&DeviceReference>) -> Result<(), String> {
     match wanted.filter(|_| network.attachment != weft_model::Attachment::Device) {
-        Some(pci) => Err(format!(
-            "attachment {} takes no device, and {pci} is asked for: use a network with mode device",
+        Some(device) => Err(format!(
+            "attachment {} takes no device, and {device} is asked for: use a network with mode device",
             network.attachment
         )),
         None => Ok(()),

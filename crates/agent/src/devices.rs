@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use weft_api::{Condition, DeviceStatus};
 use weft_kernel::link::{GROUP_LIVE, Link};
 use weft_kernel::{Snapshot, device, uplink};
-use weft_model::{Attachment, Device, Enforcement, IfName, Network, PciAddress};
+use weft_model::{Attachment, Device, DeviceReference, Enforcement, IfName, Network};
 
 use crate::ledger::Ledger;
 
@@ -66,19 +66,19 @@ pub fn parents<'a>(networks: impl Iterator<Item = &'a Network>) -> BTreeSet<IfNa
 }
 
 /// Those that an endpoint of `network` may have now, the first one first; else the reason why there is none. `wanted`
-/// is what its runtime asks for.
+/// is what is asked for, by its runtime or by whoever attaches it.
 pub fn choose<'n>(
     network: &Network,
-    wanted: Option<&PciAddress>,
+    wanted: Option<&DeviceReference>,
     nics: &'n [Nic],
     ledger: &Ledger,
 ) -> Result<Vec<&'n Nic>, String> {
     let selector = &network.devices;
     if selector.is_empty() && wanted.is_none() {
-        let remedy = "say which in spec.device, or have the runtime send runtimeConfig.deviceID";
+        let remedy = "say which in spec.device, by --device, or have the runtime send runtimeConfig.deviceID";
         return Err(format!("nothing says which device the container is to have: {remedy}"));
     }
-    let is_wanted = |device: &Device| wanted.is_none_or(|wanted| device.pci.as_ref() == Some(wanted));
+    let is_wanted = |device: &Device| wanted.is_none_or(|wanted| wanted.means(device));
     let is_meant = |device: &Device| is_wanted(device) && selector.matches(device);
     let lent = ledger.entries().filter_map(|entry| Some((&entry.endpoint, &entry.endpoint.loan.as_ref()?.device)));
     let lent: Vec<_> = lent.collect();
@@ -96,10 +96,15 @@ pub fn choose<'n>(
     if !free.is_empty() {
         return Ok(free);
     }
+    let mut everyone = nics.iter().map(|nic| &nic.device).chain(lent.iter().map(|(_, device)| *device));
+    let passed_over = wanted.and_then(|wanted| everyone.find(|device| wanted.means(device)));
     let meant = wanted.map_or_else(|| "what spec.device says".to_owned(), ToString::to_string);
-    Err(match shown(&refused) {
-        None => format!("the host has no device that is {meant}, with a driver that makes a network interface"),
-        Some(refused) => format!("no device is free: {refused}"),
+    Err(match (shown(&refused), passed_over) {
+        (Some(refused), _) => format!("no device is free: {refused}"),
+        (None, Some(Device { name, .. })) => {
+            format!("device {name} is none of those that spec.device says: ask for one of them, or add it there")
+        }
+        (None, None) => format!("the host has no device that is {meant}, with a driver that makes a network interface"),
     })
 }
 
@@ -251,6 +256,22 @@ mod tests {
         assert!(refused.contains("eth2 is a port of br0"), "{refused}");
         let refused = by(serde_json::json!({"names": ["eth3"]}), Some("0000:01:00.7")).unwrap_err();
         assert!(refused.contains("no device that is 0000:01:00.7"), "{refused}");
+    }
+
+    #[test]
+    fn who_asks_for_one_gets_it_or_hears_why_not() {
+        let nics = [nic("eth1", 1, serde_json::json!({})), nic("eth2", 2, serde_json::json!({}))];
+        let ledger = ledger("asks");
+        let network = network(serde_json::json!({"device": {"names": ["eth2"], "driver": "igb"}}));
+        for wanted in ["eth2", "02:00:00:00:00:02", "0000:01:00.2"] {
+            assert_eq!(names(&network, Some(wanted), &nics, &ledger).unwrap(), ["eth2"]);
+        }
+        for wanted in ["eth1", "02:00:00:00:00:01", "0000:01:00.1"] {
+            let refused = names(&network, Some(wanted), &nics, &ledger).unwrap_err();
+            assert!(refused.starts_with("device eth1 is none of those that spec.device says"), "{refused}");
+        }
+        let refused = names(&network, Some("eth3"), &nics, &ledger).unwrap_err();
+        assert!(refused.contains("no device that is eth3"), "{refused}");
     }
 
     #[test]

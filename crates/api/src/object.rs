@@ -297,6 +297,10 @@ pub struct AttachRequest {
     /// The MAC address that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
+    /// The device that it asks for, of those that the network has, by name, PCI address or MAC address: for `device`
+    /// alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// The container's default routes go by this network from now on; otherwise they stay with the interface that has
     /// them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -65,6 +65,54 @@ impl From<PciAddress> for String {
     }
 }
 
+/// One of a host's devices, as somebody calls it who asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceReference {
+    /// By name.
+    Name(IfName),
+    /// By Ethernet address.
+    Mac(MacAddr),
+    /// By place on the bus.
+    Pci(PciAddress),
+}
+
+impl DeviceReference {
+    /// Whether it means this one.
+    pub fn means(&self, device: &Device) -> bool {
+        match self {
+            Self::Name(name) => device.name == *name,
+            Self::Mac(mac) => device.mac == Some(*mac),
+            Self::Pci(pci) => device.pci.as_ref() == Some(pci),
+        }
+    }
+}
+
+impl FromStr for DeviceReference {
+    type Err = String;
+
+    /// No link's name has a colon, and every address has.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = if !text.contains(':') {
+            IfName::parse(text).map(Self::Name).map_err(|error| error.to_string())
+        } else if text.contains('.') {
+            text.parse().map(Self::Pci)
+        } else {
+            text.parse().map(Self::Mac)
+        };
+        parsed.map_err(|error| format!("{error}: a device is called by its name, PCI address or MAC address"))
+    }
+}
+
+impl fmt::Display for DeviceReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Mac(mac) => mac.fmt(f),
+            Self::Pci(pci) => pci.fmt(f),
+        }
+    }
+}
+
 /// Which of a host's devices a network has: those that one of the lists names, if any does, and that are as the other
 /// fields say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -288,6 +336,23 @@ mod tests {
             assert!(!passed_over.matches(&device), "{passed_over:?}");
         }
         assert!(!by_driver("iavf").names(&device), "a pool of all that are alike names nobody");
+    }
+
+    #[test]
+    fn a_device_is_called_by_its_name_or_an_address_of_either_kind() {
+        let device = device();
+        for text in ["enp1s0v3", "02:00:00:00:00:03", "0000:01:00.3"] {
+            let reference: DeviceReference = text.parse().expect("a reference");
+            assert!(reference.means(&device), "{text}");
+            assert_eq!(reference.to_string(), text);
+        }
+        for text in ["enp1s0v30", "02:00:00:00:00:30", "0000:01:00.4"] {
+            assert!(!text.parse::<DeviceReference>().expect("a reference").means(&device), "{text}");
+        }
+        for bad in ["", "a/b", "3b:02.1", "02:00:00:00:00", "a name that is too long for a link"] {
+            let refused = bad.parse::<DeviceReference>().expect_err(bad);
+            assert!(refused.contains("by its name, PCI address or MAC address"), "{refused}");
+        }
     }
 
     #[test]

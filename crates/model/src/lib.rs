@@ -17,7 +17,9 @@ mod prefix;
 mod protocol;
 mod spec;
 
-pub use device::{Device, DeviceSelector, DeviceSpec, Function, FunctionSettings, Loan, PciAddress, VfSpec};
+pub use device::{
+    Device, DeviceReference, DeviceSelector, DeviceSpec, Function, FunctionSettings, Loan, PciAddress, VfSpec,
+};
 pub use digest::{base32, fnv32, fnv64};
 pub use endpoint::{CniCall, Delegation, Dns, Endpoint, EndpointKey, Enforcement, NetnsRecord, Route, Seat};
 pub use invalid::{Invalid, InvalidFields};

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tracing::Instrument as _;
 use weft_api::{CniError, CniRequest};
 use weft_kernel::Netlink;
-use weft_model::{CniCall, ContainerId, Endpoint, EndpointKey, IfName, Ipam, Name, Network};
+use weft_model::{CniCall, ContainerId, DeviceReference, Endpoint, EndpointKey, IfName, Ipam, Name, Network};
 use weft_netns::Netns;
 
 use crate::attach::{AttachError, Attachment, DEFAULT_NAMESPACE, is_same};
@@ -269,7 +269,7 @@ impl<'a> Call<'a> {
             cgroup_path: wishes.cgroup_path.clone(),
             addresses: [asked, selection.addresses].concat(),
             mac: first.and_then(|wishes| wishes.mac).or(selection.mac),
-            device: first.and_then(|wishes| wishes.device.clone()),
+            device: first.and_then(|wishes| wishes.device.clone()).map(DeviceReference::Pci),
             dns: first.and_then(|wishes| wishes.dns.clone()),
             born_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         })

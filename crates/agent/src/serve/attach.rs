@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use weft_api::{AttachRequest, EndpointObject};
 use weft_kernel::Netlink;
-use weft_model::{ContainerId, Endpoint, EndpointKey, IfName, Ipam, Limits, MacAddr, Name};
+use weft_model::{ContainerId, DeviceReference, Endpoint, EndpointKey, IfName, Ipam, Limits, MacAddr, Name};
 use weft_netns::Netns;
 
 use super::{Answer, Body, Refusal, Shared, decode, one_of_container, the_one};
@@ -128,6 +128,7 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
             .ok_or_else(|| faulty("interface", &format!("the container is on {INTERFACES_MAX} networks already")))?,
     };
     let mac = request.mac.as_deref().map(str::parse::<MacAddr>).transpose();
+    let device = request.device.as_deref().map(str::parse::<DeviceReference>).transpose();
     let claims = if request.default_route { network.families().collect() } else { Vec::new() };
     Ok(Attachment {
         claims,
@@ -151,7 +152,7 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
         addresses: request.addresses.clone(),
         allowed_addresses: BTreeSet::new(),
         mac: mac.map_err(|error| faulty("mac", &error))?,
-        device: None,
+        device: device.map_err(|error| faulty("device", &error))?,
         dns: None,
         born_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     })

@@ -15,7 +15,8 @@ use crate::sheet::Sheet;
 #[command(group = clap::ArgGroup::new("container").args(["endpoint", "netns"]).required(true))]
 #[command(after_help = "Examples:
   weft attach web --network backend          the container of endpoint web, by its next interface
-  weft attach --netns /run/netns/blue --network app --name blue")]
+  weft attach --netns /run/netns/blue --network app --name blue
+  weft attach web --network fast --device ens1f0v4")]
 pub struct Attach {
     /// An endpoint of the container: [NAMESPACE/]NAME, a container id or 4 and more of its first characters, or an
     /// address; @INTERFACE
@@ -44,6 +45,9 @@ pub struct Attach {
     /// The MAC address to get
     #[arg(long)]
     mac: Option<String>,
+    /// Which of the network's devices to get, by name, PCI address or MAC address, for device; any free one if absent
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Have the container's default routes go by this network; otherwise they stay with the interface that has them
     #[arg(long)]
     default_route: bool,
@@ -61,6 +65,7 @@ impl Attach {
             labels: self.labels.into_iter().collect::<BTreeMap<_, _>>(),
             addresses: self.addresses,
             mac: self.mac,
+            device: self.device,
             default_route: self.default_route,
         };
         let object: EndpointObject = session.client.post("/v1/endpoints", &request)?;

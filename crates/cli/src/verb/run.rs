@@ -71,6 +71,10 @@ pub struct Run {
     /// An address to get on the first network, at most one of each pool
     #[arg(long = "address", value_name = "IP")]
     addresses: Vec<IpAddr>,
+    /// Which of the first network's devices to get, by name, PCI address or MAC address, for device; any free one if
+    /// absent
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -100,6 +104,7 @@ impl Run {
                 name: Some(name.clone()),
                 labels: self.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
                 addresses: if place == 0 { self.addresses.clone() } else { Vec::new() },
+                device: self.device.clone().filter(|_| place == 0),
                 ..AttachRequest::default()
             };
             joined.endpoints.push(session.client.post("/v1/endpoints", &request)?);
