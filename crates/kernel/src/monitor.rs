@@ -11,8 +11,9 @@ use rustix::io::Errno;
 use crate::link::Link;
 use crate::netlink::{KernelError, SOCKET, messages};
 
-/// Multicast groups of include/uapi/linux/rtnetlink.h: links, IPv4 and IPv6 addresses, IPv4 and IPv6 routes.
-const GROUPS: [u32; 5] = [1, 5, 9, 7, 11];
+/// Multicast groups of include/uapi/linux/rtnetlink.h: links, IPv4 and IPv6 addresses, IPv4 and IPv6 routes, IPv6
+/// rules.
+const GROUPS: [u32; 6] = [1, 5, 9, 7, 11, 19];
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
 /// Bytes of news that may wait while the agent is busy: a thousand links going at once.
@@ -34,6 +35,8 @@ pub enum News {
     AddressChanged(u32),
     /// A default route came, changed or went.
     DefaultRouteChanged,
+    /// A routing rule came or went.
+    RuleChanged,
     /// More happened than the queue holds: read everything again.
     Overrun,
 }
@@ -97,6 +100,7 @@ fn news(message: &RouteNetlinkMessage) -> Option<News> {
         RouteNetlinkMessage::NewRoute(message) | RouteNetlinkMessage::DelRoute(message) => {
             (message.header.destination_prefix_length == 0).then_some(News::DefaultRouteChanged)
         }
+        RouteNetlinkMessage::NewRule(_) | RouteNetlinkMessage::DelRule(_) => Some(News::RuleChanged),
         _ => None,
     }
 }

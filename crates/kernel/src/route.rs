@@ -190,12 +190,25 @@ pub fn list_all(netlink: &mut Netlink) -> Result<Vec<TableRoute>, KernelError> {
     for any in [IpAddr::from([0, 0, 0, 0]), IpAddr::from([0u16; 8])] {
         let mut query = RouteMessage::default();
         query.header.address_family = family(any);
-        routes.extend(netlink.dump(RouteNetlinkMessage::GetRoute(query), |message| read_any(message, any))?);
+        let usable = |message: &_| read_any(message, any).filter(|(_, is_usable)| *is_usable).map(|(route, _)| route);
+        routes.extend(netlink.dump(RouteNetlinkMessage::GetRoute(query), usable)?);
     }
     Ok(routes)
 }
 
-fn read_any(message: &RouteNetlinkMessage, any: IpAddr) -> Option<TableRoute> {
+/// Where IPv6 routes of a table lead, which must not be the main one.
+pub fn list_in(netlink: &mut Netlink, table: u32) -> Result<Vec<(IpNet, Hop)>, KernelError> {
+    let any = IpAddr::from([0u16; 8]);
+    let mut query = RouteMessage::default();
+    query.header.address_family = family(any);
+    netlink.dump(RouteNetlinkMessage::GetRoute(query), |message| {
+        let (found, is_usable) = read_any(message, any).filter(|(route, _)| route.table == table)?;
+        Some((found.to, if is_usable { Hop::Link(found.link) } else { Hop::Unreachable }))
+    })
+}
+
+/// A route that names a link, and whether it is of kind `unicast`.
+fn read_any(message: &RouteNetlinkMessage, any: IpAddr) -> Option<(TableRoute, bool)> {
     let RouteNetlinkMessage::NewRoute(message) = message else { return None };
     let (mut to, mut link, mut table) = (any, None, u32::from(message.header.table));
     for attribute in &message.attributes {
@@ -207,8 +220,7 @@ fn read_any(message: &RouteNetlinkMessage, any: IpAddr) -> Option<TableRoute> {
         }
     }
     let to = IpNet::new(to, message.header.destination_prefix_length).ok()?;
-    let is_usable = message.header.kind == RouteType::Unicast;
-    is_usable.then_some(TableRoute { table, to, link: link? })
+    Some((TableRoute { table, to, link: link? }, message.header.kind == RouteType::Unicast))
 }
 
 /// The route that packets to `ip` take; `None` if there is none, or one that refuses them.

@@ -50,7 +50,7 @@ impl Links {
             News::LinkGone(link) => self.link_gone(link),
             News::LinkChanged(link) if is_foreign(link) => self.reconciler.note(),
             News::AddressChanged(index) if !Indexes::is_ours(*index) => self.reconciler.note(),
-            News::DefaultRouteChanged | News::Overrun => self.reconciler.note(),
+            News::DefaultRouteChanged | News::RuleChanged | News::Overrun => self.reconciler.note(),
             News::LinkChanged(_) | News::AddressChanged(_) => {}
         }
     }
