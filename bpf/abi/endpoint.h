@@ -140,6 +140,8 @@ struct parent {
 
 /* Its endpoints have all one Ethernet address, and are told apart by their IP addresses (ipvlan). */
 #define PARENT_BY_ADDRESS 1
+/* What they send names no neighbour: the host's routes say by which it leaves (ipvlan's modes l3 and l3s). */
+#define PARENT_ROUTED 2
 
 /* A link to the outside that parents stand in for. */
 struct uplink {

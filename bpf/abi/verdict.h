@@ -50,5 +50,7 @@ enum reason {
 	REASON_NO_PARENT = 17,
 	/* Between the host and an endpoint of a network that it keeps apart from itself. */
 	REASON_HOST = 18,
-	REASON_MAX = 19,
+	/* To a group or to everybody, where the host routes and there are none (ipvlan's modes l3 and l3s). */
+	REASON_GROUP = 19,
+	REASON_MAX = 20,
 };

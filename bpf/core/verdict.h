@@ -19,4 +19,6 @@ enum verdict {
 	VERDICT_OUT_BY = 4,
 	/* On as if it had come in by the packet's `detour`. */
 	VERDICT_IN_BY = 5,
+	/* Out by the packet's `detour`, to the neighbour that the host's routes there name. */
+	VERDICT_ROUTED = 6,
 };

@@ -4,6 +4,7 @@ use std::net::{IpAddr, UdpSocket};
 
 use serde_json::json;
 use weft_lab::{Host, uplink};
+use weft_netns::Netns;
 use weft_tests::{Api, Call, RawSocket, Tap, assert_deserted, inside, mac, pings, skip, until};
 
 /// Frames of each kind that a container forges.
@@ -49,6 +50,9 @@ pub(crate) fn neighbours(family: usize) -> [String; 2] {
 fn all_reach_all(name: &str, more: serde_json::Value) {
     let host = Host::start(name).unwrap();
     let mut weftd = host.weftd::<&str>(&[]).unwrap();
+    if more["ipvlanMode"] != json!(null) {
+        lead_to_host(&host);
+    }
     let api = populate(&host, more);
     for moment in ["at first", "with the next agent"] {
         for family in 0..2 {
@@ -71,6 +75,24 @@ fn all_reach_all(name: &str, more: serde_json::Value) {
         Call::new("DEL", id, "app").done(&host);
     }
     assert_deserted(&host, &api);
+}
+
+/// Has the outside send by the host what is for containers, as a fabric must where these answer no ARP.
+fn lead_to_host(host: &Host) {
+    let routes = format!(
+        "ip route add 198.51.100.64/26 via {} && ip -6 route add 2001:db8:100::1:0/112 via {}",
+        uplink::HOST_V4,
+        uplink::HOST_V6
+    );
+    host.outside().run(&["sh", "-c", &routes]).unwrap();
+}
+
+/// Whether this kernel has no ipvlan, by which the test counts as skipped.
+fn lacks_ipvlan(test: &str) -> bool {
+    let host = Host::start("parents-probe").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let lack = Api::of(&host).lack("ipvlan");
+    lack.inspect(|lack| skip(&format!("parents::{test}"), lack)).is_some()
 }
 
 #[test]
@@ -110,6 +132,173 @@ fn with_ipvlan_they_do_so_by_the_host_s_own_ethernet_address() {
         return skip("parents::with_ipvlan_they_do_so_by_the_host_s_own_ethernet_address", &lack);
     }
     all_reach_all("parents-ipvlan", json!({"mode": "ipvlan"}));
+}
+
+/// The modes of ipvlan in which the host routes.
+const ROUTED: [&str; 2] = ["l3", "l3s"];
+
+#[test]
+fn with_ipvlan_s_routed_modes_they_do_so_by_the_host_s_routes() {
+    let test = "with_ipvlan_s_routed_modes_they_do_so_by_the_host_s_routes";
+    if lacks_ipvlan(test) {
+        return;
+    }
+    for mode in ROUTED {
+        all_reach_all(&format!("parents-{mode}"), json!({"mode": "ipvlan", "ipvlanMode": mode}));
+    }
+}
+
+#[test]
+fn where_the_host_routes_a_container_has_routes_by_its_link_alone() {
+    let test = "where_the_host_routes_a_container_has_routes_by_its_link_alone";
+    if lacks_ipvlan(test) {
+        return;
+    }
+    for mode in ROUTED {
+        let host = Host::start(&format!("parents-link-{mode}")).unwrap();
+        let _weftd = host.weftd::<&str>(&[]).unwrap();
+        let api = Api::of(&host);
+        lead_to_host(&host);
+        api.network("app", physical(json!({"mode": "ipvlan", "ipvlanMode": mode})));
+        host.netns("a").unwrap();
+        let result = Call::new("ADD", "a", "app").done(&host);
+        assert!(!result.to_string().contains("gateway") && result.to_string().contains("0.0.0.0/0"), "{result}");
+        let link = host.run(&["ip", "-n", "a", "-d", "link", "show", "eth0"]).unwrap();
+        assert!(link.contains(&format!("mode {mode} vepa")) && link.contains("NOARP"), "{link}");
+        for family in ["-4", "-6"] {
+            let route = host.run(&["ip", "-n", "a", family, "route", "show", "default"]).unwrap();
+            assert!(route.contains("dev eth0") && !route.contains("via"), "{route}");
+        }
+        let why = host.run(&["weft", "why", "a", &uplink::OUTSIDE_V4.to_string()]).unwrap();
+        assert!(why.contains("to the physical network"), "{why}");
+        // To everybody, and to a group: there is none.
+        for to in ["255.255.255.255", "224.0.0.1", "ff02::1%eth0"] {
+            assert!(!pings(&host, "a", to), "{to}");
+        }
+    }
+}
+
+#[test]
+fn where_the_host_routes_nobody_speaks_for_the_host_or_for_a_stranger() {
+    let test = "where_the_host_routes_nobody_speaks_for_the_host_or_for_a_stranger";
+    if lacks_ipvlan(test) {
+        return;
+    }
+    for mode in ROUTED {
+        let host = Host::start(&format!("parents-forge-{mode}")).unwrap();
+        let _weftd = host.weftd::<&str>(&[]).unwrap();
+        let api = Api::of(&host);
+        lead_to_host(&host);
+        api.network("app", physical(json!({"mode": "ipvlan", "ipvlanMode": mode})));
+        for id in ["a", "b"] {
+            host.netns(id).unwrap();
+            Call::new("ADD", id, "app").done(&host);
+        }
+        let raw = RawSocket::open(&host, "a", "eth0");
+        let of_host = Netns::open(format!("/proc/{}/ns/net", host.init_pid())).unwrap();
+        let uplink = host.run(&["cat", "/sys/class/net/eth0/ifindex"]).unwrap().trim().parse().unwrap();
+        let taps = [1, uplink].map(|index| of_host.within(|| Tap::on(index)).unwrap());
+        let taps: Vec<_> = taps.into_iter().chain(["b", "outside"].map(|netns| tap(&host, netns))).collect();
+        let own = mac(&host.run(&["ip", "netns", "exec", "a", "cat", "/sys/class/net/eth0/address"]).unwrap());
+        for family in 0..2 {
+            let [to_host, to_outside] = neighbours(family);
+            let (other, stranger) = (api.address("b", family), ["203.0.113.9", "2001:db8:ffff::9"][family].to_owned());
+            for from in [&to_host, &to_outside, &stranger] {
+                for to in [&to_host, &to_outside, &other, &stranger] {
+                    let frame = raw.udp(own, (from, 9), (to, 9));
+                    (0..FORGED).for_each(|_| drop(raw.try_send(&frame)));
+                }
+            }
+            for to in [&to_host, &other] {
+                assert!(pings(&host, "a", to), "what is sent behind them passes, to {to}");
+            }
+            until("the outside answers", || pings(&host, "a", &to_outside).then_some(()));
+        }
+        for (n, tap) in taps.iter().enumerate() {
+            let frames = tap.frames();
+            let is_forged = |frame: &&Vec<u8>| frame.windows(6).any(|bytes| bytes == b"forged");
+            assert_eq!(frames.iter().find(is_forged), None, "{mode}, tap {n}");
+            assert!(n == 0 || !frames.is_empty(), "tap {n} hears");
+        }
+    }
+}
+
+#[test]
+fn where_the_host_routes_what_somebody_takes_away_comes_back() {
+    let test = "where_the_host_routes_what_somebody_takes_away_comes_back";
+    if lacks_ipvlan(test) {
+        return;
+    }
+    for mode in ROUTED {
+        let host = Host::start(&format!("parents-back-{mode}")).unwrap();
+        let mut weftd = host.weftd::<&str>(&[]).unwrap();
+        let api = Api::of(&host);
+        api.network("app", physical(json!({"mode": "ipvlan", "ipvlanMode": mode, "parent": "eth0"})));
+        host.netns("a").unwrap();
+        Call::new("ADD", "a", "app").done(&host);
+        let own = [api.address("a", 0), api.address("a", 1)];
+        let rules = || host.run(&["ip", "-6", "rule"]).unwrap();
+        let is_led = || rules().lines().next().is_some_and(|rule| rule.contains(" oif weft"));
+        assert!(is_led() && rules().lines().filter(|rule| rule.contains("lookup local")).count() == 1, "{}", rules());
+        host.run(&["sh", "-c", "ip -6 rule del pref 0 oif $(ip -6 rule | grep -o 'weft[ls]-[^ ]*')"]).unwrap();
+        until("the rule is back, in front", || is_led().then_some(()));
+        assert_eq!(rules().lines().filter(|rule| rule.contains("lookup local")).count(), 1, "{}", rules());
+        host.run(&[
+            "sh",
+            "-c",
+            "ip -6 route flush table $(ip -6 rule | sed -n 's/.* oif .* lookup \\([0-9]*\\).*/\\1/p')",
+        ])
+        .unwrap();
+        until("it leads to the stand-in again", || pings(&host, "a", &uplink::HOST_V6.to_string()).then_some(()));
+        // The kernel takes routes and neighbours away with the link that they are on.
+        host.run(&["ip", "link", "set", "eth0", "down"]).unwrap();
+        until("the agent says so", || settled(&host).contains("until it is up").then_some(()));
+        host.run(&["ip", "link", "set", "eth0", "up"]).unwrap();
+        for ip in &own {
+            until("the host reaches it again", || host_pings(&host, ip).then_some(()));
+        }
+        weftd.kill9().unwrap();
+        host.run(&["ip", "route", "delete", &format!("{}/32", own[0])]).unwrap();
+        host.run(&["ip", "neigh", "delete", &own[1], "dev", "eth0"]).unwrap();
+        host.run(&["sh", "-c", "ip -6 rule del pref 0 oif $(ip -6 rule | grep -o 'weft[ls]-[^ ]*')"]).unwrap();
+        weftd.restart().unwrap();
+        assert!(is_led() && own.iter().all(|ip| host_pings(&host, ip)), "the next agent brings it back");
+        host.run(&["ip", "netns", "delete", "a"]).unwrap();
+        until("nobody is left", || api.endpoints("").is_empty().then_some(()));
+        assert_deserted(&host, &api);
+    }
+}
+
+#[test]
+fn networks_of_all_modes_of_ipvlan_sit_side_by_side_on_one_parent() {
+    let test = "networks_of_all_modes_of_ipvlan_sit_side_by_side_on_one_parent";
+    if lacks_ipvlan(test) {
+        return;
+    }
+    let host = Host::start("parents-modes").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    for (id, mode, subnet) in [("c2", "l2", 1), ("c3", "l3", 2), ("c3s", "l3s", 3)] {
+        let pools = [format!("10.7.{subnet}.0/24"), format!("fd07:{subnet}::/64")];
+        api.network(id, json!({"mode": "ipvlan", "ipvlanMode": mode, "pools": pools}));
+        host.netns(id).unwrap();
+        Call::new("ADD", id, id).done(&host);
+    }
+    for (family, name) in [(0, "c3"), (1, "c3"), (0, "c3s"), (1, "c3s")] {
+        assert!(host_pings(&host, &api.address(name, family)), "{name}");
+        let other = if name == "c3" { "c3s" } else { "c3" };
+        assert!(!pings(&host, name, &api.address(other, family)), "networks are apart");
+    }
+    // As `l3s` says: what comes in passes the host's own rules.
+    let rules = "add table inet t; add chain inet t in { type filter hook input priority 0; }; \
+        add rule inet t in ip daddr 10.7.0.0/16 icmp type echo-request drop";
+    host.run(&["nft", rules]).unwrap();
+    assert!(host_pings(&host, &api.address("c3", 0)) && !host_pings(&host, &api.address("c3s", 0)));
+    host.run(&["nft", "delete", "table", "inet", "t"]).unwrap();
+    for id in ["c2", "c3", "c3s"] {
+        Call::new("DEL", id, id).done(&host);
+    }
+    assert_deserted(&host, &api);
 }
 
 #[test]
@@ -327,7 +516,7 @@ fn a_parent_that_will_not_do_is_refused_with_the_reason() {
         (json!({"vlan": 4095}), "write a number from 1 to 4094"),
         (json!({"pools": []}), "say which of the physical network's addresses"),
         (json!({"ipvlanMode": "l2"}), "the attachment is macvlan"),
-        (json!({"mode": "ipvlan", "ipvlanMode": "l3"}), "is not built yet"),
+        (json!({"mode": "ipvlan", "ipvlanMode": "l3", "gateways": ["198.51.100.1"]}), "with ipvlanMode l3 routes lead"),
         (json!({"masquerade": true}), "sends nothing that could be translated"),
     ];
     for (more, reason) in cases {

@@ -13,11 +13,19 @@ pub const SWEEP_MAX: Duration = Duration::from_secs(5);
 /// What an agent keeps in its run directory for as long as the host is up.
 const RUN_FILES: [&str; 4] = ["ledger", "settings.json", "weft.sock", "weftd.pid"];
 /// What names of links begin with that belong to networks.
-const NETWORKS: [&str; 4] = ["weftb-", "weftm-", "weftn-", "weftv-"];
+const NETWORKS: [&str; 6] = ["weftb-", "weftm-", "weftn-", "weftl-", "wefts-", "weftv-"];
 /// What the Ethernet addresses of endpoints begin with that their parents take in.
 const STATION: &str = "02:77:";
 /// Lists what bears weft's protocol number, and every neighbour.
 const TABLES: &str = "ip route show table all proto 119; ip -6 route show table all proto 119; ip neigh";
+/// What such a line begins with of a table that leads to a stand-in, which is a network's.
+const OF_STAND_IN: &str = "default dev weft";
+/// What the host has for addresses that are reached by a link of its own.
+const REACHED: &str =
+    "ip route show proto 119 scope link; ip -6 route show proto 119 type unicast; ip neigh show nud permanent";
+/// Lists rules about weft's links, and those for the local table but for the kernel's own.
+const RULES: &str = "ip -6 rule | grep weft; ip -6 rule | grep 'lookup local' | tail -n +2; \
+    ip -6 rule | grep -q 'lookup local' || echo 'the local table is asked no more'";
 
 /// No endpoint is left on `host`, nor anything of one; and once the networks are deleted, nothing of weft's.
 pub fn assert_deserted(host: &Host, api: &Api) {
@@ -44,8 +52,10 @@ pub fn of_endpoints(host: &Host) -> Vec<String> {
     left.extend(inside(host));
     left.extend(lines(host, &["bridge", "fdb", "show"]).into_iter().filter(|line| line.starts_with(STATION)));
     left.extend(files(&host.path("/run/weft")).into_iter().filter(|name| !RUN_FILES.contains(&name.as_str())));
+    left.extend(lines(host, &["sh", "-c", REACHED]).into_iter().filter(|line| line.contains(" dev eth0")));
     if left.is_empty() {
-        left.extend(lines(host, &["sh", "-c", TABLES]).into_iter().filter(|line| line.contains(" dev weft")));
+        let of_tables = lines(host, &["sh", "-c", TABLES]).into_iter().filter(|line| line.contains(" dev weft"));
+        left.extend(of_tables.filter(|line| !line.starts_with(OF_STAND_IN)));
     }
     left
 }
@@ -54,7 +64,8 @@ fn of_networks(host: &Host) -> Vec<String> {
     let of_tables = lines(host, &["sh", "-c", TABLES]).into_iter();
     let of_tables = of_tables.filter(|line| line.contains("proto 119") || line.contains(" dev weft"));
     let rules = lines(host, &["nft", "list", "ruleset"]).into_iter().filter(|line| line.contains("weft"));
-    weft_links(host).into_iter().chain(of_tables).chain(rules).collect()
+    let routing = lines(host, &["sh", "-c", RULES]);
+    weft_links(host).into_iter().chain(of_tables).chain(rules).chain(routing).collect()
 }
 
 /// Whether links on `host` wait to be deleted.

@@ -28,7 +28,9 @@ impl RawSocket {
         let index =
             host.run(&["ip", "netns", "exec", netns, "cat", &format!("/sys/class/net/{ifname}/ifindex")]).unwrap();
         let neighbours = host.run(&["ip", "-n", netns, "neigh"]).unwrap();
-        let gateway = neighbours.split_whitespace().skip_while(|word| *word != "lladdr").nth(1).unwrap().to_owned();
+        let gateway = neighbours.split_whitespace().skip_while(|word| *word != "lladdr").nth(1);
+        // Of a link without ARP there is none: then the kernel has frames go to the link's own address.
+        let gateway = gateway.unwrap_or(own.trim()).to_owned();
         let index = index.trim().parse().unwrap();
         let inside = Netns::open(host.path(format!("/run/netns/{netns}"))).unwrap();
         let socket = inside.within(|| open(index)).unwrap();

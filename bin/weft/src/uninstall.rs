@@ -103,6 +103,8 @@ fn inventory(estate: &Estate, cni: &[PathBuf], args: &Uninstall, config: &Config
     sheet.line("Links", &estate.links.iter().map(|link| link.name.clone()).collect::<Vec<_>>());
     sheet.line("Parents", &estate.uplinks.iter().map(|link| link.name.clone()).collect::<Vec<_>>());
     sheet.line("Routes", &estate.routes.iter().map(|route| route.to.to_string()).collect::<Vec<_>>());
+    let rules = estate.rules.iter().map(|rule| format!("oif {} lookup {}", rule.link, rule.table));
+    sheet.line("Routing rules", &rules.collect::<Vec<_>>());
     let accepts = estate.accepts.iter().map(|(at, way)| format!("{:?} in {at}", way.comment()));
     sheet.line("Rules in chains of others", &accepts.collect::<Vec<_>>());
     sheet.line("nftables", if estate.has_table { &["table inet weft"] } else { &[] });

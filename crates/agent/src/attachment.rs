@@ -124,7 +124,9 @@ fn endow_in_subnets(network: &Network, chosen: &[(IpAddr, &Pool)], endpoint: &mu
     let with_length = |(ip, pool): &(IpAddr, &Pool)| IpNet::new(*ip, pool.subnet.prefix_len()).ok();
     endpoint.addresses = chosen.iter().filter_map(with_length).collect();
     endpoint.gateways = chosen.iter().filter_map(|(_, pool)| pool.gateway).collect();
-    endpoint.routes = routes(network, &endpoint.gateways);
+    // Without a gateway there may be routes all the same, by the link.
+    let own: Vec<_> = chosen.iter().map(|(ip, _)| *ip).collect();
+    endpoint.routes = routes(network, if network.routes_by_link() { &own } else { &endpoint.gateways });
     endpoint.isolated = network.isolated;
 }
 
@@ -142,11 +144,12 @@ fn routes(network: &Network, gateways: &[IpAddr]) -> Vec<Route> {
     routes
 }
 
-/// Some of the endpoint's routes, with their next hops; none where the destination is a neighbour.
+/// Some of the endpoint's routes, with their next hops; none where the destination is a neighbour, or all routes lead
+/// to the link.
 pub fn hops(endpoint: &Endpoint, routes: &[Route]) -> Vec<(IpNet, Option<IpAddr>)> {
     let on_link: Vec<IpNet> = parent::on_link(endpoint).collect();
     let hop = |route: &Route| {
-        if on_link.contains(&route.to) {
+        if on_link.contains(&route.to) || endpoint.routes_by_link() {
             return Some((route.to, None));
         }
         Some((route.to, Some(route.via.or_else(|| endpoint.gateway_towards(&route.to))?)))

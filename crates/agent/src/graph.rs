@@ -92,7 +92,7 @@ pub struct ParentPlan {
     pub seat: Seat,
     /// The link to the outside.
     pub outside: IfName,
-    /// The other stand-in for that link.
+    /// The other stand-in for that link whose endpoints hear what is for many.
     pub sibling: Option<IfName>,
 }
 
@@ -103,7 +103,7 @@ pub struct UplinkPlan {
     pub seat: Seat,
     /// Its stand-in for endpoints with Ethernet addresses of their own.
     pub by_mac: Option<IfName>,
-    /// Its stand-in for endpoints without.
+    /// Its stand-in for endpoints without, if they hear what is for many.
     pub by_address: Option<IfName>,
 }
 
@@ -141,6 +141,11 @@ pub struct NodePlan {
 }
 
 impl NodePlan {
+    /// Stand-ins of endpoints for which the host routes.
+    pub fn lanes(&self) -> BTreeMap<IfName, ()> {
+        self.parents.iter().filter(|(_, plan)| plan.seat.is_routed()).map(|(name, _)| (name.clone(), ())).collect()
+    }
+
     /// The routes that keep packets to pools and gateways on the host.
     pub fn routes(&self) -> BTreeMap<(IpNet, Hop), ()> {
         let pools = self.pools.iter().map(|pool| ((*pool, Hop::Unreachable), ()));
@@ -189,7 +194,9 @@ fn parents(seats: &BTreeSet<Seat>) -> BTreeMap<IfName, ParentPlan> {
     let plan = |seat: &Seat| {
         let (name, outside) = (parent::stand_in(seat), parent::outside(seat));
         let both = uplinks.get(&outside).map(|uplink| [uplink.by_mac.clone(), uplink.by_address.clone()]);
-        let sibling = both.into_iter().flatten().flatten().find(|other| *other != name);
+        // To where the host routes, nothing is sent that is for many.
+        let sibling = both.filter(|_| !seat.is_routed());
+        let sibling = sibling.into_iter().flatten().flatten().find(|other| *other != name);
         (name, ParentPlan { seat: seat.clone(), outside, sibling })
     };
     seats.iter().map(plan).collect()
@@ -201,7 +208,11 @@ fn uplinks(seats: &BTreeSet<Seat>) -> BTreeMap<IfName, UplinkPlan> {
         let empty = || UplinkPlan { seat: seat.clone(), by_mac: None, by_address: None };
         let plan: &mut UplinkPlan = uplinks.entry(parent::outside(seat)).or_insert_with(empty);
         let stand_in = Some(parent::stand_in(seat));
-        if seat.shares_mac { plan.by_address = stand_in } else { plan.by_mac = stand_in }
+        match seat.shares_mac {
+            true if seat.is_routed() => {}
+            true => plan.by_address = stand_in,
+            false => plan.by_mac = stand_in,
+        }
     }
     uplinks
 }
@@ -345,6 +356,25 @@ mod tests {
         let plan = plan(&networks(vec![("a", spec(Mode::Routed, &["fd64::/64"]))]), &facts, &BTreeSet::new());
         let names: Vec<_> = plan.settings.iter().map(|setting| setting.name.as_str()).collect();
         assert_eq!(names, ["net/ipv6/conf/eth7/accept_ra", "net/ipv6/conf/all/forwarding"]);
+    }
+
+    #[test]
+    fn where_the_host_routes_a_stand_in_has_its_lane_and_hears_nothing_that_is_for_many() {
+        use weft_model::IpvlanMode::{L2, L3, L3s};
+        let of = |mode| NetworkSpec { ipvlan_mode: Some(mode), ..spec(Mode::Ipvlan, &["10.1.0.0/24"]) };
+        let macvlan = spec(Mode::Macvlan, &["10.2.0.0/24"]);
+        let networks = networks(vec![("a", of(L2)), ("b", of(L3)), ("c", of(L3s)), ("d", macvlan)]);
+        let uplink = Uplink { name: "eno1".to_owned(), mtu: 1500, mac: None, addresses: Vec::new() };
+        let plan = plan(&networks, &HostFacts { uplink: Some(uplink), ..HostFacts::default() }, &BTreeSet::new());
+        let siblings = plan.parents.iter().map(|(name, plan)| (name.as_str(), plan.sibling.as_ref()));
+        let siblings: Vec<_> = siblings.map(|(name, sibling)| (name, sibling.map(|name| name.as_str()))).collect();
+        let (many, one) = ([("weftm-eno1", Some("weftn-eno1")), ("weftn-eno1", Some("weftm-eno1"))], ["l", "s"]);
+        assert_eq!(siblings, [("weftl-eno1", None), many[0], many[1], ("wefts-eno1", None)]);
+        let lanes = plan.lanes();
+        assert_eq!(lanes.keys().map(|name| name.as_str()).collect::<Vec<_>>(), one.map(|it| format!("weft{it}-eno1")));
+        let [uplink] = plan.uplinks.into_values().collect::<Vec<_>>().try_into().unwrap();
+        let heard = [uplink.by_mac, uplink.by_address].map(|name| name.map(|name| name.to_string()));
+        assert_eq!(heard, [Some("weftm-eno1".to_owned()), Some("weftn-eno1".to_owned())]);
     }
 
     #[test]

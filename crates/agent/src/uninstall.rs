@@ -1,13 +1,14 @@
 //! Taking weft off a host: whatever carries its mark is found, shown, and taken away.
 //!
 //! ```text
-//!   devices given back ─► links down ─► links deleted ─► routes ─► parents ─► accepts, table ─► settings ─► pins
-//!       ─► run directory ─► store
+//!   devices given back ─► links down ─► links deleted ─► rules, routes ─► parents ─► accepts, table ─► settings
+//!       ─► pins ─► run directory ─► store
 //! ```
 //!
 //! A link has its filters for as long as it is up, and rules are there for as long as links are: so links go first, and
 //! if they cannot, the rest stays. Neighbours, addresses and filters go with their links, which is why none is named
-//! here. The parts behind the links do not need each other: what fails is told, and the rest goes.
+//! here, but for neighbours on links of the host's. The parts behind the links do not need each other: what fails is
+//! told, and the rest goes.
 
 mod files;
 
@@ -19,10 +20,12 @@ use weft_api::Setting;
 use weft_dataplane::uplinks_left;
 use weft_kernel::device::{self, Whereabouts};
 use weft_kernel::link::{self, Link};
+use weft_kernel::neighbour::Neighbour;
 use weft_kernel::nft::Nft;
-use weft_kernel::route::{self, PROTOCOL, Route};
+use weft_kernel::route::{self, Hop, PROTOCOL, Route};
+use weft_kernel::rule::{Front, LinkRule};
 use weft_kernel::{Netlink, endpoint, sysctl};
-use weft_model::Endpoint;
+use weft_model::{Endpoint, MacAddr};
 use weft_netns::Netns;
 use weft_reconcile::Target as _;
 use weft_store::Embedded;
@@ -31,7 +34,7 @@ use crate::apply::endpoints::EndpointError;
 use crate::apply::forward::{self, Accepts};
 use crate::apply::settings::Changed;
 use crate::apply::table::OwnTable;
-use crate::apply::uplinks;
+use crate::apply::{lanes, reach, uplinks};
 use crate::attach::is_same;
 use crate::attachment::parent;
 use crate::config::Config;
@@ -53,6 +56,8 @@ pub struct Estate {
     pub uplinks: Vec<Link>,
     /// Routes of weft's protocol number.
     pub routes: Vec<Route>,
+    /// Routing rules that led to parents what was sent there.
+    pub rules: Vec<LinkRule>,
     /// Whether weft's table of nftables is there.
     pub has_table: bool,
     /// weft's accepts in the chains of others.
@@ -107,6 +112,7 @@ impl Estate {
             links,
             uplinks,
             routes,
+            rules: Front::read(&mut netlink)?.rules,
             has_table: !OwnTable { nft: &mut nft }.read_back()?.is_empty(),
             accepts: Accepts { nft: &mut nft }.read_back()?.into_keys().collect(),
             pins: files::pins(&config.bpf_dir)?,
@@ -129,6 +135,7 @@ impl Estate {
             && self.uplinks.is_empty()
             && self.lent.is_empty()
             && self.routes.is_empty()
+            && self.rules.is_empty()
             && !self.has_table
             && self.accepts.is_empty()
             && files.iter().all(|files| files.is_empty())
@@ -146,6 +153,7 @@ impl Estate {
             tell(&format!("removed {}", count(self.links.len(), "link")));
         }
         let mut rest = Rest { tell, faults: Vec::new() };
+        rest.part(self.rules.len(), "routing rule", || self.remove_rules(&mut netlink));
         rest.part(self.routes.len(), "route", || self.remove_routes(&mut netlink));
         rest.part(self.uplinks.len(), "link's settings as a parent", || self.leave_uplinks(&mut netlink));
         rest.part(self.accepts.len(), "rule in chains of others", || self.remove_accepts(&mut nft));
@@ -182,10 +190,21 @@ impl Estate {
         Ok(endpoint::reap(netlink)?)
     }
 
-    /// Those to endpoints went with their links.
+    /// Those to endpoints went with their links, but for those by a link to the outside, which have a neighbour there.
     fn remove_routes(&self, netlink: &mut Netlink) -> anyhow::Result<()> {
-        let requests: Vec<_> = self.routes.iter().map(|route| route::delete(route.to, route.hop)).collect();
-        Ok(netlink.run(&requests)?)
+        let is_left = |index: &u32| self.uplinks.iter().any(|link| link.index == *index);
+        let requests = self.routes.iter().flat_map(|route| match route.hop {
+            Hop::Link(index) if is_left(&index) => {
+                reach::unset(Neighbour { index, ip: route.to.addr(), mac: MacAddr::NONE }).to_vec()
+            }
+            _ => vec![route::delete(route.to, route.hop)],
+        });
+        Ok(netlink.run(&requests.collect::<Vec<_>>())?)
+    }
+
+    fn remove_rules(&self, netlink: &mut Netlink) -> anyhow::Result<()> {
+        let requests = self.rules.iter().flat_map(|rule| lanes::clear(&rule.link, rule.table));
+        Ok(netlink.run(&requests.collect::<Vec<_>>())?)
     }
 
     fn leave_uplinks(&self, netlink: &mut Netlink) -> anyhow::Result<()> {

@@ -165,7 +165,8 @@ impl Witnesses<'_> {
         let neighbour = question.to.endpoint.as_ref().filter(|to| to.seat.as_ref().is_some_and(|to| segment.has(to)));
         let to_mac = match neighbour {
             Some(neighbour) => neighbour.mac.unwrap_or(segment.mac),
-            None if self.is_hosts(question.to.address)? => segment.mac,
+            // It names no neighbour where the host routes.
+            None if sender.routes_by_link() || self.is_hosts(question.to.address)? => segment.mac,
             None => MacAddr::NONE,
         };
         Ok(Opening { mac, to_mac, ..usual })

@@ -30,6 +30,8 @@ pub struct Parent {
     pub mac: MacAddr,
     /// Its endpoints are told apart by their IP addresses.
     pub by_address: bool,
+    /// What they send goes by the host's routes.
+    pub routed: bool,
 }
 
 /// A link to the outside.
@@ -61,7 +63,7 @@ impl Parent {
             segment: self.segment,
             uplink: self.uplink.unwrap_or(0),
             sibling: self.sibling.unwrap_or(0),
-            flags: if self.by_address { abi::PARENT_BY_ADDRESS } else { 0 },
+            flags: u32::from(self.by_address) * abi::PARENT_BY_ADDRESS + u32::from(self.routed) * abi::PARENT_ROUTED,
             mac: self.mac.0,
             ..abi::parent::default()
         }

@@ -38,7 +38,7 @@ const RUNNING_ROUNDS_MAX: u32 = 10_000;
 const RUNNING_ROUND: Duration = Duration::from_micros(100);
 
 /// A link as the kernel has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
     /// Its number in its namespace.
     pub index: u32,

@@ -11,7 +11,7 @@
 use std::os::fd::AsFd as _;
 use std::sync::mpsc::sync_channel;
 
-use weft_model::MacAddr;
+use weft_model::{IpvlanMode, MacAddr};
 use weft_netns::Netns;
 
 use crate::endpoint::BirthError;
@@ -25,8 +25,8 @@ use crate::netlink::{KernelError, Netlink};
 pub enum UpperKind {
     /// With an Ethernet address of its own.
     Macvlan,
-    /// With its parent's.
-    Ipvlan,
+    /// With its parent's. All of one parent are of one mode: the kernel has that for them all.
+    Ipvlan(IpvlanMode),
 }
 
 /// Everything that such a link needs.
@@ -58,7 +58,7 @@ impl UpperPlan {
 pub fn create(host: &mut Netlink, netns: &Netns, plan: &UpperPlan) -> Result<(), BirthError> {
     let make = match plan.kind {
         UpperKind::Macvlan => macvlan::create_macvlan(plan, netns.as_fd()),
-        UpperKind::Ipvlan => ipvlan::create_ipvlan(plan, netns.as_fd()),
+        UpperKind::Ipvlan(mode) => ipvlan::create_ipvlan(plan, mode, netns.as_fd()),
     };
     if let Err(error) = host.run(&[make]) {
         let mut inside = netns.within(Netlink::open)??;

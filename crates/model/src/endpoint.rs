@@ -14,7 +14,7 @@ use crate::lease::Lease;
 use crate::limit::Limits;
 use crate::mac::MacAddr;
 use crate::name::{ContainerId, IfName, Labels, Name, NetworkName};
-use crate::network::Attachment;
+use crate::network::{Attachment, IpvlanMode};
 use crate::pool::Family;
 
 /// What tells one endpoint from another.
@@ -133,6 +133,9 @@ pub struct Seat {
     /// The endpoint has the parent's Ethernet address, and is told from its neighbours by its IP addresses (ipvlan).
     #[serde(default)]
     pub shares_mac: bool,
+    /// Where its packets are routed, if so.
+    #[serde(default)]
+    pub ipvlan_mode: IpvlanMode,
     /// What it sends to neighbours goes by the physical switch.
     #[serde(default)]
     pub by_switch: bool,
@@ -142,6 +145,13 @@ pub struct Seat {
     /// The host and the endpoint reach each other.
     #[serde(default)]
     pub host_access: bool,
+}
+
+impl Seat {
+    /// Whether the host routes what its endpoints send.
+    pub fn is_routed(&self) -> bool {
+        self.shares_mac && self.ipvlan_mode.is_routed()
+    }
 }
 
 /// Who keeps an endpoint from sending as somebody else.
@@ -320,6 +330,11 @@ impl Endpoint {
     /// Its place among those that the call made.
     pub fn cni_position(&self) -> usize {
         self.cni_call.as_ref().map_or(0, |call| call.position)
+    }
+
+    /// Whether its routes name its link alone, without a gateway.
+    pub fn routes_by_link(&self) -> bool {
+        self.seat.as_ref().is_some_and(Seat::is_routed)
     }
 
     /// The gateway of the family of `to`.

@@ -114,8 +114,10 @@ word_enum!(
 
 word_enum!(
     /// Where the packets of endpoints with the `ipvlan` attachment are routed.
+    #[derive(Default)]
     IpvlanMode {
         /// Inside: the container resolves neighbours on the parent's segment itself.
+        #[default]
         L2 = "l2",
         /// By the host, which must be the LAN's way to the pools; no broadcast or multicast.
         L3 = "l3",
@@ -123,6 +125,13 @@ word_enum!(
         L3s = "l3s",
     }
 );
+
+impl IpvlanMode {
+    /// Whether the host routes: endpoints have no neighbours, nor broadcast, and their routes name a link alone.
+    pub fn is_routed(self) -> bool {
+        self != IpvlanMode::L2
+    }
+}
 
 word_enum!(
     /// A usual point of the plane of attachments and transports, by the name people know it by.
@@ -266,6 +275,8 @@ pub struct Network {
     pub vlan: Option<u16>,
     /// Of the `macvlan` attachment.
     pub macvlan_mode: MacvlanMode,
+    /// Of the `ipvlan` attachment.
+    pub ipvlan_mode: IpvlanMode,
     /// On a parent: the host and the endpoints reach each other.
     pub host_access: bool,
     /// Of the `device` attachment: which of the host's devices endpoints get.
@@ -298,6 +309,11 @@ impl Network {
             Ipam::Dhcp => is_asked(*family),
         };
         Family::ALL.into_iter().filter(serves)
+    }
+
+    /// Whether endpoints have routes by their link alone, without a gateway.
+    pub fn routes_by_link(&self) -> bool {
+        self.attachment == Attachment::Ipvlan && self.ipvlan_mode.is_routed()
     }
 
     /// The first pair of pools of two networks that share an address.

@@ -197,7 +197,6 @@ impl NetworkSpec {
             faults.add("spec.transport", transport, reason);
         }
         self.check_lengths(&mut faults);
-        self.check_ipvlan_mode(attachment, &mut faults);
         let network = Network {
             name: name.clone(),
             labels: labels.clone(),
@@ -210,6 +209,7 @@ impl NetworkSpec {
             parent: self.resolve_parent(attachment, &mut faults),
             vlan: self.resolve_vlan(attachment, &mut faults),
             macvlan_mode: self.resolve_macvlan_mode(attachment, &mut faults),
+            ipvlan_mode: self.resolve_ipvlan_mode(attachment, &mut faults),
             host_access: self.resolve_host_access(attachment, &mut faults),
             devices: self.resolve_devices(attachment, &mut faults),
             function: self.resolve_function(attachment, &mut faults),
@@ -246,7 +246,7 @@ impl NetworkSpec {
         fixed("spec.vlan", vlan(old), vlan(self));
         let mode = |spec: &NetworkSpec| word(&spec.macvlan_mode.map(|mode| mode.to_string()));
         fixed("spec.macvlanMode", mode(old), mode(self));
-        let mode = |spec: &NetworkSpec| word(&spec.ipvlan_mode.map(|mode| mode.to_string()));
+        let mode = |spec: &NetworkSpec| spec.ipvlan_mode.unwrap_or_default().to_string();
         fixed("spec.ipvlanMode", mode(old), mode(self));
         faults.into_result(())
     }
@@ -339,7 +339,7 @@ impl NetworkSpec {
                 all.iter().copied().filter(|range| subnet.contains(&range.first)).collect()
             };
             let ranges = Some(merge(within(&ranges))).filter(|r| !r.is_empty());
-            let gateway = attachment.has_gateway().then(|| {
+            let gateway = (attachment.has_gateway() && self.routed_mode().is_none()).then(|| {
                 let chosen = gateways.iter().copied().find(|g| subnet.contains(g));
                 chosen.unwrap_or_else(|| first_host(&subnet))
             });
@@ -372,6 +372,10 @@ impl NetworkSpec {
             let field = format!("spec.gateways[{n}]");
             if !attachment.has_gateway() {
                 faults.add(&field, text, format!("attachment {attachment} has a link-local gateway: leave it out"));
+                continue;
+            }
+            if let Some(mode) = self.routed_mode() {
+                faults.add(&field, text, by_link_alone(mode));
                 continue;
             }
             match text.parse::<IpAddr>() {
@@ -451,14 +455,20 @@ impl NetworkSpec {
         mode
     }
 
-    fn check_ipvlan_mode(&self, attachment: Attachment, faults: &mut Faults) {
-        let Some(mode) = self.ipvlan_mode else { return };
-        if attachment != Attachment::Ipvlan {
+    /// The mode of ipvlan, if it is one in which the host routes.
+    fn routed_mode(&self) -> Option<IpvlanMode> {
+        self.ipvlan_mode.filter(|mode| mode.is_routed())
+    }
+
+    fn resolve_ipvlan_mode(&self, attachment: Attachment, faults: &mut Faults) -> IpvlanMode {
+        if let Some(mode) = self.ipvlan_mode.filter(|_| attachment != Attachment::Ipvlan) {
             faults.add("spec.ipvlanMode", mode, format!("the attachment is {attachment}: leave it out"));
-        } else if mode != IpvlanMode::L2 {
-            let remedy = "is not built yet in this weft: write l2, or mode: routed where the host is to route";
-            faults.add("spec.ipvlanMode", mode, remedy);
+        } else if let Some(mode) = self.routed_mode() {
+            for (n, via) in self.routes.iter().enumerate().filter_map(|(n, route)| Some((n, route.via.as_ref()?))) {
+                faults.add(&format!("spec.routes[{n}].via"), via, by_link_alone(mode));
+            }
         }
+        self.ipvlan_mode.unwrap_or_default()
     }
 
     fn resolve_host_access(&self, attachment: Attachment, faults: &mut Faults) -> bool {
@@ -664,6 +674,10 @@ fn merge(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
     merged
 }
 
+fn by_link_alone(mode: IpvlanMode) -> String {
+    format!("with ipvlanMode {mode} routes lead to the link, and the host's routes go on from there: leave it out")
+}
+
 fn first_host(subnet: &IpNet) -> IpAddr {
     match subnet.network() {
         IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) + 1).into()),
@@ -742,6 +756,36 @@ mod tests {
         assert!(error.contains("spec.ipam"), "{error}");
         let said = NetworkSpec { ipam: Some(Ipam::Pools), ..pooled.clone() };
         assert_eq!(said.check_change(&name, &pooled), Ok(()), "said or not, it is the same");
+    }
+
+    #[test]
+    fn where_the_host_routes_a_network_of_ipvlan_has_no_gateway() {
+        struct All;
+        impl Availability for All {
+            fn attachment(&self, _: Attachment) -> Result<(), String> {
+                Ok(())
+            }
+
+            fn transport(&self, _: Transport) -> Result<(), String> {
+                Ok(())
+            }
+        }
+        let name = NetworkName::parse("app").expect("name");
+        for mode in IpvlanMode::ALL {
+            let spec = NetworkSpec { mode: Some(Mode::Ipvlan), ipvlan_mode: Some(*mode), ..bridge() };
+            let network = spec.resolve(&name, &Labels::new(), &All).expect("valid");
+            assert_eq!((network.ipvlan_mode, network.routes_by_link()), (*mode, mode.is_routed()));
+            assert!(network.pools.iter().all(|pool| pool.gateway.is_some() != mode.is_routed()));
+            let routes = vec![RouteSpec { to: "10.9.0.0/16".into(), via: Some("10.1.0.9".into()) }];
+            let more = NetworkSpec { gateways: vec!["10.1.0.1".into()], routes, ..spec.clone() };
+            let faults = more.resolve(&name, &Labels::new(), &All).err().map(|faults| faults.to_string());
+            assert_eq!(faults.is_some(), mode.is_routed(), "{faults:?}");
+            for field in ["spec.gateways[0]", "spec.routes[0].via"] {
+                assert!(faults.as_ref().is_none_or(|faults| faults.contains(field)), "{field}: {faults:?}");
+            }
+            let unsaid = NetworkSpec { ipvlan_mode: None, ..spec.clone() };
+            assert_eq!(spec.check_change(&name, &unsaid).is_ok(), *mode == IpvlanMode::L2, "l2 is the usual one");
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ use weft_model::{Endpoint, EndpointKey, IfName, Loan, Seat};
 use weft_netns::Netns;
 use weft_reconcile::Target;
 
-use super::Indexes;
 use super::admissions::{self, Detours};
+use super::{Indexes, lanes, reach};
 use crate::attachment::{self, parent};
 use crate::devices::Losses;
 
@@ -136,10 +136,20 @@ impl Endpoints<'_> {
         let name = parent::stand_in(seat);
         let absent = || KernelError::new("find parent", name.as_str(), Errno::NODEV);
         let stand_in = link::find(self.netlink, name.as_str())?.ok_or_else(absent)?;
-        let outside = link::find(self.netlink, parent::outside(seat).as_str())?.map(|link| link.index);
+        let not_ready = || KernelError {
+            detail: "no rule leads to its program what is sent there: see `weft status`".to_owned(),
+            ..KernelError::new("use parent", name.as_str(), Errno::NETUNREACH)
+        };
+        if seat.is_routed() && !lanes::is_open(self.netlink, &name, stand_in.index)? {
+            return Err(not_ready().into());
+        }
+        let outside = link::find(self.netlink, parent::outside(seat).as_str())?;
         let unnumbered = || KernelError::new("number link of", endpoint.key.to_string(), Errno::INVAL);
-        let plan = parent::upper(endpoint, stand_in.index, outside).ok_or_else(unnumbered)?;
+        let plan = parent::upper(endpoint, stand_in.index, outside.as_ref().map(|link| link.index));
+        let plan = plan.ok_or_else(unnumbered)?;
         self.admit_upper(endpoint, plan.interior.index, &stand_in)?;
+        let reached = outside.map_or_else(Vec::new, |outside| parent::reached_by(endpoint, &outside));
+        self.netlink.run(&reached.into_iter().flat_map(reach::set).collect::<Vec<_>>())?;
         Ok(upper::create(self.netlink, netns, &plan)?)
     }
 
@@ -152,6 +162,8 @@ impl Endpoints<'_> {
     /// Takes down an endpoint whose link sits on another.
     fn take_down_upper(&mut self, index: u32, endpoint: &Endpoint, seat: &Seat) -> Result<(), KernelError> {
         let outside = link::find(self.netlink, parent::outside(seat).as_str())?;
+        let reached = outside.as_ref().map_or_else(Vec::new, |outside| parent::reached_by(endpoint, outside));
+        self.netlink.run(&reached.into_iter().flat_map(reach::unset).collect::<Vec<_>>())?;
         // What has the parent's own address has put in none.
         let own = outside.as_ref().and_then(|link| link.mac);
         let mac = endpoint.mac.filter(|mac| Some(*mac) != own);

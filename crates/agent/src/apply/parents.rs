@@ -108,6 +108,7 @@ impl Parents<'_> {
             sibling,
             mac: outside.and_then(|link| link.mac).unwrap_or(MacAddr::NONE),
             by_address: plan.seat.shares_mac,
+            routed: plan.seat.is_routed(),
         };
         let refused = |error| admissions::refused(index, &error);
         if self.dataplane.has_parent(index, &parent).map_err(refused)? {

@@ -4,27 +4,35 @@
 //!   eth0 192.0.2.50/24 (macvlan) ─┐
 //!   eth0 192.0.2.51/24 (macvlan) ─┴─ weftm-eno1 ──┐
 //!                                                 ├── switch ─┬─ host's stack
-//!   eth0 192.0.2.60/24 (ipvlan) ──── weftn-eno1 ──┘           └─ eno1, the wire
+//!   eth0 192.0.2.60/24 (ipvlan) ──── weftn-eno1 ──┤           └─ eno1, the wire
+//!   eth0 10.7.0.5/24 (its mode l3) ─ weftl-eno1 ──┤
+//!   eth0 10.8.0.5/24 (its mode l3s)  wefts-eno1 ──┘
 //! ```
 //!
 //! A stand-in, because of what leaves by the host's own link nobody could tell whether the host sent it: a container
 //! can write any Ethernet address into its frames, the host's among them. And it stays when the other goes: containers
-//! keep their links, and each other, while a driver is loaded anew.
+//! keep their links, and each other, while a driver is loaded anew. One for each mode of ipvlan, which the kernel has
+//! for all links of a parent: so networks of all modes are there side by side.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use weft_kernel::endpoint::LinkPlan;
 use weft_kernel::interior::Interior;
+use weft_kernel::link::Link;
+use weft_kernel::neighbour::Neighbour;
 use weft_kernel::upper::{UpperKind, UpperPlan};
-use weft_model::{Attachment, Endpoint, Family, Grant, IfName, Ipam, MacAddr, MacvlanMode, Network, Pool, Seat, fnv32};
+use weft_model::{
+    Attachment, Endpoint, Family, Grant, IfName, Ipam, IpvlanMode, MacAddr, MacvlanMode, Network, Pool, Seat, fnv32,
+};
 
 use super::{Ground, Kind, admit_own_namespace, endow_in_subnets, hops, link_name, mac_of};
 
 /// What the names of stand-ins begin with: of those whose endpoints have Ethernet addresses of their own, and of the
-/// others.
+/// others, by their mode.
 const BY_MAC: &str = "weftm-";
-const BY_ADDRESS: &str = "weftn-";
+const BY_ADDRESS: [(IpvlanMode, &str); 3] =
+    [(IpvlanMode::L2, "weftn-"), (IpvlanMode::L3, "weftl-"), (IpvlanMode::L3s, "wefts-")];
 /// What the names of VLANs' sub-interfaces begin with.
 const VLAN: &str = "weftv-";
 
@@ -57,6 +65,7 @@ pub fn seat(network: &Network, uplink: &IfName) -> Option<Seat> {
         uplink: uplink.clone(),
         vlan: network.vlan,
         shares_mac: !is_macvlan,
+        ipvlan_mode: network.ipvlan_mode,
         by_switch: is_macvlan && network.macvlan_mode == MacvlanMode::Vepa,
         alone: is_macvlan && network.macvlan_mode == MacvlanMode::Passthru,
         host_access: network.host_access,
@@ -73,7 +82,8 @@ pub fn outside(seat: &Seat) -> IfName {
 
 /// The link that stands in for it.
 pub fn stand_in(seat: &Seat) -> IfName {
-    link_name(if seat.shares_mac { BY_ADDRESS } else { BY_MAC }, outside(seat).as_str())
+    let of_mode = BY_ADDRESS.into_iter().find(|(mode, _)| seat.shares_mac && *mode == seat.ipvlan_mode);
+    link_name(of_mode.map_or(BY_MAC, |(_, prefix)| prefix), outside(seat).as_str())
 }
 
 /// The programs' number for the segment: the same after a restart.
@@ -89,7 +99,7 @@ pub fn stand_in_mac(seat: &Seat, outside: MacAddr) -> MacAddr {
 
 /// Whether a link stands in for another.
 pub fn is_stand_in(name: &str) -> bool {
-    name.starts_with(BY_MAC) || name.starts_with(BY_ADDRESS)
+    name.starts_with(BY_MAC) || BY_ADDRESS.iter().any(|(_, prefix)| name.starts_with(prefix))
 }
 
 /// Whether a link is a VLAN's on another.
@@ -121,11 +131,19 @@ pub fn on_link(endpoint: &Endpoint) -> impl Iterator<Item = IpNet> {
     own.chain(granted).filter(move |_| is_there)
 }
 
+/// How the host reaches an endpoint that answers no question of whose an address is: by the link to the outside, whose
+/// program knows it.
+pub fn reached_by(endpoint: &Endpoint, outside: &Link) -> Vec<Neighbour> {
+    let is_reached = endpoint.seat.as_ref().is_some_and(|seat| seat.is_routed() && seat.host_access);
+    let Some(mac) = outside.mac.filter(|_| is_reached && outside.up) else { return Vec::new() };
+    endpoint.addresses.iter().map(|net| Neighbour { index: outside.index, ip: net.addr(), mac }).collect()
+}
+
 /// The link that the record asks for, on the stand-in with this number.
 pub fn upper(endpoint: &Endpoint, parent: u32, uplink: Option<u32>) -> Option<UpperPlan> {
     let seat = endpoint.seat.as_ref()?;
     Some(UpperPlan {
-        kind: if seat.shares_mac { UpperKind::Ipvlan } else { UpperKind::Macvlan },
+        kind: if seat.shares_mac { UpperKind::Ipvlan(seat.ipvlan_mode) } else { UpperKind::Macvlan },
         parent,
         uplink,
         inside_mac: endpoint.mac,
@@ -159,7 +177,32 @@ mod tests {
 
     fn seat(uplink: &str, vlan: Option<u16>, shares_mac: bool) -> Seat {
         let uplink = uplink.parse().expect("name");
-        Seat { uplink, vlan, shares_mac, by_switch: false, alone: false, host_access: true }
+        let ipvlan_mode = IpvlanMode::L2;
+        Seat { uplink, vlan, shares_mac, ipvlan_mode, by_switch: false, alone: false, host_access: true }
+    }
+
+    #[test]
+    fn where_the_host_routes_it_reaches_endpoints_without_asking_and_these_need_no_gateway() {
+        for (mode, host_access, up) in
+            IpvlanMode::ALL.iter().flat_map(|mode| [(mode, true, true), (mode, true, false), (mode, false, true)])
+        {
+            let seat = Seat { ipvlan_mode: *mode, host_access, ..seat("eno1", None, true) };
+            let mut endpoint: Endpoint = serde_json::from_value(serde_json::json!({
+                "key": {"container": "c", "ifname": "eth0"}, "network": "app", "namespace": "default", "name": "c",
+                "netns": {"path": "/x", "device": 4, "inode": 5}, "attachment": "ipvlan", "mtu": 1500, "born_s": 0,
+                "addresses": ["10.7.0.5/24", "fd07::5/64"], "routes": [{"to": "0.0.0.0/0"}, {"to": "::/0"}],
+            }))
+            .unwrap();
+            endpoint.seat = Some(seat);
+            let outside = Link { index: 7, mac: Some(MacAddr([2; 6])), up, ..Link::default() };
+            let reached = reached_by(&endpoint, &outside);
+            let is_reached = mode.is_routed() && host_access && up;
+            let expected: Vec<_> = endpoint.addresses.iter().map(|net| net.addr()).filter(|_| is_reached).collect();
+            assert_eq!(reached.iter().map(|at| at.ip).collect::<Vec<_>>(), expected);
+            assert!(reached.iter().all(|at| (at.index, Some(at.mac)) == (7, outside.mac)));
+            let by_link = hops(&endpoint, &endpoint.routes).into_iter().filter(|(_, via)| via.is_none());
+            assert_eq!(by_link.count(), if mode.is_routed() { 2 } else { 0 });
+        }
     }
 
     #[test]
@@ -168,6 +211,10 @@ mod tests {
         assert_eq!(stand_in(&macvlan).as_str(), "weftm-eno1");
         assert_eq!(stand_in(&ipvlan).as_str(), "weftn-eno1");
         assert_eq!(segment(&macvlan), segment(&ipvlan));
+        let [l3, l3s] = [IpvlanMode::L3, IpvlanMode::L3s].map(|ipvlan_mode| Seat { ipvlan_mode, ..ipvlan.clone() });
+        assert_eq!([stand_in(&l3).as_str(), stand_in(&l3s).as_str()], ["weftl-eno1", "wefts-eno1"]);
+        assert!([&macvlan, &ipvlan, &l3, &l3s].iter().all(|seat| is_stand_in(stand_in(seat).as_str())));
+        assert_eq!(segment(&l3), segment(&macvlan));
         let tagged = seat("eno1", Some(42), false);
         assert_eq!(
             [outside(&tagged).as_str(), stand_in(&tagged).as_str().get(..6).unwrap()],

@@ -26,7 +26,9 @@ use crate::apply::admissions::{self, Admissions, Detours, Members};
 use crate::apply::bridges::Bridges;
 use crate::apply::endpoints::EndpointError;
 use crate::apply::forward::{self, Accepts};
+use crate::apply::lanes::Lanes;
 use crate::apply::parents::Parents;
+use crate::apply::reach::{self, Reach};
 use crate::apply::routes::Routes;
 use crate::apply::settings::{Changed, Settings};
 use crate::apply::short_way::ShortWay;
@@ -236,6 +238,7 @@ impl Round {
         let (indexes, dataplane) = (attacher.indexes(), attacher.dataplane());
         findings.round(&mut Vlans { netlink: &mut self.netlink, snapshot, indexes }, &plan.vlans);
         findings.round(&mut Parents { netlink: &mut self.netlink, snapshot, indexes, dataplane }, &plan.parents);
+        findings.round(&mut Lanes { netlink: &mut self.netlink }, &plan.lanes());
         findings.round(&mut Uplinks { netlink: &mut self.netlink, attacher: &attacher }, &plan.uplinks);
     }
 
@@ -315,6 +318,9 @@ impl Round {
             let ledger = self.attacher.ledger();
             ledger.live().filter_map(|endpoint| Some((endpoint.link?, Arc::clone(endpoint)))).collect()
         };
+        let attacher = Arc::clone(&self.attacher);
+        let reached = seated.iter().flat_map(|(_, endpoint)| reach::desired(endpoint, snapshot)).collect();
+        findings.round(&mut Reach { netlink: &mut self.netlink, snapshot, attacher: &attacher }, &reached);
         let desired = linked.chain(seated).filter_map(|(link, endpoint)| {
             let admission = admissions::admission(&endpoint, Detours::of(&endpoint, snapshot))?;
             Some((link, (endpoint, admission)))

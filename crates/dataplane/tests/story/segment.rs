@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use weft_dataplane::{Admission, Hold, Parent, Peering, Seat, Uplink, abi, has_programs_in_front};
+use weft_dataplane::{Admission, Hold, HostAddress, Parent, Peering, Seat, Uplink, abi, has_programs_in_front};
 use weft_model::MacAddr;
 
 use crate::frames::{arp, back, neighbour as nd, patched, tcp, udp, udp_by};
@@ -26,7 +26,7 @@ const NEIGHBOUR_V4: (&str, u16) = ("10.1.0.3", 443);
 const DESTINATION: usize = 0;
 
 fn parent(by_address: bool) -> Parent {
-    Parent { segment: SEGMENT, uplink: Some(THIRD_LINK), sibling: None, mac: HOST_MAC, by_address }
+    Parent { segment: SEGMENT, uplink: Some(THIRD_LINK), sibling: None, mac: HOST_MAC, by_address, routed: false }
 }
 
 fn seat() -> Seat {
@@ -41,6 +41,10 @@ fn own(seat: Seat) -> Admission {
 fn neighbour(network: u32) -> Admission {
     let seat = Seat { link_local: ip("fe80::ff:fe00:b"), ..seat() };
     Admission { seat: Some(seat), by_stack: true, ..admission(&["10.1.0.3", "fd61::3"], OTHER_MAC, network) }
+}
+
+fn neighbour_at(seat: Seat) -> Admission {
+    Admission { seat: Some(seat), ..neighbour(OWN) }
 }
 
 /// Both endpoints on the parent.
@@ -191,6 +195,46 @@ fn who_leases_an_address_may_ask_for_one_from_none() {
             ("of one server", to(WIRE_MAC, udp(("0.0.0.0", 68), ("10.1.0.1", 67))), "source_address"),
         ],
     );
+}
+
+#[test]
+fn where_the_host_routes_the_address_alone_says_for_whom_a_packet_is() {
+    let world = World::empty();
+    world.dataplane.set_parent(LINK, &Parent { routed: true, ..parent(true) }).unwrap();
+    let seat = |link_local| Seat { is_station: false, link_local: ip(link_local), ..seat() };
+    world.dataplane.admit(OWN_LINK, &Admission { mac: HOST_MAC, ..own(seat("fe80::2")) }).unwrap();
+    world.dataplane.admit(NEIGHBOUR_LINK, &Admission { mac: HOST_MAC, ..neighbour_at(seat("fe80::3")) }).unwrap();
+    world.dataplane.hosts().insert(&HostAddress(ip("10.1.0.1"))).unwrap();
+    world.dataplane.hosts().insert(&HostAddress(ip("fd61::1"))).unwrap();
+    // The kernel writes the same two Ethernet addresses into all of them.
+    let frame = |from, destination| to(HOST_MAC, udp_by(HOST_MAC, from, destination));
+    const OWN_V6: (&str, u16) = ("fd61::2", 40000);
+    let stories = [
+        ("to a neighbour", frame(OWN_V4, NEIGHBOUR_V4), REDIRECTED),
+        ("to a neighbour", frame(OWN_V6, ("fd61::3", 443)), REDIRECTED),
+        ("to the host", frame(OWN_V4, ("10.1.0.1", 53)), REDIRECTED),
+        ("to the host", frame(OWN_V6, ("fd61::1", 53)), REDIRECTED),
+        ("to the wire", frame(OWN_V4, ("198.51.100.1", 53)), REDIRECTED),
+        ("to the wire", frame(OWN_V6, ("2001:db8::1", 53)), REDIRECTED),
+        ("to everybody", frame(OWN_V4, ("255.255.255.255", 53)), "group"),
+        ("to a group", frame(OWN_V4, ("224.0.0.251", 5353)), "group"),
+        ("to a group", frame(OWN_V6, ("ff02::fb", 5353)), "group"),
+        ("to no group", frame(OWN_V4, ("223.255.255.255", 53)), REDIRECTED),
+    ];
+    sent(&world, &stories);
+    for from in [("10.1.0.1", 1), ("198.51.100.1", 1)] {
+        assert_eq!(world.sends_by_parent(LINK, &frame(from, NEIGHBOUR_V4)), "source_address", "{from:?}");
+    }
+    world.dataplane.set_parent(LINK, &Parent { routed: true, uplink: None, ..parent(true) }).unwrap();
+    for (story, frame, expected) in &stories {
+        let without = if story.contains("neighbour") || *expected == "group" { expected } else { &"no_parent" };
+        assert_eq!(world.sends_by_parent(OWN_LINK, frame), *without, "{story}, without a link to the outside");
+    }
+    world.dataplane.set_parent(LINK, &Parent { routed: true, ..parent(true) }).unwrap();
+    let apart = Seat { without_host: true, ..seat("fe80::2") };
+    world.dataplane.admit(OWN_LINK, &Admission { mac: HOST_MAC, ..own(apart) }).unwrap();
+    assert_eq!(world.sends_by_parent(OWN_LINK, &frame(OWN_V4, ("10.1.0.1", 53))), "host");
+    assert_eq!(world.sends_by_parent(OWN_LINK, &frame(OWN_V4, ("198.51.100.1", 53))), REDIRECTED);
 }
 
 #[test]
