@@ -299,6 +299,9 @@ impl NetworkSpec {
             let remedy =
                 format!("attachment {attachment} is on no LAN with servers: use {}, or pools", with.join(", "));
             faults.add("spec.ipam", ipam, remedy);
+        } else if let Some(mode) = self.routed_mode() {
+            let remedy = format!("with ipvlanMode {mode} there is no segment to ask on: use l2, or pools");
+            faults.add("spec.ipam", ipam, remedy);
         }
         let lists = [
             ("spec.pools", &self.pools),
@@ -783,6 +786,9 @@ mod tests {
             for field in ["spec.gateways[0]", "spec.routes[0].via"] {
                 assert!(faults.as_ref().is_none_or(|faults| faults.contains(field)), "{field}: {faults:?}");
             }
+            let leased = NetworkSpec { ipam: Some(Ipam::Dhcp), pools: Vec::new(), ..spec.clone() };
+            let faults = leased.resolve(&name, &Labels::new(), &All).err().map(|faults| faults.to_string());
+            assert_eq!(faults.is_some_and(|faults| faults.contains("no segment to ask on")), mode.is_routed());
             let unsaid = NetworkSpec { ipvlan_mode: None, ..spec.clone() };
             assert_eq!(spec.check_change(&name, &unsaid).is_ok(), *mode == IpvlanMode::L2, "l2 is the usual one");
         }
