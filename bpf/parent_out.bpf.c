@@ -21,7 +21,7 @@ int parent_out(struct __sk_buff *skb)
 
 	if (packet_parse(skb, &p) != VERDICT_CONTINUE)
 		jump(skb, HOOK_PARENT_CHECK);
-	connection_find(skb, &p, &c, DIRECTION_OUT);
+	connection_find_sender(skb, &p, &c);
 	if (!connection_is_vouched(skb, &p, &c, &settings))
 		jump(skb, HOOK_PARENT_CHECK);
 	endpoint = endpoint_find(p.link);

@@ -159,26 +159,52 @@ static __always_inline enum verdict connection_relate(struct __sk_buff *skb, str
 	return VERDICT_PASS;
 }
 
-/* Finds what a packet belongs to, if that is known. Where the door is one of many endpoints (the packet has no link yet),
- * that also says whose packet it would be. */
+/* Names what a packet belongs to; false if it is no connection. */
+static __always_inline bool connection_name(struct packet *p, struct connection *c, enum direction direction)
+{
+	c->belongs = connection_kind(p);
+	if (c->belongs != BELONGS_TO_KEY)
+		return false;
+	c->now = flow_now();
+	c->from = flow_key_of(p, &c->key);
+	c->own = direction == DIRECTION_OUT ? c->from : !c->from;
+	return true;
+}
+
+/* Takes what was found by that name for the packet's connection, if it is. */
+static __always_inline void connection_take(struct packet *p, struct connection *c, struct flow *flow)
+{
+	if (connection_is_past(p, c, flow, p->link))
+		return;
+	c->flow = flow;
+	p->is_short = flow->flags & FLOW_IS_SHORT;
+}
+
+/* Finds what a packet belongs to, if that is known. */
 static __always_inline void connection_find(struct __sk_buff *skb, struct packet *p, struct connection *c,
 					    enum direction direction)
 {
 	struct flow *flow;
 
-	c->belongs = connection_kind(p);
-	if (c->belongs != BELONGS_TO_KEY)
+	if (!connection_name(p, c, direction))
 		return;
-	c->now = flow_now();
-	c->from = flow_key_of(p, &c->key);
-	c->own = direction == DIRECTION_OUT ? c->from : !c->from;
 	flow = flow_find(&c->key);
-	if (flow && !p->link)
-		p->link = flow_link(flow, c->own);
-	if (flow && !connection_is_past(p, c, flow, p->link)) {
-		c->flow = flow;
-		p->is_short = flow->flags & FLOW_IS_SHORT;
-	}
+	if (flow)
+		connection_take(p, c, flow);
+}
+
+/* The same at the door of many senders: the connection also says whose the packet would be. */
+static __always_inline void connection_find_sender(struct __sk_buff *skb, struct packet *p, struct connection *c)
+{
+	struct flow *flow;
+
+	if (!connection_name(p, c, DIRECTION_OUT))
+		return;
+	flow = flow_find(&c->key);
+	if (!flow)
+		return;
+	p->link = flow_link(flow, c->own);
+	connection_take(p, c, flow);
 }
 
 /* Whether the sender's door has let the like of this packet through, by what is in force: from this end of this

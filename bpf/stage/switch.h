@@ -30,29 +30,17 @@ static __always_inline bool segment_floods(const struct packet *p, const struct 
 	return mac_is_group(p->destination_mac) && !(endpoint->flags & (ENDPOINT_BY_SWITCH | ENDPOINT_ISOLATED));
 }
 
-/* Whether a packet is for a group, or for everybody: what its frame says of it, who routes does not go by. */
-static __always_inline bool segment_is_for_many(const struct packet *p)
-{
-	const __u8 *to = p->destination.bytes;
-
-	if (p->ethertype == ETH_P_IPV6)
-		return to[0] == 0xff;
-	return (to[12] & 0xf0) == 0xe0 || (to[12] & to[13] & to[14] & to[15]) == 0xff;
-}
-
 /* Where a frame of an endpoint's goes. Who gets it is asked of the frame itself, also where its connection vouches for
  * it: the same connection may be sent to anybody. */
 static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct packet *p,
 						   const struct endpoint *endpoint, const struct parent *parent)
 {
 	const struct endpoint *receiver = NULL;
-	bool is_routed = parent->flags & PARENT_ROUTED;
-	bool is_for_host;
 	__u32 link = 0;
 
-	if (is_routed && segment_is_for_many(p))
+	/* What its frame says of that, who routes does not go by. */
+	if (parent->flags & PARENT_ROUTED && address_is_group(&p->destination))
 		return packet_drop(p, REASON_GROUP);
-	is_for_host = is_routed ? host_has(&p->destination) : mac_equal(p->destination_mac, parent->mac);
 	if (!mac_is_group(p->destination_mac))
 		link = segment_receiver(skb, p, parent->segment, parent->mac);
 	if (link)
@@ -70,14 +58,16 @@ static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct
 		return segment_floods(p, endpoint) ? VERDICT_IN_BY : packet_drop(p, REASON_NO_PARENT);
 	}
 	p->detour = parent->uplink;
-	if (is_routed && !is_for_host) {
+	if (parent->flags & PARENT_ROUTED) {
 		/* To whom it goes on the segment is not known yet: it may be for an endpoint there. */
 		skb->tc_index = 0;
-		return VERDICT_ROUTED;
+		if (!host_has(&p->destination))
+			return VERDICT_ROUTED;
+	} else if (!mac_equal(p->destination_mac, parent->mac)) {
+		skb->tc_index = MARK_SWITCHED;
+		return VERDICT_OUT_BY;
 	}
 	skb->tc_index = MARK_SWITCHED;
-	if (!is_for_host)
-		return VERDICT_OUT_BY;
 	return endpoint->flags & ENDPOINT_WITHOUT_HOST ? packet_drop(p, REASON_HOST) : VERDICT_IN_BY;
 }
 
