@@ -9,8 +9,9 @@
 //! heard of: who wants to know looks whether its namespace is still there.
 
 use std::os::fd::AsFd as _;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{TryRecvError, sync_channel};
 
+use rustix::io::Errno;
 use weft_model::{IpvlanMode, MacAddr};
 use weft_netns::Netns;
 
@@ -114,10 +115,13 @@ fn vanish(netns: &Netns, found: &Link) -> Result<(), KernelError> {
     started.map_err(|e| KernelError::io("start thread", "deletion", &e))?;
     // Who looks waits for the kernel's lock on links, so this goes round as often as it takes the thread to begin.
     while find_live(&mut looking, found.index)?.is_some() {
-        if let Ok(answer) = answer.try_recv() {
-            return answer;
+        match answer.try_recv() {
+            Ok(answer) => return answer,
+            Err(TryRecvError::Empty) => std::thread::yield_now(),
+            Err(TryRecvError::Disconnected) => {
+                return Err(KernelError::new("delete link", &found.name, Errno::CANCELED));
+            }
         }
-        std::thread::yield_now();
     }
     Ok(())
 }

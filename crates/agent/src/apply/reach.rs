@@ -20,7 +20,6 @@ use weft_kernel::{KernelError, Netlink, Request, Snapshot};
 use weft_model::{Endpoint, MacAddr};
 use weft_reconcile::Target;
 
-use super::endpoints;
 use crate::attach::Attacher;
 use crate::attachment::parent;
 
@@ -47,8 +46,7 @@ impl Target for Reach<'_> {
             Hop::Link(index) => Some((route.to.addr(), index)),
             _ => None,
         });
-        let is_endpoints = |index| snapshot.link(index).is_none_or(|link| endpoints::is_endpoints(&link.name));
-        let key = key.filter(|(_, index)| !is_endpoints(*index));
+        let key = key.filter(|(_, index)| snapshot.link(*index).is_some_and(parent::may_be_outside));
         let mac = |(ip, index)| snapshot.neighbours.iter().find(|at| (at.ip, at.index) == (ip, index));
         Ok(key.map(|key| (key, mac(key).map(|neighbour| neighbour.mac))).collect())
     }

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use weft_kernel::endpoint::LinkPlan;
 use weft_kernel::interior::Interior;
-use weft_kernel::link::Link;
+use weft_kernel::link::{LOOPBACK, Link};
 use weft_kernel::neighbour::Neighbour;
 use weft_kernel::upper::{UpperKind, UpperPlan};
 use weft_model::{
@@ -78,6 +78,11 @@ pub fn outside(seat: &Seat) -> IfName {
         Some(vlan) => link_name(VLAN, &format!("{}.{vlan}", seat.uplink)),
         None => seat.uplink.clone(),
     }
+}
+
+/// Whether a link may be such a one. Others of weft's have routes to endpoints of other kinds.
+pub fn may_be_outside(link: &Link) -> bool {
+    link.index != LOOPBACK && (!link.is_ours() || is_vlan(&link.name))
 }
 
 /// The link that stands in for it.
@@ -173,6 +178,8 @@ pub fn interior(endpoint: &Endpoint) -> Option<Interior> {
 
 #[cfg(test)]
 mod tests {
+    use weft_kernel::link::GROUP_LIVE;
+
     use super::*;
 
     fn seat(uplink: &str, vlan: Option<u16>, shares_mac: bool) -> Seat {
@@ -215,6 +222,9 @@ mod tests {
         assert_eq!([stand_in(&l3).as_str(), stand_in(&l3s).as_str()], ["weftl-eno1", "wefts-eno1"]);
         assert!([&macvlan, &ipvlan, &l3, &l3s].iter().all(|seat| is_stand_in(stand_in(seat).as_str())));
         assert_eq!(segment(&l3), segment(&macvlan));
+        let link = |name: &str, group| Link { index: 7, name: name.to_owned(), group, ..Link::default() };
+        let links = [link("eno1", 0), link("weftb-app", GROUP_LIVE), link("weftv-eno1.42", GROUP_LIVE)];
+        assert_eq!(links.map(|link| may_be_outside(&link)), [true, false, true]);
         let tagged = seat("eno1", Some(42), false);
         assert_eq!(
             [outside(&tagged).as_str(), stand_in(&tagged).as_str().get(..6).unwrap()],
