@@ -44,9 +44,7 @@ bench: need-root need-cargo ## measure what attaching a container and its packet
 	scripts/packages test
 	$(MAKE) build
 	$(RELEASE)/weft bench attach --out bench/results/attach.txt
-	$(RELEASE)/weft bench attach --case physical --rounds 20 --out bench/results/attach-physical.txt
 	$(RELEASE)/weft bench path --out bench/results/path.txt
-	$(RELEASE)/weft bench path --mode macvlan --rounds 20 --out bench/results/path-macvlan.txt
 	$(RELEASE)/weft bench limit --out bench/results/limit.txt
 	$(RELEASE)/weft bench sight --out bench/results/sight.txt
 	$(RELEASE)/weft bench run --out bench/results/run.txt
