@@ -25,7 +25,7 @@ int parent_out(struct __sk_buff *skb)
 	if (!connection_is_vouched(skb, &p, &c, &settings))
 		jump(skb, HOOK_PARENT_CHECK);
 	endpoint = endpoint_find(p.link);
-	if (!endpoint || endpoint->parent != skb->ifindex)
+	if (!endpoint || endpoint->parent != skb->ifindex || !segment_is_sent_inside(skb, endpoint))
 		jump(skb, HOOK_PARENT_CHECK);
 	verdict = segment_choose_short(skb, &p, endpoint);
 	if (verdict == VERDICT_CONTINUE) {

@@ -4,7 +4,7 @@
 
 /* Layout of all maps in this folder. A change of any of them changes it, by the rules of crates/dataplane/src/migrate.rs:
  * keys stay as they are, new fields of values go to the end, and zero in them means what it meant without them. */
-#define ABI_VERSION 2
+#define ABI_VERSION 3
 
 /* Endpoints of one host. */
 #define ENDPOINTS_MAX 16384
@@ -49,6 +49,10 @@ struct endpoint {
 	__u32 bridge;
 	/* Number of the link that its own one sits on, as `weft_parents` has it; 0 if it has an end on the host. */
 	__u32 parent;
+	/* Inode of the network namespace that it is in, by which its sockets are known where its link does not tell who
+	 * sends; 0 if that is not asked. */
+	__u32 namespace;
+	__u32 pad_namespace;
 };
 
 /* It has more addresses than two. */

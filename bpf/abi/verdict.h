@@ -52,5 +52,7 @@ enum reason {
 	REASON_HOST = 18,
 	/* To a group or to everybody, where the host routes and there are none (ipvlan's modes l3 and l3s). */
 	REASON_GROUP = 19,
-	REASON_MAX = 20,
+	/* By a socket of another namespace than that of the endpoint whose addresses it has. */
+	REASON_SOURCE_NAMESPACE = 20,
+	REASON_MAX = 21,
 };

@@ -22,6 +22,7 @@
 #include "verdict.h"
 #include "maps.h"
 #include "packet.h"
+#include "sender.h"
 #include "flow.h"
 #include "event.h"
 #include "counter.h"

@@ -18,6 +18,15 @@ static __always_inline const struct endpoint *segment_sender(struct __sk_buff *s
 	return endpoint;
 }
 
+/* Whether a packet may be the endpoint's by where it was sent. Neighbours know each other's addresses, and who may write
+ * whole frames (CAP_NET_RAW) may write these; by which link a frame came to the parent, it does not say. */
+static __always_inline bool segment_is_sent_inside(struct __sk_buff *skb, const struct endpoint *endpoint)
+{
+	__u32 namespace = endpoint->namespace ? sender_namespace(skb) : 0;
+
+	return !namespace || namespace == endpoint->namespace || knobs.trial;
+}
+
 /* What is wrong with a frame of none of the parent's endpoints. */
 static __always_inline enum reason segment_unknown(const struct parent *parent)
 {

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const GUESTS: [&str; 2] = ["10.7.0.9", "fd67::9"];
 /// The same as they are shown.
 const SHOWN: [&str; 2] = ["10.7.0.9/32", "fd67::9/128"];
-const MAP: &str = "/sys/fs/bpf/weft/v2/weft_endpoint_allowed";
+const MAP: &str = "/sys/fs/bpf/weft/v3/weft_endpoint_allowed";
 
 /// The addresses of an endpoint.
 fn addresses(api: &Api, endpoint: &str) -> [String; 2] {

@@ -635,3 +635,61 @@ fn a_host_that_weft_leaves_has_its_parent_as_it_was() {
     assert_eq!(pins, "");
     assert!(host_pings(&host, &uplink::OUTSIDE_V4.to_string()));
 }
+
+/// As a neighbour whose addresses it may all write into its frames, the Ethernet and the IP ones.
+fn nobody_speaks_for_a_neighbour(test: &str, host: &str, more: &serde_json::Value) {
+    let host = Host::start(host).unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    if let Some(lack) = Api::of(&host).lack("neighbours on parents told apart by their namespaces") {
+        return skip(&format!("parents::{test}"), &lack);
+    }
+    if more["ipvlanMode"] != json!(null) {
+        lead_to_host(&host);
+    }
+    let api = populate(&host, more.clone());
+    let address_of = |netns: &str| host.run(&["ip", "netns", "exec", netns, "cat", "/sys/class/net/eth0/address"]);
+    let neighbour = mac(&address_of("b").unwrap());
+    let of_host = Netns::open(format!("/proc/{}/ns/net", host.init_pid())).unwrap();
+    let uplink = host.run(&["cat", "/sys/class/net/eth0/ifindex"]).unwrap().trim().parse().unwrap();
+    let taps = [of_host.within(|| Tap::on(uplink)).unwrap(), tap(&host, "outside")];
+    let raw = RawSocket::open(&host, "a", "eth0");
+    for family in 0..2 {
+        let other = api.address("b", family);
+        let [to_host, to_outside] = neighbours(family);
+        // A connection that vouches for the neighbour's packets is there, too, and must not for others'.
+        until("the outside answers", || pings(&host, "b", &to_outside).then_some(()));
+        let spoken = inside(&host, "b").within(|| UdpSocket::bind((other.as_str(), 9)).unwrap()).unwrap();
+        spoken.send_to(b"honest", (to_outside.as_str(), 9)).unwrap();
+        for to in [&to_outside, &to_host] {
+            let before = api.counted("b", "out", "source_namespace");
+            let frame = raw.udp(neighbour, (&other, 9), (to, 9));
+            (0..FORGED).for_each(|_| drop(raw.try_send(&frame)));
+            until(to, || (api.counted("b", "out", "source_namespace") == before + FORGED).then_some(()));
+        }
+        assert!(pings(&host, "a", &to_outside) && pings(&host, "b", &to_outside), "honest packets pass");
+    }
+    for (tap, who) in taps.iter().zip(["the host's link", "the outside"]) {
+        let heard = tap.frames();
+        let has = |word: &[u8]| heard.iter().any(|frame| frame.windows(6).any(|bytes| bytes == word));
+        assert!(has(b"honest") && !has(b"forged"), "{more}: {who}");
+    }
+}
+
+#[test]
+fn nobody_speaks_for_a_neighbour_on_a_macvlan_network() {
+    let test = "nobody_speaks_for_a_neighbour_on_a_macvlan_network";
+    nobody_speaks_for_a_neighbour(test, "parents-neighbour", &json!({}));
+}
+
+#[test]
+fn nobody_speaks_for_a_neighbour_on_an_ipvlan_network() {
+    let test = "nobody_speaks_for_a_neighbour_on_an_ipvlan_network";
+    if lacks_ipvlan(test) {
+        return;
+    }
+    nobody_speaks_for_a_neighbour(test, "parents-neighbour-l2", &json!({"mode": "ipvlan"}));
+    for mode in ROUTED {
+        let more = json!({"mode": "ipvlan", "ipvlanMode": mode});
+        nobody_speaks_for_a_neighbour(test, &format!("parents-neighbour-{mode}"), &more);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weft_dataplane::Told;
 use weft_kernel::link::{self, LinkKind};
 use weft_kernel::{KernelError, Netlink, throttle};
 use weft_model::Attachment;
@@ -17,6 +18,12 @@ const ATTACHMENTS: &[(Attachment, &[LinkKind])] = &[
 const VLANS: &str = "VLANs on parents";
 /// What else needs a kind of link: what it is called in `weft status`.
 const FEATURES: &[(&str, LinkKind)] = &[(VLANS, LinkKind::Vlan), ("limits of what is sent", LinkKind::Ifb)];
+
+/// Whose packets are whose on a parent, beyond what they say themselves.
+const SENDERS: &str = "neighbours on parents told apart by their namespaces";
+const UNTYPED: &str =
+    "this kernel lacks CONFIG_DEBUG_INFO_BTF, by which programs find their way in it: use one that has it";
+const UNTOLD: &str = "one with CAP_NET_RAW can send as another: use Linux 6.2 or newer, which says whose socket sent";
 
 /// What is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,9 +56,13 @@ pub fn missing(netlink: &mut Netlink) -> Result<Missing, KernelError> {
         let also = || (*kind == LinkKind::Ifb).then(throttle::lack).flatten();
         (*name, absent.get(kind).cloned().or_else(also))
     };
+    let told = weft_dataplane::told();
+    let on_parents = Attachment::ALL.iter().filter(|attachment| attachment.sits_on_parent());
+    let untyped = on_parents.filter(|_| told == Told::Nothing).map(|attachment| (*attachment, UNTYPED.to_owned()));
+    let untold = (told != Told::All).then(|| UNTOLD.to_owned());
     Ok(Missing {
-        attachments: ATTACHMENTS.iter().filter_map(of_attachment).collect(),
-        features: FEATURES.iter().map(of_feature).collect(),
+        attachments: untyped.chain(ATTACHMENTS.iter().filter_map(of_attachment)).collect(),
+        features: FEATURES.iter().map(of_feature).chain([(SENDERS, untold)]).collect(),
     })
 }
 

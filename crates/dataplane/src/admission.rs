@@ -51,6 +51,8 @@ pub struct Seat {
     pub by_switch: bool,
     /// It does not reach the host, nor the host it.
     pub without_host: bool,
+    /// Inode of the network namespace that the link is in.
+    pub namespace: u32,
 }
 
 impl Admission {
@@ -75,6 +77,7 @@ impl Admission {
             throttle: self.throttle.unwrap_or(0),
             bridge: self.bridge.unwrap_or(0),
             parent: self.seat.map_or(0, |seat| seat.parent),
+            namespace: self.seat.map_or(0, |seat| seat.namespace),
             ..abi::endpoint::default()
         }
     }

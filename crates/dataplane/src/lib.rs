@@ -3,7 +3,7 @@
 //! ```text
 //!   BPF_DIR/weft_stub_*      ◄── filters on every link: they jump to
 //!   BPF_DIR/weft_programs    ──► endpoint_{out,check,in}, parent_{out,check,in}, uplink_{in,out}, which read
-//!   BPF_DIR/v2/weft_*        ◄── the maps that the agent writes, of this layout
+//!   BPF_DIR/v3/weft_*        ◄── the maps that the agent writes, of this layout
 //!   BPF_DIR/weft_{parent,uplink}_N_{in,out}   what holds the programs of the link numbered N
 //! ```
 //!
@@ -20,6 +20,7 @@ pub mod abi {
 mod address;
 mod admission;
 mod allowed;
+mod btf;
 mod capture;
 mod error;
 mod event;
@@ -48,6 +49,7 @@ use self::settings::Settings;
 
 pub use self::address::address_of;
 pub use self::admission::{Admission, Seat};
+pub use self::btf::{Told, told};
 pub use self::capture::{Captured, Packet};
 pub use self::error::DataplaneError;
 pub use self::event::Events;

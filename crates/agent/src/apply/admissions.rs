@@ -29,6 +29,8 @@ pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge, parent }: Deto
             link_local: endpoint.link_local()?,
             by_switch: seat.by_switch,
             without_host: !seat.host_access,
+            // nsfs numbers by 32 bits.
+            namespace: u32::try_from(endpoint.netns.inode).unwrap_or(0),
         }),
         None => None,
     };

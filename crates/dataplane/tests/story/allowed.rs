@@ -29,7 +29,7 @@ fn world() -> World {
 }
 
 fn map(world: &World) -> MapHandle {
-    MapHandle::from_pinned_path(world.directory.join("v2/weft_endpoint_allowed")).unwrap()
+    world.pinned("weft_endpoint_allowed")
 }
 
 #[test]

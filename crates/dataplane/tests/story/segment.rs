@@ -3,6 +3,7 @@
 //! The parent is link 1, by which a test run's packets come in unless told otherwise; the link to the outside is
 //! link 3.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use weft_dataplane::{Admission, Hold, HostAddress, Parent, Peering, Seat, Uplink, abi, has_programs_in_front};
@@ -31,7 +32,8 @@ fn parent(by_address: bool) -> Parent {
 
 fn seat() -> Seat {
     let link_local = ip("fe80::ff:fe00:a");
-    Seat { parent: LINK, segment: SEGMENT, is_station: true, link_local, by_switch: false, without_host: false }
+    let (is_station, by_switch, without_host, namespace) = (true, false, false, 0);
+    Seat { parent: LINK, segment: SEGMENT, is_station, link_local, by_switch, without_host, namespace }
 }
 
 fn own(seat: Seat) -> Admission {
@@ -94,6 +96,29 @@ fn what_an_endpoint_sends_goes_on_if_it_is_its_own() {
     assert_eq!(world.sends_by_parent(LINK, &udp(OWN_V4, outside)), "source_mac", "of one that is gone");
     world.dataplane.forget_parent(LINK).unwrap();
     assert_eq!(world.sends_by_parent(LINK, &udp_by(OTHER_MAC, NEIGHBOUR_V4, outside)), "no_endpoint");
+}
+
+#[test]
+fn what_has_an_endpoint_s_addresses_is_its_own_only_if_it_was_sent_where_that_is() {
+    let world = populated();
+    // What a test run sends is sent by a socket of this thread's namespace.
+    let here = u32::try_from(std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino()).unwrap();
+    let (elsewhere, outside) = (here ^ 1, ("198.51.100.1", 53));
+    for (by_address, frame) in [(false, udp(OWN_V4, outside)), (true, udp_by(HOST_MAC, OWN_V4, outside))] {
+        world.dataplane.set_parent(LINK, &parent(by_address)).unwrap();
+        let own = |namespace| {
+            let mac = if by_address { HOST_MAC } else { MAC };
+            Admission { mac, ..own(Seat { namespace, is_station: !by_address, ..seat() }) }
+        };
+        // Found by what is vouched for, and without.
+        for (namespace, expected) in [(here, REDIRECTED), (here, REDIRECTED), (elsewhere, "source_namespace")] {
+            world.dataplane.admit(OWN_LINK, &own(namespace)).unwrap();
+            let frame = to(WIRE_MAC, frame.clone());
+            for _ in 0..2 {
+                assert_eq!(world.sends_by_parent(OWN_LINK, &frame), expected, "{by_address}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who may say what of itself.
 
-use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
+use libbpf_rs::{MapCore as _, MapFlags};
 use weft_dataplane::{Allowance, HostAddress, Peering, address_of};
 
 use crate::frames::{arp, extended, icmpv6, neighbour, patched, too_large, udp, udp_by};
@@ -218,7 +218,7 @@ fn nothing_passes_before_birth_and_after_death() {
 #[test]
 fn whoever_has_another_address_than_before_is_not_known_by_that_any_more() {
     let world = World::with_neighbour();
-    let addresses = MapHandle::from_pinned_path(world.directory.join("v2/weft_addresses")).unwrap();
+    let addresses = world.pinned("weft_addresses");
     let is_held = |text: &str| addresses.lookup(&address_of(ip(text)).bytes, MapFlags::ANY).unwrap().is_some();
     let sends_from = |text: &str| world.sends(&udp((text, 1), OUT_V4));
     let (first, several) = (["10.1.0.2", "fd61::2"], ["10.1.0.9", "10.1.0.10", "fd61::9"]);
