@@ -49,9 +49,6 @@ pub enum Verb {
     Run(run::Run),
     /// Run a command in the network namespace of an endpoint's container (as root)
     Exec(exec::Exec),
-    /// Process 1 of what `weft run` runs
-    #[command(hide = true)]
-    RunInit(run::Init),
     /// Show what happens to the packets of endpoints, limit their rate, and allow them more addresses
     Endpoint(endpoint::Args),
     /// Show connections that begin and end and packets that are dropped, with names
@@ -92,7 +89,6 @@ impl Verb {
             Verb::Detach(args) => args.run(session),
             Verb::Run(args) => return args.run(session),
             Verb::Exec(args) => return args.run(session),
-            Verb::RunInit(args) => return args.run(),
             Verb::Endpoint(args) => args.run(session),
             Verb::Observe(args) => args.run(session),
             Verb::Connections(args) => args.run(session),

@@ -34,6 +34,6 @@ impl Exec {
         rustix::thread::move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))
             .with_context(|| format!("cannot enter {path} (as root)"))?;
         let error = Command::new(&self.command[0]).args(&self.command[1..]).exec();
-        Ok(not_run(&self.command[0], &error))
+        Ok(not_run(&self.command[0], &error).into())
     }
 }

@@ -15,7 +15,7 @@ mod init;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ExitCode, ExitStatus};
+use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context as _, Result};
 use nix::libc;
@@ -28,10 +28,7 @@ use weft_api::{AttachRequest, Client, EndpointObject};
 use super::attach::label;
 use crate::fetch;
 use crate::session::{Session, UsageError};
-pub(super) use init::Init;
 
-/// This very program.
-const SELF: &str = "/proc/self/exe";
 /// What a command that was ended by a signal ends as, plus the signal's number: as shells have it.
 const SIGNALLED: i32 = 128;
 /// Exit codes of a command that is not there, and of one that cannot be run: as shells have it.
@@ -85,9 +82,9 @@ impl Run {
         if !rustix::process::geteuid().is_root() {
             return Err(UsageError("`weft run` makes namespaces: run it as root".to_owned()).into());
         }
-        for network in &self.networks {
-            fetch::network(&session.client, network)?;
-        }
+        let networks: Result<Vec<_>> =
+            self.networks.iter().map(|network| fetch::network(&session.client, network)).collect();
+        let networks = networks?;
         // Before anything is there that a signal could leave behind.
         let signals = Signals::held()?;
         let own = std::process::id();
@@ -109,10 +106,10 @@ impl Run {
             };
             joined.endpoints.push(session.client.post("/v1/endpoints", &request)?);
         }
-        files::prepare(&name, &joined.endpoints, &fetch::network(&session.client, &self.networks[0])?)?;
-        let status = watch(&mut init::spawn(&self.command)?, &signals)?;
+        files::prepare(&name, &joined.endpoints, &networks[0])?;
+        let status = watch(init::spawn(&self.command, &signals)?, &signals)?;
         drop(joined);
-        Ok(exit_code(status))
+        Ok(exit_code(status).into())
     }
 }
 
@@ -151,31 +148,31 @@ impl Signals {
     }
 }
 
-/// Passes signals on until `child` has ended.
-fn watch(child: &mut Child, signals: &Signals) -> Result<ExitStatus> {
-    let pid = Pid::from_raw(i32::try_from(child.id())?);
+/// Passes signals on until process 1 inside has ended.
+fn watch(init: Pid, signals: &Signals) -> Result<ExitStatus> {
+    let own = rustix::process::Pid::from_raw(init.as_raw());
     loop {
         match signals.next()? {
             (Signal::SIGCHLD, _) => {
-                if let Some(status) = child.try_wait()? {
-                    return Ok(status);
+                if let Some((_, status)) = rustix::process::waitpid(own, rustix::process::WaitOptions::NOHANG)? {
+                    return Ok(ExitStatus::from_raw(status.as_raw()));
                 }
             }
             // It may have ended meanwhile.
-            (signal, true) => drop(kill(pid, signal)),
+            (signal, true) => drop(kill(init, signal)),
             (_, false) => {}
         }
     }
 }
 
 /// As shells have it.
-fn exit_code(status: ExitStatus) -> ExitCode {
+fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| Some(SIGNALLED + status.signal()?)).unwrap_or(SIGNALLED);
-    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+    u8::try_from(code).unwrap_or(u8::MAX)
 }
 
 /// Says why a command was not run, and with which exit code that ends.
-pub(super) fn not_run(program: &str, error: &std::io::Error) -> ExitCode {
+pub(super) fn not_run(program: &str, error: &std::io::Error) -> u8 {
     eprintln!("weft: error: cannot run {program:?}: {error}");
-    ExitCode::from(if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN })
+    if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN }
 }

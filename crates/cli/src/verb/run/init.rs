@@ -1,80 +1,67 @@
-//! Process 1 of `weft run`'s namespace.
+//! Process 1 of `weft run`'s namespace: `weft run` once more, as it is, so that nothing has to be loaded again.
 
-use std::os::fd::AsRawFd as _;
+use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::unistd::Pid;
-use rustix::io::FdFlags;
+use nix::unistd::{ForkResult, Pid, fork};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, WaitOptions, getpid, pidfd_open, set_parent_process_death_signal, wait};
 
-use super::{NOT_FOUND, SELF, SIGNALLED, Signals, exit_code, files, not_run};
+use super::{Signals, exit_code, files, not_run};
 
-/// Exit code when whoever started it is gone.
-const ABANDONED: i32 = SIGNALLED + 9;
-
-/// Arguments of what `weft run` starts.
-#[derive(Debug, clap::Args)]
-pub struct Init {
-    /// A pipe of which `weft run` has the other end
-    #[arg(long)]
-    lifeline: i32,
-    #[arg(last = true, required = true)]
-    command: Vec<String>,
-}
+/// Exit code where process 1 cannot do its work.
+const UNFIT: i32 = 1;
 
 /// Starts it, at the beginning of a process namespace.
-pub(super) fn spawn(command: &[String]) -> Result<Child> {
-    let (lifeline, own) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    rustix::io::fcntl_setfd(&lifeline, FdFlags::empty())?;
-    let number = lifeline.as_raw_fd().to_string();
-    let child = Command::new(SELF).args(["run-init", "--lifeline", &number, "--"]).args(command).spawn();
-    // Closed by the kernel, however this process ends.
-    std::mem::forget(own);
-    child.context("cannot start process 1")
-}
-
-impl Init {
-    pub(in crate::verb) fn run(self) -> Result<ExitCode> {
-        ensure!(std::process::id() == 1, "`weft run` starts this as process 1 of a namespace");
-        let signals = Signals::held()?;
-        wait_for_the_end_of(self.lifeline)?;
-        rustix::mount::mount("proc", "/proc", "proc", files::HARMLESS, None).context("cannot mount /proc")?;
-        let [program, arguments @ ..] = self.command.as_slice() else { return Ok(ExitCode::from(NOT_FOUND)) };
-        let mut command = Command::new(program);
-        // SAFETY: what is called between fork and exec changes the mask of the calling thread, and nothing else.
-        unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) };
-        match command.args(arguments).spawn() {
-            Ok(child) => reap(&child, &signals),
-            Err(error) => Ok(not_run(program, &error)),
+pub(super) fn spawn(command: &[String], signals: &Signals) -> Result<Pid> {
+    let outside = pidfd_open(getpid(), PidfdFlags::empty()).context("cannot watch over process 1")?;
+    // SAFETY: this thread is the process's only one, so the other process has everything as it was left.
+    match unsafe { fork() }.context("cannot start process 1")? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let lived = end_with(&outside).and_then(|()| live(command, signals));
+            std::process::exit(lived.unwrap_or_else(|error| {
+                eprintln!("weft: error: {error:#}");
+                UNFIT
+            }))
         }
     }
 }
 
-/// Ends this process, and so all of the namespace, when the other end of the pipe is closed.
-fn wait_for_the_end_of(lifeline: i32) -> Result<()> {
-    use std::io::Read as _;
-    use std::os::fd::FromRawFd as _;
-    // SAFETY: the descriptor was passed to this process for nothing else.
-    let mut lifeline = unsafe { std::fs::File::from_raw_fd(lifeline) };
-    rustix::io::fcntl_setfd(&lifeline, FdFlags::CLOEXEC).context("the lifeline is no descriptor")?;
-    std::thread::spawn(move || {
-        let _ = lifeline.read(&mut [0]);
-        std::process::exit(ABANDONED);
-    });
+/// Has the kernel end this process, and so all of the namespace, when the one outside ends, however that comes about.
+fn end_with(outside: &impl AsFd) -> Result<()> {
+    set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).context("cannot end with `weft run`")?;
+    // It may have ended before.
+    let mut ended = [PollFd::from_borrowed_fd(outside.as_fd(), PollFlags::IN)];
+    ensure!(poll(&mut ended, Some(&Timespec::default()))? == 0, "`weft run` is gone");
     Ok(())
 }
 
+/// Runs the command, and ends as it does.
+fn live(command: &[String], signals: &Signals) -> Result<i32> {
+    rustix::mount::mount("proc", "/proc", "proc", files::HARMLESS, None).context("cannot mount /proc")?;
+    let [program, arguments @ ..] = command else { return Ok(UNFIT) };
+    let mut command = Command::new(program);
+    // SAFETY: what is called between fork and exec changes the mask of the calling thread, and nothing else.
+    unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) };
+    match command.args(arguments).spawn() {
+        Ok(child) => reap(&child, signals),
+        Err(error) => Ok(not_run(program, &error).into()),
+    }
+}
+
 /// Passes signals on and buries the dead, until the command is among them.
-fn reap(child: &Child, signals: &Signals) -> Result<ExitCode> {
+fn reap(child: &Child, signals: &Signals) -> Result<i32> {
     let pid = Pid::from_raw(i32::try_from(child.id())?);
     loop {
         match signals.next()? {
             (Signal::SIGCHLD, _) => {
-                while let Ok(Some((dead, status))) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+                while let Ok(Some((dead, status))) = wait(WaitOptions::NOHANG) {
                     if dead.as_raw_nonzero().get() == pid.as_raw() {
-                        return Ok(exit_code(ExitStatus::from_raw(status.as_raw())));
+                        return Ok(exit_code(ExitStatus::from_raw(status.as_raw())).into());
                     }
                 }
             }
