@@ -31,19 +31,24 @@ fn packets_take_every_path_that_is_compared_and_all_of_them_arrive() {
 }
 
 #[test]
-fn links_on_the_uplink_are_held_against_those_of_debian_s_plugin() {
-    let mut weft = Command::new(programs::find("weft").unwrap());
-    weft.args(["bench", "attach", "--rounds", "1", "--mode", "macvlan", "--case", "physical", "-o", "json"]);
-    let report: Value = serde_json::from_str(&stdout_of(&mut weft).unwrap()).unwrap();
-    let figures = report["figures"].as_array().unwrap();
-    // ADD and DEL of three.
-    assert_eq!(figures.len(), 3 * 2, "{report:#}");
-    assert!(figures.iter().all(|figure| figure["failed"] == 0 && figure["succeeded"] != 0), "{report:#}");
-    let answers = report["answers"].as_array().unwrap();
-    let asked: Vec<_> = answers.iter().map(|answer| answer["question"].as_str().unwrap()).collect();
-    let expected = ["mean ADD: macvlan+host-local / weft", "mean ADD: macvlan+host-local, IPv4 alone / weft, both"];
-    assert_eq!(asked, expected, "{report:#}");
-    assert_eq!(report["absent"].as_array().unwrap().len(), 0, "{report:#}");
+fn who_joins_the_physical_network_is_held_against_debian_s_plugin_of_the_kind() {
+    for (mode, plugin) in [("macvlan", "macvlan"), ("device", "host-device")] {
+        let mut weft = Command::new(programs::find("weft").unwrap());
+        weft.args(["bench", "attach", "--rounds", "1", "--mode", mode, "--case", "physical", "-o", "json"]);
+        let report: Value = serde_json::from_str(&stdout_of(&mut weft).unwrap()).unwrap();
+        let figures = report["figures"].as_array().unwrap();
+        // ADD and DEL of three.
+        assert_eq!(figures.len(), 3 * 2, "{report:#}");
+        assert!(figures.iter().all(|figure| figure["failed"] == 0 && figure["succeeded"] != 0), "{report:#}");
+        let answers = report["answers"].as_array().unwrap();
+        let asked: Vec<_> = answers.iter().map(|answer| answer["question"].as_str().unwrap()).collect();
+        let expected = ["", ", IPv4 alone"].map(|families| {
+            let both = if families.is_empty() { "" } else { ", both" };
+            format!("mean ADD: {plugin}+host-local{families} / weft{both}")
+        });
+        assert_eq!(asked, expected, "{report:#}");
+        assert_eq!(report["absent"].as_array().unwrap().len(), 0, "{report:#}");
+    }
 }
 
 #[test]

@@ -47,6 +47,8 @@ use sight::Sight;
 const BY_PAIR: [Attachment; 2] = [Attachment::Bridge, Attachment::Routed];
 /// How it attaches them by links on one of the host's.
 const ON_UPLINK: [Attachment; 2] = [Attachment::Macvlan, Attachment::Ipvlan];
+/// How it has them join the physical network at all.
+const PHYSICAL: [Attachment; 3] = [Attachment::Macvlan, Attachment::Ipvlan, Attachment::Device];
 /// A program's dynamic linker is named within so many bytes (elf(5), `PT_INTERP`, right behind the headers).
 const LINKER_BYTES: usize = 4096;
 
@@ -108,6 +110,8 @@ enum Mode {
     Macvlan,
     /// Links on one of the host's that share its Ethernet address
     Ipvlan,
+    /// Devices of the host's that move in
+    Device,
     /// All that the bench measures and the kernel has
     All,
 }
@@ -120,6 +124,7 @@ impl Mode {
             Mode::Routed => Attachment::Routed,
             Mode::Macvlan => Attachment::Macvlan,
             Mode::Ipvlan => Attachment::Ipvlan,
+            Mode::Device => Attachment::Device,
             Mode::All => return Ok(measured.to_vec()),
         };
         if measured.contains(&only) {

@@ -4,7 +4,7 @@
 //!   conduct ── orders, outcomes ──► weft bench perform attach, one in each host of the lab
 //!     case, script, stage             contender::weft       shim ──► weftd
 //!     question, record, figure        contender::bare       netlink, exec
-//!                                     contender::reference  bridge, macvlan, ipvlan, portmap, firewall
+//!                                     contender::reference  bridge, macvlan, ipvlan, host-device, portmap, firewall
 //! ```
 
 mod case;
@@ -23,7 +23,7 @@ use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 use weft_cli::Session;
 
-use super::{BY_PAIR, Findings, ON_UPLINK, Options};
+use super::{BY_PAIR, Findings, Options, PHYSICAL};
 use case::Case;
 use conduct::Plan;
 
@@ -48,7 +48,7 @@ pub(crate) struct Attach {
 impl Attach {
     pub(super) fn run(&self, session: &mut Session<'_>) -> Result<ExitCode> {
         let rounds = if self.options.quick { QUICK_ROUNDS } else { self.rounds };
-        let measured = [&BY_PAIR[..], &ON_UPLINK].concat();
+        let measured = [&BY_PAIR[..], &PHYSICAL].concat();
         self.options.publish(session, rounds, &measured, |attachments, progress| {
             let record = conduct::conduct(&Plan { attachments, cases: self.cases(), rounds }, progress)?;
             let (answers, figures) = (figure::answers_of(&record), figure::figures_of(&record));

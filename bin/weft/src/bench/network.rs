@@ -5,7 +5,7 @@ use weft_api::{API_VERSION, Client, EndpointObject, LimitRequest, Metadata, Meth
 use weft_kernel::Netlink;
 use weft_kernel::link::{self, LinkKind};
 use weft_lab::{Daemon, Host};
-use weft_model::{Attachment, LimitSpec, NetworkSpec};
+use weft_model::{Attachment, DeviceSpec, LimitSpec, NetworkSpec};
 use weft_netns::Netns;
 
 /// Its name.
@@ -30,6 +30,25 @@ pub(super) const UPLINK: &str = "eth0";
 pub(super) const UPLINK_POOLS: [&str; 2] = ["198.51.100.0/24", "2001:db8:100::/64"];
 const UPLINK_RANGES: [&str; 2] = ["198.51.100.128/25", "2001:db8:100::1:0/112"];
 
+/// NICs of a host that has some for its containers: more than ever have one at once.
+const NICS: u32 = 4;
+
+/// The name of such a NIC.
+pub(super) fn nic(number: u32) -> String {
+    format!("nic{number}")
+}
+
+/// Gives a host NICs for its containers: ends of pairs, whose other ends are outside.
+pub(super) fn plug(host: &Host) -> Result<()> {
+    for number in 0..NICS {
+        let nic = nic(number);
+        let pair =
+            format!("ip link add {nic} type veth peer name {nic} netns outside && ip -n outside link set {nic} up");
+        host.run(&["sh", "-c", &pair])?;
+    }
+    Ok(())
+}
+
 /// What weft is asked for.
 pub(super) fn spec(attachment: Attachment) -> NetworkSpec {
     let (pools, ranges) = if attachment.has_parent() { (UPLINK_POOLS, &UPLINK_RANGES[..]) } else { (POOLS, &[][..]) };
@@ -38,7 +57,9 @@ pub(super) fn spec(attachment: Attachment) -> NetworkSpec {
         attachment: Some(attachment),
         pools: words(&pools),
         ranges: words(ranges),
-        parent: attachment.has_parent().then(|| UPLINK.to_owned()),
+        parent: attachment.sits_on_parent().then(|| UPLINK.to_owned()),
+        device: (attachment == Attachment::Device)
+            .then(|| DeviceSpec { names: (0..NICS).map(nic).collect(), ..DeviceSpec::default() }),
         ..NetworkSpec::default()
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use weft_model::Attachment;
 
 use crate::bench::measure::ROUNDS_MIN;
-use crate::bench::{BY_PAIR, ON_UPLINK};
+use crate::bench::{BY_PAIR, PHYSICAL as ON_PHYSICAL};
 
 /// Who attaches containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,11 +60,16 @@ impl Lane {
             Who::Weft => "weft".to_owned(),
             Who::Bare => "bare netlink + exec".to_owned(),
             Who::Doors => "bare netlink + doors + exec".to_owned(),
-            Who::Plugin => format!("{}+host-local", self.attachment),
-            Who::PluginIpv4 => format!("{}+host-local, IPv4 alone", self.attachment),
+            Who::Plugin => format!("{}+host-local", plugin(self.attachment)),
+            Who::PluginIpv4 => format!("{}+host-local, IPv4 alone", plugin(self.attachment)),
             Who::Chain => "the same+portmap+firewall".to_owned(),
         }
     }
+}
+
+/// Debian's plugin that joins containers likewise.
+pub(super) fn plugin(attachment: Attachment) -> &'static str {
+    if attachment == Attachment::Device { "host-device" } else { attachment.word() }
 }
 
 /// What a contender does before it is the next one's turn.
@@ -136,10 +141,10 @@ pub(super) static ALONE: Case = Case {
     slow: false,
 };
 
-/// On a link of the host's, beside the plugins that make such links: one at a time, of which each takes seconds.
+/// On the physical network, beside the plugins that join it likewise: one at a time, of which each takes seconds.
 pub(super) static PHYSICAL: Case = Case {
     name: "physical",
-    attachments: &ON_UPLINK,
+    attachments: &ON_PHYSICAL,
     cast: &[(Who::Weft, &[1]), (Who::Plugin, &[1]), (Who::PluginIpv4, &[1])],
     turns: &[ONE],
     share: 50,
@@ -256,6 +261,6 @@ mod tests {
         let titles: Vec<String> =
             PHYSICAL.lanes(&[Attachment::Bridge, Attachment::Ipvlan]).into_iter().map(Lane::title).collect();
         assert_eq!(titles, ["weft", "ipvlan+host-local", "ipvlan+host-local, IPv4 alone"]);
-        assert!(ALONE.lanes(&ON_UPLINK).is_empty());
+        assert!(ALONE.lanes(&ON_PHYSICAL).is_empty());
     }
 }

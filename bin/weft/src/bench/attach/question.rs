@@ -79,6 +79,7 @@ const BRIDGE: &[Attachment] = &[Attachment::Bridge];
 const ROUTED: &[Attachment] = &[Attachment::Routed];
 const MACVLAN: &[Attachment] = &[Attachment::Macvlan];
 const IPVLAN: &[Attachment] = &[Attachment::Ipvlan];
+const DEVICE: &[Attachment] = &[Attachment::Device];
 
 const fn add(case: &'static Case, turn: Turn, who: Who, present: u32) -> Term {
     Term { case, turn, who, present, operation: Operation::Add, point: Point::Median }
@@ -119,7 +120,7 @@ const REFERENCE_IPV4: Term = add_mean(&PHYSICAL, ONE, Who::PluginIpv4);
 const WEFT_IN_CROWD: Term = add(&CROWD, FEW, Who::Weft, 1000);
 
 /// Every question with its target.
-pub(super) static QUESTIONS: [Question; 20] = [
+pub(super) static QUESTIONS: [Question; 22] = [
     ratio("ADD: weft / bare netlink + exec", BOTH, WEFT_ALONE, add(&ALONE, FEW, Who::Bare, 1), Bound::AtMost(1.5)),
     ratio("mean ADD: bridge+host-local / weft", BRIDGE, REFERENCE_MEAN, WEFT_MEAN, Bound::AtLeast(8.0)),
     ratio("mean ADD: bridge+host-local / weft", ROUTED, REFERENCE_MEAN, WEFT_MEAN, Bound::AtLeast(10.0)),
@@ -138,6 +139,15 @@ pub(super) static QUESTIONS: [Question; 20] = [
         REFERENCE_IPV4,
         WEFT_PHYSICAL,
         Bound::AtLeast(5.0),
+    ),
+    // The kernel moves a device between namespaces for all alike, and that is most of it.
+    ratio("mean ADD: host-device+host-local / weft", DEVICE, REFERENCE_PHYSICAL, WEFT_PHYSICAL, Bound::AtLeast(1.0)),
+    ratio(
+        "mean ADD: host-device+host-local, IPv4 alone / weft, both",
+        DEVICE,
+        REFERENCE_IPV4,
+        WEFT_PHYSICAL,
+        Bound::AtLeast(1.0),
     ),
     ratio(
         "mean ADD: the same+portmap+firewall / weft",

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use weft_lab::{Daemon, Host};
+use weft_model::Attachment;
 
 use super::case::{BURST, Lane, SPARE_SLOTS, Who};
 use super::performer::{Outcome, Part};
@@ -28,6 +29,9 @@ impl Stage {
     pub(super) fn set(lane: Lane) -> Result<Self> {
         let Lane { who, attachment, present } = lane;
         let host = Host::start(&format!("bench-{who:?}-{attachment}-{present}").to_lowercase())?;
+        if attachment == Attachment::Device {
+            network::plug(&host)?;
+        }
         let mut weftd = match who {
             Who::Weft | Who::Bare | Who::Doors => Some(network::serve(&host, attachment, &[])?),
             Who::Plugin | Who::PluginIpv4 | Who::Chain => None,

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use weft_model::{Attachment, Family};
 
 use super::{Contender, Slot};
-use crate::bench::network::{UPLINK, UPLINK_POOLS};
+use crate::bench::attach::case;
+use crate::bench::network::{UPLINK, UPLINK_POOLS, nic};
 use crate::bench::plugin::{Operation, Plugin};
 
 /// The first port of the host that leads to a container.
@@ -80,10 +81,12 @@ fn on_uplink(attachment: Attachment, families: &[Family]) -> Value {
         Family::IPv4 => json!({"subnet": pool_v4, "rangeStart": "198.51.100.128"}),
         Family::IPv6 => json!({"subnet": pool_v6, "rangeStart": "2001:db8:100::1:0"}),
     };
-    json!({
-        "type": attachment, "master": UPLINK, "mode": if attachment == Attachment::Ipvlan { "l2" } else { "bridge" },
-        "ipam": host_local(families, range),
-    })
+    let mut config = json!({"type": case::plugin(attachment), "ipam": host_local(families, range)});
+    if attachment.sits_on_parent() {
+        config["master"] = json!(UPLINK);
+        config["mode"] = json!(if attachment == Attachment::Ipvlan { "l2" } else { "bridge" });
+    }
+    config
 }
 
 fn host_local(families: &[Family], range: impl Fn(Family) -> Value) -> Value {
@@ -99,6 +102,9 @@ fn call(plugin: &Value, operation: Operation, slot: &Slot, previous: Option<Valu
     if plugin.get("capabilities").is_some() {
         let mapping = json!({"hostPort": HOST_PORT_FIRST + slot.number, "containerPort": 80, "protocol": "tcp"});
         config["runtimeConfig"] = json!({"portMappings": [mapping]});
+    }
+    if plugin["type"] == case::plugin(Attachment::Device) {
+        config["device"] = json!(nic(slot.number));
     }
     if let Some(previous) = previous {
         config["prevResult"] = previous;
