@@ -91,6 +91,8 @@ impl Run {
         let flags = UnshareFlags::NEWNET | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
         // SAFETY: this thread is the process's only one, and nobody relies on what its file system state was.
         unsafe { rustix::thread::unshare_unsafe(flags) }.context("cannot make namespaces")?;
+        files::part()?;
+        let waiting = init::spawn(&self.command, &signals)?;
         let name = self.name.unwrap_or_else(|| format!("run-{own}"));
         let mut joined = Joined { client: &session.client, endpoints: Vec::new() };
         for (place, network) in self.networks.iter().enumerate() {
@@ -107,7 +109,7 @@ impl Run {
             joined.endpoints.push(session.client.post("/v1/endpoints", &request)?);
         }
         files::prepare(&name, &joined.endpoints, &networks[0])?;
-        let status = watch(init::spawn(&self.command, &signals)?, &signals)?;
+        let status = watch(waiting.begin(), &signals)?;
         drop(joined);
         Ok(exit_code(status).into())
     }

@@ -22,9 +22,13 @@ const HOSTS: &str = "/etc/hosts";
 /// Where systemd-resolved keeps the servers that it asks itself.
 const BEHIND_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
-/// Covers what the command must not see of the host, in the mount namespace of this process.
+/// Has what is mounted from now on in the mount namespace of this process be seen there alone.
+pub(super) fn part() -> Result<()> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).context("cannot part the mounts")
+}
+
+/// Covers what the command must not see of the host.
 pub(super) fn prepare(name: &str, endpoints: &[EndpointObject], network: &NetworkObject) -> Result<()> {
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).context("cannot part the mounts")?;
     let cgroups = open_tree(CWD, CGROUPS, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE);
     // Files of their own, in a place that is covered anyway; they stay when it is.
     mount("tmpfs", SYS, "tmpfs", HARMLESS, None).context("cannot mount a place for files")?;
