@@ -352,6 +352,15 @@ fn no_container_speaks_for_another_nor_for_the_host_whatever_it_does_inside() {
             until(reason, || (api.counted("a", "out", reason) == expected).then_some(()));
         }
     }
+    let of_strangers = || {
+        let (_, counted) = api.get("/v1/counters");
+        let rows = counted["items"].as_array().unwrap().iter().filter(|row| row["endpoint"] == "-").cloned();
+        rows.map(|row| (row["reason"].clone(), row["interface"].clone(), row["packets"].as_u64())).collect::<Vec<_>>()
+    };
+    // Of both families, and who sends by which link is all that is known of them.
+    until("strangers are counted", || {
+        (of_strangers() == [(json!("source_mac"), json!("weftm-eth0"), Some(2 * FORGED))]).then_some(())
+    });
     // As the host: its Ethernet and IP addresses, which no container may send from.
     let uplink = host.run(&["cat", "/sys/class/net/eth0/address"]).unwrap();
     let as_host = raw.udp(mac(&uplink), (&uplink::HOST_V4.to_string(), 9), (&other, 9));

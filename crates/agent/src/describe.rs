@@ -160,14 +160,26 @@ pub fn leases(endpoint: &Endpoint) -> impl Iterator<Item = Lease> {
     })
 }
 
+/// In place of an endpoint's title, where there is none.
+const NOBODY: &str = "-";
+
 /// What was counted of an endpoint's packets, by direction and reason.
 pub fn counters(endpoint: &Endpoint, counted: &BTreeMap<(u16, u16), abi::counter>) -> Vec<Counter> {
+    counters_at(&endpoint.title(), endpoint.key.ifname.as_str(), counted)
+}
+
+/// The same of those of nobody that weft knows, at a link of the host's that containers' links sit on.
+pub fn strangers(parent: &str, counted: &BTreeMap<(u16, u16), abi::counter>) -> Vec<Counter> {
+    counters_at(NOBODY, parent, counted)
+}
+
+fn counters_at(title: &str, interface: &str, counted: &BTreeMap<(u16, u16), abi::counter>) -> Vec<Counter> {
     let row = |((direction, reason), counter): (&(u16, u16), &abi::counter)| {
         let passed = u32::from(*reason) == abi::REASON_PASSED;
         let (word, meaning) = if passed { ("", "") } else { abi::REASONS.get(usize::from(*reason)).copied()? };
         Some(Counter {
-            endpoint: endpoint.title(),
-            interface: endpoint.key.ifname.to_string(),
+            endpoint: title.to_owned(),
+            interface: interface.to_owned(),
             direction: if u32::from(*direction) == abi::DIRECTION_OUT { "out" } else { "in" }.to_owned(),
             verdict: if passed { "passed" } else { "dropped" }.to_owned(),
             reason: word.to_owned(),

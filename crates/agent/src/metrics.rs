@@ -1,7 +1,6 @@
 //! The agent's state as Prometheus reads it. Pure: from what was read to text.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -11,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use weft_api::Counter as Counted;
 use weft_dataplane::{FLOWS_MAX, Unseen};
-use weft_model::{Endpoint, Network, NetworkName};
+use weft_model::{Network, NetworkName};
 
 use crate::ledger::Ledger;
 
@@ -62,11 +61,12 @@ pub struct Tracking {
     pub unseen: Unseen,
 }
 
-/// Everything, in the OpenMetrics text format. `counted` has what was counted at each endpoint's door.
+/// Everything, in the OpenMetrics text format. `counted` has what was counted at each endpoint's door, with its
+/// network; without one, what was counted of others.
 pub fn text(
     networks: &BTreeMap<NetworkName, Network>,
     ledger: &Ledger,
-    counted: &[(Arc<Endpoint>, Vec<Counted>)],
+    counted: &[(String, Vec<Counted>)],
     tracking: Tracking,
     memory: Memory,
 ) -> String {
@@ -124,12 +124,12 @@ fn leases(registry: &mut Registry, networks: &BTreeMap<NetworkName, Network>, le
     registry.register("addresses_capacity", "Addresses that a pool can lease", capacity);
 }
 
-fn packets(registry: &mut Registry, counted: &[(Arc<Endpoint>, Vec<Counted>)]) {
+fn packets(registry: &mut Registry, counted: &[(String, Vec<Counted>)]) {
     let (packets, bytes) = (Family::<OfPackets, Counter>::default(), Family::<OfPackets, Counter>::default());
-    for (endpoint, counters) in counted {
+    for (network, counters) in counted {
         for counter in counters {
             let labels = OfPackets {
-                network: endpoint.network.to_string(),
+                network: network.clone(),
                 endpoint: counter.endpoint.clone(),
                 interface: counter.interface.clone(),
                 direction: counter.direction.clone(),

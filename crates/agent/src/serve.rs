@@ -25,7 +25,7 @@ use weft_api::{
     IpamCheck, Lease, List, NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
 };
 use weft_dataplane::{FLOWS_MAX, Telling};
-use weft_kernel::{KernelError, Netlink};
+use weft_kernel::{KernelError, Netlink, link};
 use weft_model::{Attachment, Availability as _, Endpoint, IfName, InvalidFields, Network, NetworkName, Transport};
 
 use crate::apply::{admissions, endpoints};
@@ -388,6 +388,10 @@ fn selection(wanted: Selected) -> Result<Selection, Refusal> {
 }
 
 impl Selection {
+    fn is_all(&self) -> bool {
+        self.reference.is_none() && self.network.is_none()
+    }
+
     /// The endpoints that are meant, by name.
     fn of(&self, ledger: &Ledger) -> Vec<Arc<Endpoint>> {
         let reference = self.reference.as_deref().map(Reference::parse);
@@ -428,15 +432,23 @@ async fn metrics(State(node): Shared) -> Result<Response, Refusal> {
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
-/// What was counted at the doors of the endpoints that are meant.
-async fn counted(node: &Node, wanted: &Selection) -> Result<Vec<(Arc<Endpoint>, Vec<Counter>)>, Refusal> {
+/// What was counted at the doors of the endpoints that are meant, each with its network. If all are meant, also what
+/// was counted of senders that are none of them.
+async fn counted(node: &Node, wanted: &Selection) -> Result<Vec<(String, Vec<Counter>)>, Refusal> {
     let chosen = wanted.of(&node.attacher.ledger());
+    let dataplane = node.attacher.dataplane();
+    let parents = if wanted.is_all() { dataplane.parents() } else { Vec::new() };
     let read = node.workers.call(|netlink| {
-        let read = chosen.into_iter().map(|endpoint| {
-            let counters = counted_at(netlink, &node.attacher, &endpoint)?;
-            Ok((endpoint, counters))
-        });
-        read.collect::<Result<Vec<_>, KernelError>>()
+        let mut read = Vec::new();
+        for endpoint in chosen {
+            read.push((endpoint.network.to_string(), counted_at(netlink, &node.attacher, &endpoint)?));
+        }
+        for index in parents {
+            let Some(link) = link::find_index(netlink, index)? else { continue };
+            let counted = dataplane.counted(index).map_err(|e| admissions::refused(index, &e))?;
+            read.push((String::new(), describe::strangers(&link.name, &counted)));
+        }
+        Ok::<_, KernelError>(read)
     });
     read.await?.map_err(|error| refuse_kernel(&error))
 }

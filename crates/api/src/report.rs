@@ -138,9 +138,9 @@ pub struct Lease {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Counter {
-    /// `NAMESPACE/NAME`.
+    /// `NAMESPACE/NAME`; `-` for senders that are no endpoint, whose packets are dropped.
     pub endpoint: String,
-    /// Its interface.
+    /// Its interface; of such senders, the link on the host by which they came.
     pub interface: String,
     /// `out` for what the container sent, `in` for what was sent to it.
     pub direction: String,

@@ -1,5 +1,5 @@
-//! Process 1 of `weft run`'s namespace: `weft run` once more, as it is, so that nothing has to be loaded again. It is there
-//! while the networks are being joined, and waits for that.
+//! Process 1 of `weft run`'s namespace: `weft run` once more, as it is, so that nothing has to be loaded again. It is
+//! there while the networks are being joined, and waits for that.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
