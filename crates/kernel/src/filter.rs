@@ -74,6 +74,17 @@ pub fn attached(netlink: &mut Netlink, index: u32) -> Result<Option<ProgramIds>,
     Ok(Some(ids))
 }
 
+/// The requests that put both programs on a link, if they are not there. `ids` are their numbers, in the same order.
+pub fn missing(
+    netlink: &mut Netlink,
+    index: u32,
+    name: &str,
+    programs: &Programs<'_>,
+    ids: ProgramIds,
+) -> Result<Vec<Request>, KernelError> {
+    Ok(if attached(netlink, index)? == Some(ids) { Vec::new() } else { attach(index, name, programs).into() })
+}
+
 /// The number of the program in the filter, if it is in our place.
 fn program_of(filter: &TcMessage) -> Option<u32> {
     let is_first = filter.header.info >> 16 == u32::from(PREFERENCE) && u32::from(filter.header.handle) == HANDLE;

@@ -93,8 +93,7 @@ impl Parents<'_> {
         // What endpoints send leaves by it, and what they get comes in.
         let programs = Programs { out: into, into: out };
         let [out, into] = self.dataplane.parent_stub_ids();
-        let is_there = filter::attached(self.netlink, index)? == Some([into, out]);
-        Ok(if is_there { Vec::new() } else { filter::attach(index, name.as_str(), &programs).into() })
+        filter::missing(self.netlink, index, name.as_str(), &programs, [into, out])
     }
 
     fn tell_programs(&mut self, index: u32, plan: &ParentPlan, outside: Option<&Link>) -> Result<(), KernelError> {

@@ -128,9 +128,8 @@ impl Uplinks<'_> {
         }
         let [from_wire, from_host] = self.attacher.dataplane().uplink_stubs();
         let programs = Programs { out: from_wire, into: from_host };
-        match filter::attached(self.netlink, link.index)? {
-            Some(ids) if ids == self.attacher.dataplane().uplink_stub_ids() => Ok(()),
-            _ => self.netlink.run(&filter::attach(link.index, &link.name, &programs)),
-        }
+        let ids = self.attacher.dataplane().uplink_stub_ids();
+        let missing = filter::missing(self.netlink, link.index, &link.name, &programs, ids)?;
+        self.netlink.run(&missing)
     }
 }
