@@ -1,6 +1,8 @@
 //! Containers that have a device of the host's for themselves: an end of a veth stands for a NIC here, whose other end
 //! is on a switch outside.
 
+mod functions;
+
 use serde_json::{Value, json};
 use weft_lab::Host;
 use weft_tests::{Api, Call, assert_deserted, namespaces, pings, until};
