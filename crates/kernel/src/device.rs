@@ -81,14 +81,28 @@ pub fn lend(host: &mut Netlink, netns: &Netns, plan: &DevicePlan<'_>) -> Result<
         function::set(host, function, meanwhile)?;
     }
     host.run(&[move_to(device.index, name, netns.as_fd(), interior.name.as_str(), Some(interior.index))])?;
-    let change = Change {
-        mac: Some(*mac).filter(|mac| device.mac != Some(*mac)),
-        mtu: Some(*mtu).filter(|mtu| device.mtu != *mtu),
-        ..Change::default()
-    };
+    let change = Change { mtu: Some(*mtu).filter(|mtu| device.mtu != *mtu), ..Change::default() };
     inside.run(&[link::set(interior.index, interior.name.as_str(), change)])?;
+    readdress(&mut inside, interior.index, interior.name.as_str(), *mac)?;
     interior.furnish(netns)?;
     Ok(())
+}
+
+/// Gives a link that is down an Ethernet address, unless it has it. The driver of a virtual function may refuse even
+/// the one that the physical function has fixed, and take it over when the link goes down the next time (`igbvf_reset`
+/// in drivers/net/ethernet/intel/igbvf/netdev.c).
+fn readdress(netlink: &mut Netlink, index: u32, name: &str, mac: MacAddr) -> Result<(), KernelError> {
+    let has_it = |netlink: &mut Netlink| -> Result<bool, KernelError> {
+        Ok(link::find_index(netlink, index)?.is_some_and(|link| link.mac == Some(mac)))
+    };
+    if has_it(netlink)? {
+        return Ok(());
+    }
+    let change = Change { mac: Some(mac), ..Change::default() };
+    let Err(refused) = netlink.run(&[link::set(index, name, change)]) else { return Ok(()) };
+    let turn = |up| link::set(index, name, Change { up: Some(up), ..Change::default() });
+    netlink.run(&[turn(true), turn(false)])?;
+    if has_it(netlink)? { Ok(()) } else { Err(refused) }
 }
 
 /// What became of a device.
@@ -186,13 +200,15 @@ fn settle(host: &mut Netlink, found: &Link, loan: &Loan) -> Result<IfName, Kerne
         function::set(host, function, &before)?;
     }
     let change = Change {
-        mac: device.mac.filter(|mac| found.mac != Some(*mac)),
         mtu: Some(device.mtu).filter(|mtu| found.mtu != *mtu),
         takes_all_groups: Some(device.takes_all_groups),
         is_promiscuous: Some(device.is_promiscuous),
         ..Change::default()
     };
     host.run(&[link::set(index, name, change)])?;
+    if let Some(mac) = device.mac {
+        readdress(host, index, name, mac)?;
+    }
     let rename = Change { name: Some(device.name.clone()).filter(|_| found.name != name), ..Change::default() };
     match host.run(&[link::set(index, name, rename)]) {
         Err(error) if error.is_present() => {}

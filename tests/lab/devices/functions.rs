@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use weft_lab::Host;
 use weft_tests::{Api, Call, assert_deserted, namespaces, pings, until};
 
-use super::{NICS_VARIABLE, SWITCH, nic, on_machine};
+use super::{NICS_VARIABLE, SWITCH, has_nobody, link_of, nic, on_machine};
 
 /// The machine's card, by its PCI address: set where it is there for these tests (scripts/vm/suites).
 const CARD_VARIABLE: &str = "WEFT_TEST_CARD";
+/// What containers wish to be called.
+const WISHED: &str = "02:00:00:00:00:99";
 
 /// The PCI address of the card; what is to be skipped is told.
 fn card(test: &str) -> Option<String> {
@@ -145,6 +147,62 @@ fn a_function_is_set_at_its_pf_for_as_long_as_a_container_has_it() {
 }
 
 #[test]
+fn a_function_has_the_address_that_a_container_wishes_and_its_own_again() {
+    let Some(address) = card("a_function_has_the_address_that_a_container_wishes_and_its_own_again") else { return };
+    let host = Host::start("functions-mac").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let _card = Card::plug(address, &host);
+    peer();
+    let api = Api::of(&host);
+    api.network("fabric", fabric(json!({"device": {"names": ["vf0"]}, "vf": {"spoofCheck": true}})));
+    let wished = json!({"mac": WISHED});
+    // Nobody has fixed its address yet; then the first container's has been, and the second time it is up.
+    for state in ["down", "up"] {
+        host.run(&["ip", "link", "set", "vf0", state]).unwrap();
+        let (link, before) = (shown(&host, "vf0"), settings(&host, "pf0"));
+        namespaces(&host, ["a"]);
+        let result = Call::new("ADD", "a", "fabric").with("runtimeConfig", wished.clone()).done(&host);
+        assert_eq!(result["interfaces"][0]["mac"], WISHED, "{result}");
+        let inside = host.run(&["ip", "-n", "a", "-o", "link", "show", "dev", "eth0"]).unwrap();
+        assert!(inside.contains(WISHED), "{inside}");
+        assert_eq!(settings(&host, "pf0")[0]["address"], WISHED);
+        until("the other NIC answers", || pings(&host, "a", SWITCH[0]).then_some(()));
+        // The container has it no other way.
+        host.run(&["ip", "-n", "a", "link", "set", "eth0", "address", "02:00:00:00:00:77"]).unwrap_err();
+        Call::new("DEL", "a", "fabric").done(&host);
+        assert_eq!((shown(&host, "vf0"), settings(&host, "pf0")), (link, before));
+        host.run(&["ip", "netns", "delete", "a"]).unwrap();
+    }
+    assert_deserted(&host, &api);
+}
+
+#[test]
+fn a_function_comes_home_from_a_dead_namespace_and_is_set_as_it_was() {
+    let Some(address) = card("a_function_comes_home_from_a_dead_namespace_and_is_set_as_it_was") else { return };
+    let host = Host::start("functions-dead").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let _card = Card::plug(address, &host);
+    host.run(&["sh", "-c", "ip link set pf0 vf 0 spoofchk off && ip link set vf0 up"]).unwrap();
+    let (link, before) = (shown(&host, "vf0"), settings(&host, "pf0"));
+    let api = Api::of(&host);
+    let vf = json!({"spoofCheck": true, "rate": 100});
+    api.network("fabric", fabric(json!({"device": {"names": ["vf0"]}, "vf": vf})));
+    namespaces(&host, ["a"]);
+    Call::new("ADD", "a", "fabric").with("runtimeConfig", json!({"mac": WISHED})).done(&host);
+    assert_ne!(settings(&host, "pf0"), before);
+    host.run(&["ip", "netns", "delete", "a"]).unwrap();
+    // The kernel takes it to the machine's first namespace, which is not that of this lab's host.
+    let stray = until("the kernel moves it", || link_of(WISHED));
+    on_machine(&format!("ip link set {stray} netns {} name stray", host.init_pid()));
+    has_nobody(&api);
+    // Its number is one of weft's now: only another namespace would give it the old one.
+    let rest = |shown: &str| shown.split_once(": ").map(|(_, rest)| rest.to_owned());
+    until("it is what it was", || (rest(&shown(&host, "vf0")) == rest(&link)).then_some(()));
+    assert_eq!(settings(&host, "pf0"), before);
+    assert_deserted(&host, &api);
+}
+
+#[test]
 fn each_container_gets_another_function_of_a_pf() {
     let Some(address) = card("each_container_gets_another_function_of_a_pf") else { return };
     let host = Host::start("functions-pool").unwrap();
@@ -171,5 +229,33 @@ fn each_container_gets_another_function_of_a_pf() {
         Call::new("DEL", id, "fabric").done(&host);
     }
     assert_eq!((both(), settings(&host, "pf0")), (links, before));
+    assert_deserted(&host, &api);
+}
+
+#[test]
+fn a_function_without_an_address_at_its_pf_has_none_there_again() {
+    let Some(address) = card("a_function_without_an_address_at_its_pf_has_none_there_again") else { return };
+    let host = Host::start("functions-none").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let _card = Card::plug(address, &host);
+    peer();
+    host.run(&["ip", "link", "set", "pf0", "vf", "0", "mac", "00:00:00:00:00:00"]).unwrap();
+    let (own, link, before) = (mac(&host, "vf0"), shown(&host, "vf0"), settings(&host, "pf0"));
+    assert_eq!(before[0]["address"], "00:00:00:00:00:00");
+    let api = Api::of(&host);
+    api.network("fabric", fabric(json!({"device": {"names": ["vf0"]}, "vf": {"spoofCheck": true}})));
+    namespaces(&host, ["a"]);
+    Call::new("ADD", "a", "fabric").done(&host);
+    assert_eq!(settings(&host, "pf0")[0]["address"], json!(own), "it is held to its own");
+    until("the other NIC answers", || pings(&host, "a", SWITCH[0]).then_some(()));
+    Call::new("DEL", "a", "fabric").done(&host);
+    assert_eq!((shown(&host, "vf0"), settings(&host, "pf0")), (link.clone(), before.clone()));
+    Call::new("ADD", "a", "fabric").with("runtimeConfig", json!({"mac": WISHED})).done(&host);
+    assert_eq!(settings(&host, "pf0")[0]["address"], WISHED);
+    Call::new("DEL", "a", "fabric").done(&host);
+    assert_eq!(shown(&host, "vf0"), link);
+    // It has told the physical function its own address when it was given that again: nothing fixes it.
+    host.run(&["ip", "link", "set", "vf0", "address", "02:00:00:00:00:77"]).unwrap();
+    assert_eq!(settings(&host, "pf0")[0]["address"], "02:00:00:00:00:77");
     assert_deserted(&host, &api);
 }
