@@ -15,7 +15,7 @@ use std::path::Path;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use rustix::io::Errno;
-use weft_model::{Device, FunctionSettings, IfName, Loan, MacAddr};
+use weft_model::{Device, Function, FunctionSettings, IfName, Loan, MacAddr};
 use weft_netns::{Netns, NetnsError};
 
 use crate::endpoint::BirthError;
@@ -77,8 +77,8 @@ pub fn lend(host: &mut Netlink, netns: &Netns, plan: &DevicePlan<'_>) -> Result<
         name,
         Change { group: Some(GROUP_LIVE), up: Some(false), ..Change::default() },
     )])?;
-    if let (Some(function), Some(meanwhile)) = (&device.function, meanwhile) {
-        function::set(host, function, meanwhile)?;
+    if let (Some(function), Some(meanwhile)) = (function_of(device), meanwhile) {
+        function::set(host, &function, meanwhile)?;
     }
     host.run(&[move_to(device.index, name, netns.as_fd(), interior.name.as_str(), Some(interior.index))])?;
     let change = Change { mtu: Some(*mtu).filter(|mtu| device.mtu != *mtu), ..Change::default() };
@@ -86,6 +86,12 @@ pub fn lend(host: &mut Netlink, netns: &Netns, plan: &DevicePlan<'_>) -> Result<
     readdress(&mut inside, interior.index, interior.name.as_str(), *mac)?;
     interior.furnish(netns)?;
     Ok(())
+}
+
+/// The virtual function that the device is: others may have renamed the physical one since it was looked at.
+fn function_of(device: &Device) -> Option<Function> {
+    let now = device.hardware.as_deref().and_then(hardware::function_of);
+    device.function.clone().map(|then| now.unwrap_or(then))
 }
 
 /// Gives a link that is down an Ethernet address, unless it has it. The driver of a virtual function may refuse even
@@ -196,8 +202,8 @@ fn settle(host: &mut Netlink, found: &Link, loan: &Loan) -> Result<IfName, Kerne
     // A kernel before 6.2 renames no link that is up, and many drivers give another address to none.
     let down = Change { up: Some(false), group: Some(GROUP_LIVE), ..Change::default() };
     host.run(&[link::set(index, name, down)])?;
-    if let (Some(function), Some(before)) = (&device.function, changed(loan)) {
-        function::set(host, function, &before)?;
+    if let (Some(function), Some(before)) = (function_of(device), changed(loan)) {
+        function::set(host, &function, &before)?;
     }
     let change = Change {
         mtu: Some(device.mtu).filter(|mtu| found.mtu != *mtu),

@@ -26,13 +26,23 @@ pub struct Hardware {
 /// The hardware behind the host's link `name`.
 pub fn read(name: &str) -> Hardware {
     let Ok(path) = fs::canonicalize(Path::new(LINKS).join(name).join("device")) else { return Hardware::default() };
-    let on_bus = path.ancestors().find_map(|path| Some((path, base_name(path)?.parse::<PciAddress>().ok()?)));
+    let on_bus = on_bus(&path);
     Hardware {
         path: path.to_str().map(str::to_owned),
         driver: driver(&path),
         function: on_bus.as_ref().and_then(|(directory, _)| function(directory)),
         pci: on_bus.map(|(_, address)| address),
     }
+}
+
+/// Whose virtual function the hardware in `path` is, by what the physical one's link is called now.
+pub(crate) fn function_of(path: &str) -> Option<Function> {
+    function(on_bus(Path::new(path))?.0)
+}
+
+/// The PCI device that a device is, or is below.
+fn on_bus(path: &Path) -> Option<(&Path, PciAddress)> {
+    path.ancestors().find_map(|path| Some((path, base_name(path)?.parse().ok()?)))
 }
 
 /// Whether the hardware is there, and `driver` serves it: then its link is somewhere, in whichever namespace.

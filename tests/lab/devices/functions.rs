@@ -259,3 +259,24 @@ fn a_function_without_an_address_at_its_pf_has_none_there_again() {
     assert_eq!(settings(&host, "pf0")[0]["address"], "02:00:00:00:00:77");
     assert_deserted(&host, &api);
 }
+
+#[test]
+fn a_pf_that_is_renamed_meanwhile_sets_its_function_as_it_was() {
+    let Some(address) = card("a_pf_that_is_renamed_meanwhile_sets_its_function_as_it_was") else { return };
+    let host = Host::start("functions-renamed").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let card = Card::plug(address, &host);
+    let (link, before) = (shown(&host, "vf0"), settings(&host, "pf0"));
+    let api = Api::of(&host);
+    api.network("fabric", fabric(json!({"device": {"names": ["vf0"]}, "vf": {"trust": true, "vlan": 42}})));
+    namespaces(&host, ["a"]);
+    Call::new("ADD", "a", "fabric").done(&host);
+    // Up, it could be renamed from Linux 6.2 on only.
+    let renamed = "ip link set pf0 down && ip link set pf0 name pf9 up && ip link add pf0 type bridge";
+    host.run(&["sh", "-c", renamed]).unwrap();
+    card.has_carrier("pf9");
+    assert_eq!(settings(&host, "pf9")[0]["trust"], true);
+    Call::new("DEL", "a", "fabric").done(&host);
+    assert_eq!((shown(&host, "vf0"), settings(&host, "pf9")), (link, before));
+    assert_deserted(&host, &api);
+}
