@@ -24,6 +24,8 @@ use crate::link::{self, Change, GROUP_LIVE, Link};
 use crate::netlink::{KernelError, Netlink, Request};
 use crate::{function, hardware};
 
+/// What a physical function says of a virtual one that it has given no Ethernet address.
+const NO_ADDRESS: MacAddr = MacAddr([0; 6]);
 /// A name of the kernel's choosing, for a device whose own is taken meanwhile.
 const ANY_NAME: &str = "dev%d";
 
@@ -203,7 +205,11 @@ fn settle(host: &mut Netlink, found: &Link, loan: &Loan) -> Result<IfName, Kerne
     let down = Change { up: Some(false), group: Some(GROUP_LIVE), ..Change::default() };
     host.run(&[link::set(index, name, down)])?;
     if let (Some(function), Some(before)) = (function_of(device), changed(loan)) {
-        function::set(host, &function, &before)?;
+        let set = function::set(host, &function, &before);
+        match without_none(&before, device.mac) {
+            Some(before) if set.is_err() => function::set(host, &function, &before)?,
+            _ => set?,
+        }
     }
     let change = Change {
         mtu: Some(device.mtu).filter(|mtu| found.mtu != *mtu),
@@ -241,6 +247,12 @@ fn changed(loan: &Loan) -> Option<FunctionSettings> {
     })
 }
 
+/// The same, but held to its own address instead of to none: some drivers take none away that they have fixed
+/// (`bnx2x_set_vf_mac` in drivers/net/ethernet/broadcom/bnx2x/bnx2x_sriov.c).
+fn without_none(before: &FunctionSettings, own: Option<MacAddr>) -> Option<FunctionSettings> {
+    (before.mac == Some(NO_ADDRESS)).then(|| FunctionSettings { mac: own, ..before.clone() })
+}
+
 /// Moves a link to another namespace, still of weft's group: under `name` and, if that is said, with another number.
 fn move_to(index: u32, was: &str, netns: BorrowedFd<'_>, name: &str, number: Option<u32>) -> Request {
     let mut message = LinkMessage::default();
@@ -253,4 +265,19 @@ fn move_to(index: u32, was: &str, netns: BorrowedFd<'_>, name: &str, number: Opt
     let number = number.and_then(|number| i32::try_from(number).ok());
     message.attributes.extend(number.map(LinkAttribute::NewIfIndex));
     Request::new("move device", was, 0, RouteNetlinkMessage::SetLink(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_had_no_address_may_be_held_to_its_own_instead() {
+        let own = MacAddr([2, 0, 0, 0, 0, 3]);
+        let before = |mac| FunctionSettings { mac, vlan: Some(7), ..FunctionSettings::default() };
+        assert_eq!(without_none(&before(Some(NO_ADDRESS)), Some(own)), Some(before(Some(own))));
+        for mac in [None, Some(own)] {
+            assert_eq!(without_none(&before(mac), Some(own)), None, "it can be set as it was, or not at all");
+        }
+    }
 }
