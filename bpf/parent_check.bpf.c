@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
-/* Packets of containers whose links sit on another that no connection vouches for: they are looked at from all sides,
- * and what passes may be vouched for from now on. `parent_out` sends them here. Walk: ARCHITECTURE.md, "A packet
- * walks". */
+/* Packets of containers on a segment that no connection vouches for: they are looked at from all sides, and what passes
+ * may be vouched for from now on. `parent_out` sends them here. Walk: ARCHITECTURE.md, "A packet walks on a segment". */
 #include "core/program.h"
 #include "stage/source.h"
 #include "stage/tunnel.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
-/* Packets to containers whose links sit on another, seen at that one, on the host, wherever they come from. Walk:
- * ARCHITECTURE.md, "A packet walks". */
+/* Packets to containers on a segment, seen at their parent, on the host, wherever they come from. Walk: ARCHITECTURE.md,
+ * "A packet walks on a segment". */
 #include "core/program.h"
 #include "stage/source.h"
 #include "stage/connection.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
-/* Packets that containers send whose links sit on another (macvlan, ipvlan), seen at that one, on the host: those of
- * connections that the door knows all of go on at once, all others by `parent_check`. Whose they are, the connection
- * says, too. Walk: ARCHITECTURE.md, "A packet walks". */
+/* Packets that containers send on a segment (macvlan, ipvlan), seen at their parent, on the host: those of connections
+ * that the door knows all of go on at once, all others by `parent_check`. Whose they are, the connection says, too.
+ * Walk: ARCHITECTURE.md, "A packet walks on a segment". */
 #include "core/program.h"
 #include "stage/source.h"
 #include "stage/connection.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
-/* Packets from the wire, on a link to the outside that containers' links sit on. */
+/* Packets from the wire, on a segment's link to the outside. */
 #include "core/program.h"
 #include "stage/source.h"
 #include "stage/segment.h"

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
-/* Packets that the host sends by a link to the outside that containers' links sit on: those for containers turn round
- * here. */
+/* Packets that the host sends by a segment's link to the outside: those for containers turn round here. */
 #include "core/program.h"
 #include "stage/source.h"
 #include "stage/segment.h"

@@ -18,8 +18,8 @@
 #define HOSTS_MAX 65536
 /* Pairs of networks that reach each other, both ways counted. */
 #define PEERS_MAX 65536
-/* Links that endpoints' own ones sit on: some for each VLAN of each link to the outside. */
-#define PARENTS_MAX 8192
+/* Links by which endpoints are on segments. */
+#define PARENTS_MAX ENDPOINTS_MAX
 /* Counters: some reasons in either direction, for each endpoint. */
 #define COUNTERS_MAX 131072
 
@@ -47,7 +47,8 @@ struct endpoint {
 	__u32 throttle;
 	/* Number of the bridge that its link is a port of; 0 if it is none. */
 	__u32 bridge;
-	/* Number of the link that its own one sits on, as `weft_parents` has it; 0 if it has an end on the host. */
+	/* Where it is on an Ethernet segment: number of the link by which what it sends comes to the host, as `weft_parents`
+	 * has it. Its own, or the one that its own one sits on. */
 	__u32 parent;
 	/* Inode of the network namespace that it is in, by which its sockets are known where its link does not tell who
 	 * sends; 0 if that is not asked. */
@@ -126,14 +127,15 @@ struct peering {
 	__u32 to;
 };
 
-/* What endpoints' links sit on: a link of weft's own that stands in for one to the outside. All that leaves by it was
- * sent by endpoints, and by nobody else, whatever Ethernet address it has; so the host's cannot be forged. */
+/* A link of weft's own by which endpoints are on an Ethernet segment: the host's end of one endpoint's, or what many sit
+ * on. All that comes by it was sent by endpoints, and by nobody else, whatever Ethernet address it has; so the host's
+ * cannot be forged. */
 struct parent {
-	/* Number of the Ethernet segment that it is part of: the same for all that sit on one link to the outside. */
+	/* Number of the segment that it is part of: the same for all on one link to the outside. */
 	__u32 segment;
 	/* Number of the link to the outside; 0 while there is none. */
 	__u32 uplink;
-	/* Number of the other parent of the segment, whose endpoints are of another kind; 0 if there is none. */
+	/* Number of the parent of the segment that many sit on; 0 if there is none, or this is the one. */
 	__u32 sibling;
 	/* PARENT_*. */
 	__u32 flags;
@@ -147,13 +149,11 @@ struct parent {
 /* What they send names no neighbour: the host's routes say by which it leaves (ipvlan's modes l3 and l3s). */
 #define PARENT_ROUTED 2
 
-/* A link to the outside that parents stand in for. */
+/* A segment's link to the outside. */
 struct uplink {
 	/* Number of the segment. */
 	__u32 segment;
-	/* Numbers of the parent whose endpoints have Ethernet addresses of their own, and of the one whose have not; 0 if
-	 * there is none. */
-	__u32 by_mac;
+	/* Number of the parent whose endpoints have no Ethernet addresses of their own; 0 if there is none. */
 	__u32 by_address;
 	/* The host's. */
 	__u8 mac[6];

@@ -27,5 +27,5 @@ static __always_inline int verdict_finish(struct __sk_buff *skb, const struct pa
 		return bpf_redirect_neigh(p->detour, NULL, 0, 0);
 	if (verdict == VERDICT_DROP)
 		event_tell(skb, p, direction, EVENT_DROPPED);
-	return verdict == VERDICT_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	return verdict == VERDICT_DROP || verdict == VERDICT_HEARD ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }

@@ -119,6 +119,32 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } weft_stations SEC(".maps");
 
+/* A frame that is for all of a segment. */
+struct broadcast {
+	struct __sk_buff *skb;
+	__u32 segment;
+	/* Number of the link that it came by. */
+	__u32 from;
+};
+
+struct bpf_map;
+
+static long station_hear(struct bpf_map *map, const struct station_key *key, const struct station *station,
+			 struct broadcast *broadcast)
+{
+	if (key->segment == broadcast->segment && station->link != broadcast->from)
+		bpf_clone_redirect(broadcast->skb, station->link, 0);
+	return 0;
+}
+
+/* Gives a frame to all others that have an Ethernet address on the segment. */
+static __always_inline void stations_hear(struct __sk_buff *skb, __u32 segment)
+{
+	struct broadcast broadcast = { .skb = skb, .segment = segment, .from = skb->ifindex };
+
+	bpf_for_each_map_elem(&weft_stations, station_hear, &broadcast, 0);
+}
+
 /* The number of the link of the endpoint that has this Ethernet address; 0 if none has it. */
 static __always_inline __u32 station_find(__u32 segment, const __u8 *mac)
 {

@@ -13,7 +13,7 @@ enum verdict {
 	/* Gone, for the packet's `reason`. */
 	VERDICT_DROP = 2,
 	/* Into the container behind the packet's `receiver_link`, past the stack and its door; by the packet's `detour`,
-	 * where the container's link has no end on the host. */
+	 * where the container's link sits on that. */
 	VERDICT_REDIRECT = 3,
 	/* Out by the packet's `detour`. */
 	VERDICT_OUT_BY = 4,
@@ -21,4 +21,6 @@ enum verdict {
 	VERDICT_IN_BY = 5,
 	/* Out by the packet's `detour`, to the neighbour that the host's routes there name. */
 	VERDICT_ROUTED = 6,
+	/* Whoever it is for has got it. */
+	VERDICT_HEARD = 7,
 };

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
-/* An Ethernet segment: the endpoints that sit on one link to the outside, the host, and the wire behind it.
+/* An Ethernet segment: the endpoints on one link to the outside, the host, and the wire behind it.
  *
- *   container ─ macvlan ─┐                    ┌─► host's stack
- *   container ─ macvlan ─┴─ parent ── switch ─┼─► wire
- *                           (weft's own)      └─► parent, its sibling
+ *   container ══ parent, its host's end ───────────┐          ┌─► host's stack
+ *   container ══ parent, its host's end ───────────┼─ switch ─┼─► wire
+ *   container ─ ipvlan ─┐                          │          └─► another parent
+ *   container ─ ipvlan ─┴─ parent, all of these's ─┘
  *
- * The kernel's devices are made so that all they send leaves by the parent: the switch is here. */
+ * Nothing that a container does inside reaches around its parent: the switch is here. */
 #pragma once
 
 #define MAC_GROUP 1
@@ -61,6 +62,12 @@ static __always_inline __u32 segment_receiver(struct __sk_buff *skb, const struc
 	return parent && parent->flags & PARENT_BY_ADDRESS && parent->segment == segment ? link : 0;
 }
 
+/* Whether the endpoint behind `link` has it to itself: all that is for the endpoint leaves by it. */
+static __always_inline bool segment_is_own(const struct endpoint *endpoint, __u32 link)
+{
+	return endpoint->parent == link;
+}
+
 /* What comes from the wire, or from the host: to the endpoint that it is for, to all if it is for many, and on as it
  * was going. `is_hosts`: sent by the host. */
 static __always_inline int segment_hand_over(struct __sk_buff *skb, bool is_hosts)
@@ -84,8 +91,7 @@ static __always_inline int segment_hand_over(struct __sk_buff *skb, bool is_host
 	/* What is malformed has its Ethernet addresses all the same, and its receiver's door drops it. */
 	packet_parse(skb, &p);
 	if (mac_is_group(p.destination_mac)) {
-		if (uplink->by_mac)
-			bpf_clone_redirect(skb, uplink->by_mac, BPF_F_INGRESS);
+		stations_hear(skb, uplink->segment);
 		if (uplink->by_address)
 			bpf_clone_redirect(skb, uplink->by_address, BPF_F_INGRESS);
 		return TC_ACT_UNSPEC;
@@ -96,5 +102,5 @@ static __always_inline int segment_hand_over(struct __sk_buff *skb, bool is_host
 		return TC_ACT_UNSPEC;
 	if (is_hosts && receiver->flags & ENDPOINT_WITHOUT_HOST)
 		return TC_ACT_SHOT;
-	return bpf_redirect(receiver->parent, BPF_F_INGRESS);
+	return bpf_redirect(receiver->parent, segment_is_own(receiver, link) ? 0 : BPF_F_INGRESS);
 }

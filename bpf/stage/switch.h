@@ -2,16 +2,14 @@
 /* The switch of a segment: who sent a frame by a parent, and where it goes. */
 #pragma once
 
-/* The endpoint that sent a packet by its parent; NULL if it is none's, and then the packet is told of as the parent's. */
+/* The endpoint that sent a packet by its parent: whose that is or, where many sit on it, whose address the packet has.
+ * NULL if it is none's, and then the packet is told of as the parent's. */
 static __always_inline const struct endpoint *segment_sender(struct __sk_buff *skb, struct packet *p,
 							     const struct parent *parent)
 {
-	const struct endpoint *endpoint;
-	__u32 link;
+	__u32 link = parent->flags & PARENT_BY_ADDRESS ? segment_find_by_address(skb, p, true) : skb->ifindex;
+	const struct endpoint *endpoint = link ? endpoint_find(link) : NULL;
 
-	link = parent->flags & PARENT_BY_ADDRESS ? segment_find_by_address(skb, p, true)
-						 : station_find(parent->segment, p->source_mac);
-	endpoint = link ? endpoint_find(link) : NULL;
 	if (!endpoint || endpoint->parent != skb->ifindex)
 		return NULL;
 	p->link = link;
@@ -19,7 +17,7 @@ static __always_inline const struct endpoint *segment_sender(struct __sk_buff *s
 }
 
 /* Whether a packet may be the endpoint's by where it was sent. Neighbours know each other's addresses, and who may write
- * whole frames (CAP_NET_RAW) may write these; by which link a frame came to the parent, it does not say. */
+ * whole frames (CAP_NET_RAW) may write these; by which link a frame came to a parent that many sit on, it does not say. */
 static __always_inline bool segment_is_sent_inside(struct __sk_buff *skb, const struct endpoint *endpoint)
 {
 	__u32 namespace = endpoint->namespace ? sender_namespace(skb) : 0;
@@ -30,7 +28,7 @@ static __always_inline bool segment_is_sent_inside(struct __sk_buff *skb, const 
 /* What is wrong with a frame of none of the parent's endpoints. */
 static __always_inline enum reason segment_unknown(const struct parent *parent)
 {
-	return parent->flags & PARENT_BY_ADDRESS ? REASON_SOURCE_ADDRESS : REASON_SOURCE_MAC;
+	return parent->flags & PARENT_BY_ADDRESS ? REASON_SOURCE_ADDRESS : REASON_NO_ENDPOINT;
 }
 
 /* Whether a frame is for the neighbours on the segment, too, and given to them here. */
@@ -59,13 +57,12 @@ static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct
 		p->receiver_network = receiver->network;
 		p->detour = receiver->parent;
 		skb->tc_index = 0;
-		return network_check(p, endpoint) == VERDICT_DROP ? VERDICT_DROP : VERDICT_IN_BY;
+		if (network_check(p, endpoint) == VERDICT_DROP)
+			return VERDICT_DROP;
+		return segment_is_own(receiver, link) ? VERDICT_OUT_BY : VERDICT_IN_BY;
 	}
-	if (!parent->uplink) {
-		p->detour = skb->ifindex;
-		skb->tc_index = 0;
-		return segment_floods(p, endpoint) ? VERDICT_IN_BY : packet_drop(p, REASON_NO_PARENT);
-	}
+	if (!parent->uplink)
+		return segment_floods(p, endpoint) ? VERDICT_HEARD : packet_drop(p, REASON_NO_PARENT);
 	p->detour = parent->uplink;
 	if (parent->flags & PARENT_ROUTED) {
 		/* To whom it goes on the segment is not known yet: it may be for an endpoint there. */
@@ -80,7 +77,14 @@ static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct
 	return endpoint->flags & ENDPOINT_WITHOUT_HOST ? packet_drop(p, REASON_HOST) : VERDICT_IN_BY;
 }
 
-/* Notes what is to be known of a connection between a parent's two endpoints for both doors to be passed at once. It is
+/* Whether a frame that came by the parent `from` may go straight to the endpoint behind `link`: that one has its parent
+ * to itself, or sits on the same one. */
+static __always_inline bool segment_is_beside(const struct endpoint *endpoint, __u32 link, __u32 from)
+{
+	return endpoint->parent == from || segment_is_own(endpoint, link);
+}
+
+/* Notes what is to be known of a connection between a segment's two endpoints for both doors to be passed at once. It is
  * opened so by a frame that is sent to the very addresses of the other one, to the IP and the Ethernet one; which way
  * each of its frames goes is its own matter. */
 static __always_inline void segment_note(struct __sk_buff *skb, struct packet *p, const struct connection *c,
@@ -88,7 +92,7 @@ static __always_inline void segment_note(struct __sk_buff *skb, struct packet *p
 {
 	const struct endpoint *receiver = p->receiver_link ? endpoint_find(p->receiver_link) : NULL;
 
-	if (!receiver || receiver == endpoint || receiver->parent != skb->ifindex)
+	if (!receiver || receiver == endpoint || !segment_is_beside(receiver, p->receiver_link, skb->ifindex))
 		return;
 	if (!c->flow)
 		p->is_short = c->belongs == BELONGS_TO_KEY && mac_equal(p->destination_mac, receiver->mac) &&
@@ -105,8 +109,14 @@ static __always_inline enum verdict segment_choose_short(struct __sk_buff *skb, 
 	if (!p->is_short || !mac_equal(p->destination_mac, p->receiver_mac) || endpoint->flags & ENDPOINT_BY_SWITCH)
 		return VERDICT_CONTINUE;
 	receiver = endpoint_find(p->receiver_link);
-	if (!receiver || receiver->parent != skb->ifindex)
+	if (!receiver || !segment_is_beside(receiver, p->receiver_link, skb->ifindex))
 		return VERDICT_CONTINUE;
+	if (segment_is_own(receiver, p->receiver_link)) {
+		/* To the kernel it was for somebody else than the host's end that it came by. */
+		bpf_skb_change_type(skb, PACKET_HOST);
+		skb->tc_index = 0;
+		return VERDICT_REDIRECT;
+	}
 	p->detour = skb->ifindex;
 	skb->tc_index = MARK_DELIVERED;
 	return VERDICT_REDIRECT;
@@ -117,7 +127,8 @@ static __always_inline void segment_flood(struct __sk_buff *skb, const struct pa
 					  const struct endpoint *endpoint, const struct parent *parent)
 {
 	if (segment_floods(p, endpoint)) {
-		if (parent->uplink)
+		stations_hear(skb, parent->segment);
+		if (parent->flags & PARENT_BY_ADDRESS)
 			bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
 		if (parent->sibling)
 			bpf_clone_redirect(skb, parent->sibling, BPF_F_INGRESS);

@@ -45,7 +45,7 @@ use sight::Sight;
 
 /// How weft attaches containers by pairs of links, one end of which is on the host.
 const BY_PAIR: [Attachment; 2] = [Attachment::Bridge, Attachment::Routed];
-/// How it attaches them by links on one of the host's.
+/// How it attaches them on the segment of one of the host's links.
 const ON_UPLINK: [Attachment; 2] = [Attachment::Macvlan, Attachment::Ipvlan];
 /// How it has them join the physical network at all.
 const PHYSICAL: [Attachment; 3] = [Attachment::Macvlan, Attachment::Ipvlan, Attachment::Device];
@@ -106,7 +106,7 @@ enum Mode {
     Bridge,
     /// Links of their own, with host routes
     Routed,
-    /// Links on one of the host's, with Ethernet addresses of their own
+    /// On the segment of one of the host's links, with Ethernet addresses of their own
     Macvlan,
     /// Links on one of the host's that share its Ethernet address
     Ipvlan,

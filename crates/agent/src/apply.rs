@@ -11,6 +11,7 @@ pub mod routes;
 pub mod settings;
 pub mod short_way;
 pub mod sources;
+pub mod stations;
 pub mod table;
 pub mod uplinks;
 pub mod vlans;

@@ -122,7 +122,7 @@ pub enum AttachError {
     #[error("endpoint {0} is gone")]
     Gone(EndpointKey),
     /// It has no link that could be limited.
-    #[error("endpoint {key}: attachment {attachment} has no link whose rate could be limited: use {}", linked())]
+    #[error("endpoint {key}: attachment {attachment} has no link whose rate could be limited: use {}", limited())]
     Unlimited {
         /// Container and interface.
         key: EndpointKey,
@@ -187,10 +187,10 @@ pub enum AttachError {
 /// Namespace of endpoints whose runtime names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
-/// Attachments whose endpoints have links.
-fn linked() -> String {
-    let has_link = |kind: &&&dyn attachment::Kind| kind.attachment().has_host_link();
-    attachment::KINDS.iter().filter(has_link).map(|kind| kind.attachment().word()).collect::<Vec<_>>().join(" or ")
+/// Attachments whose endpoints can be limited.
+fn limited() -> String {
+    let takes_limits = |kind: &&&dyn attachment::Kind| kind.attachment().takes_limits();
+    attachment::KINDS.iter().filter(takes_limits).map(|kind| kind.attachment().word()).collect::<Vec<_>>().join(" or ")
 }
 
 /// Attachments at whose doors weft looks at packets.
@@ -687,7 +687,7 @@ fn pools(network: &Network) -> Vec<IpNet> {
 }
 
 fn admit_limits(key: &EndpointKey, attachment: weft_model::Attachment, limits: Limits) -> Result<(), AttachError> {
-    if limits.is_empty() || attachment.has_host_link() {
+    if limits.is_empty() || attachment.takes_limits() {
         return Ok(());
     }
     Err(AttachError::Unlimited { key: key.clone(), attachment })

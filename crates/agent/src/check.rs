@@ -84,7 +84,7 @@ fn problems_of(netlink: &mut Netlink, attacher: &Attacher, endpoint: &Arc<Endpoi
 }
 
 fn host_side(attacher: &Attacher, netlink: &mut Netlink, endpoint: &Arc<Endpoint>, snapshot: &Snapshot) -> Vec<String> {
-    if let Some(link) = endpoint.link {
+    if let Some(link) = endpoint.link.filter(|_| !endpoint.attachment.has_host_link()) {
         let is_admitted = attacher.is_admitted(endpoint, link, Detours::of(endpoint, snapshot));
         let problem = "the programs of its parent do not know it as it is".to_owned();
         return (!is_admitted).then_some(problem).into_iter().collect();

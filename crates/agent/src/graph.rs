@@ -92,8 +92,6 @@ pub struct ParentPlan {
     pub seat: Seat,
     /// The link to the outside.
     pub outside: IfName,
-    /// The other stand-in for that link whose endpoints hear what is for many.
-    pub sibling: Option<IfName>,
 }
 
 /// A link to the outside.
@@ -101,9 +99,7 @@ pub struct ParentPlan {
 pub struct UplinkPlan {
     /// What endpoints there have in common.
     pub seat: Seat,
-    /// Its stand-in for endpoints with Ethernet addresses of their own.
-    pub by_mac: Option<IfName>,
-    /// Its stand-in for endpoints without, if they hear what is for many.
+    /// Its stand-in for endpoints without Ethernet addresses of their own, if they hear what is for many.
     pub by_address: Option<IfName>,
 }
 
@@ -190,28 +186,20 @@ fn vlans(seats: &BTreeSet<Seat>) -> BTreeMap<IfName, VlanPlan> {
 }
 
 fn parents(seats: &BTreeSet<Seat>) -> BTreeMap<IfName, ParentPlan> {
-    let uplinks = uplinks(seats);
     let plan = |seat: &Seat| {
-        let (name, outside) = (parent::stand_in(seat), parent::outside(seat));
-        let both = uplinks.get(&outside).map(|uplink| [uplink.by_mac.clone(), uplink.by_address.clone()]);
-        // To where the host routes, nothing is sent that is for many.
-        let sibling = both.filter(|_| !seat.is_routed());
-        let sibling = sibling.into_iter().flatten().flatten().find(|other| *other != name);
-        (name, ParentPlan { seat: seat.clone(), outside, sibling })
+        Some((parent::stand_in(seat)?, ParentPlan { seat: seat.clone(), outside: parent::outside(seat) }))
     };
-    seats.iter().map(plan).collect()
+    seats.iter().filter_map(plan).collect()
 }
 
 fn uplinks(seats: &BTreeSet<Seat>) -> BTreeMap<IfName, UplinkPlan> {
     let mut uplinks = BTreeMap::new();
     for seat in seats {
-        let empty = || UplinkPlan { seat: seat.clone(), by_mac: None, by_address: None };
+        let empty = || UplinkPlan { seat: seat.clone(), by_address: None };
         let plan: &mut UplinkPlan = uplinks.entry(parent::outside(seat)).or_insert_with(empty);
-        let stand_in = Some(parent::stand_in(seat));
-        match seat.shares_mac {
-            true if seat.is_routed() => {}
-            true => plan.by_address = stand_in,
-            false => plan.by_mac = stand_in,
+        // To where the host routes, nothing is sent that is for many.
+        if let Some(stand_in) = parent::stand_in(seat).filter(|_| !seat.is_routed()) {
+            plan.by_address = Some(stand_in);
         }
     }
     uplinks
@@ -366,15 +354,15 @@ mod tests {
         let networks = networks(vec![("a", of(L2)), ("b", of(L3)), ("c", of(L3s)), ("d", macvlan)]);
         let uplink = Uplink { name: "eno1".to_owned(), mtu: 1500, mac: None, addresses: Vec::new() };
         let plan = plan(&networks, &HostFacts { uplink: Some(uplink), ..HostFacts::default() }, &BTreeSet::new());
-        let siblings = plan.parents.iter().map(|(name, plan)| (name.as_str(), plan.sibling.as_ref()));
-        let siblings: Vec<_> = siblings.map(|(name, sibling)| (name, sibling.map(|name| name.as_str()))).collect();
-        let (many, one) = ([("weftm-eno1", Some("weftn-eno1")), ("weftn-eno1", Some("weftm-eno1"))], ["l", "s"]);
-        assert_eq!(siblings, [("weftl-eno1", None), many[0], many[1], ("wefts-eno1", None)]);
+        let names: Vec<_> = plan.parents.keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["weftl-eno1", "weftn-eno1", "wefts-eno1"], "a macvlan endpoint has a link of its own");
         let lanes = plan.lanes();
-        assert_eq!(lanes.keys().map(|name| name.as_str()).collect::<Vec<_>>(), one.map(|it| format!("weft{it}-eno1")));
+        assert_eq!(
+            lanes.keys().map(|name| name.as_str()).collect::<Vec<_>>(),
+            ["l", "s"].map(|it| format!("weft{it}-eno1"))
+        );
         let [uplink] = plan.uplinks.into_values().collect::<Vec<_>>().try_into().unwrap();
-        let heard = [uplink.by_mac, uplink.by_address].map(|name| name.map(|name| name.to_string()));
-        assert_eq!(heard, [Some("weftm-eno1".to_owned()), Some("weftn-eno1".to_owned())]);
+        assert_eq!(uplink.by_address.map(|name| name.to_string()), Some("weftn-eno1".to_owned()));
     }
 
     #[test]

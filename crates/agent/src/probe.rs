@@ -11,7 +11,7 @@ use weft_model::Attachment;
 const ATTACHMENTS: &[(Attachment, &[LinkKind])] = &[
     (Attachment::Bridge, &[LinkKind::Veth, LinkKind::Bridge]),
     (Attachment::Routed, &[LinkKind::Veth]),
-    (Attachment::Macvlan, &[LinkKind::Macvlan, LinkKind::Ifb]),
+    (Attachment::Macvlan, &[LinkKind::Veth]),
     (Attachment::Ipvlan, &[LinkKind::Ipvlan, LinkKind::Ifb]),
 ];
 
@@ -19,8 +19,8 @@ const VLANS: &str = "VLANs on parents";
 /// What else needs a kind of link: what it is called in `weft status`.
 const FEATURES: &[(&str, LinkKind)] = &[(VLANS, LinkKind::Vlan), ("limits of what is sent", LinkKind::Ifb)];
 
-/// Whose packets are whose on a parent, beyond what they say themselves.
-const SENDERS: &str = "neighbours on parents told apart by their namespaces";
+/// Whose packets are whose on a parent that many sit on, beyond what they say themselves.
+const SENDERS: &str = "neighbours of ipvlan told apart by their namespaces";
 const UNTYPED: &str =
     "this kernel lacks CONFIG_DEBUG_INFO_BTF, by which programs find their way in it: use one that has it";
 const UNTOLD: &str = "one with CAP_NET_RAW can send as another: use Linux 6.2 or newer, which says whose socket sent";

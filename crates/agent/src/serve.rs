@@ -30,7 +30,7 @@ use weft_model::{Attachment, Availability as _, Endpoint, IfName, InvalidFields,
 
 use crate::apply::{admissions, endpoints};
 use crate::attach::{AttachError, Attacher};
-use crate::attachment::Built;
+use crate::attachment::{Built, parent};
 use crate::describe::{self, Reference};
 use crate::faces::cni;
 use crate::ledger::{Ledger, LedgerError};
@@ -444,7 +444,8 @@ async fn counted(node: &Node, wanted: &Selection) -> Result<Vec<(String, Vec<Cou
             read.push((endpoint.network.to_string(), counted_at(netlink, &node.attacher, &endpoint)?));
         }
         for index in parents {
-            let Some(link) = link::find_index(netlink, index)? else { continue };
+            let link = link::find_index(netlink, index)?.filter(|link| parent::is_stand_in(&link.name));
+            let Some(link) = link else { continue };
             let counted = dataplane.counted(index).map_err(|e| admissions::refused(index, &e))?;
             read.push((String::new(), describe::strangers(&link.name, &counted)));
         }

@@ -237,11 +237,8 @@ fn read_networks(config: &Config, unread: &mut Vec<String>) -> Vec<String> {
 
 /// An endpoint without an end on the host has its link while there is what that sits on.
 fn has_link(endpoint: &Endpoint, links: &[Link]) -> bool {
-    if let Some(seat) = &endpoint.seat {
-        let stand_in = parent::stand_in(seat);
-        return links.iter().any(|link| link.name == stand_in.as_str());
-    }
-    let host = endpoint.key.host_link();
+    let stand_in = endpoint.seat.as_ref().and_then(parent::stand_in);
+    let host = stand_in.unwrap_or_else(|| endpoint.key.host_link());
     endpoint.loan.is_some() || links.iter().any(|link| link.name == host.as_str())
 }
 

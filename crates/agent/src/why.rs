@@ -191,7 +191,11 @@ impl Witnesses<'_> {
                 false => Ok(None),
             };
         };
-        Ok(link::find(self.netlink, parent::stand_in(seat).as_str())?.map(|link| Door::Parent(link.index)))
+        let parent = match parent::stand_in(seat) {
+            Some(stand_in) => link::find(self.netlink, stand_in.as_str())?.map(|link| link.index),
+            None => endpoint.link,
+        };
+        Ok(parent.map(Door::Parent))
     }
 
     fn route(&mut self, to: IpAddr) -> anyhow::Result<(Step, Towards)> {

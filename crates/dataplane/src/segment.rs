@@ -17,14 +17,14 @@ const UPLINK_PIN: &str = "weft_uplink_";
 /// The map of links to the outside.
 pub(crate) const UPLINKS: &str = "weft_uplinks";
 
-/// A link of weft's own that endpoints' links sit on.
+/// A link of weft's own by which endpoints are on a segment: one endpoint's, or what many sit on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parent {
     /// Number of the segment that it is part of.
     pub segment: u32,
     /// Number of the link to the outside, while there is one.
     pub uplink: Option<u32>,
-    /// Number of the other parent of the segment.
+    /// Of one endpoint's: number of the parent on the segment that many sit on, if these hear what is for many.
     pub sibling: Option<u32>,
     /// The host's Ethernet address on the segment.
     pub mac: MacAddr,
@@ -39,8 +39,6 @@ pub struct Parent {
 pub struct Uplink {
     /// Number of its segment.
     pub segment: u32,
-    /// Number of the parent whose endpoints have Ethernet addresses of their own.
-    pub by_mac: Option<u32>,
     /// Number of the parent whose endpoints are told apart by their IP addresses.
     pub by_address: Option<u32>,
     /// Its Ethernet address.
@@ -74,7 +72,6 @@ impl Uplink {
     fn entry(&self) -> abi::uplink {
         abi::uplink {
             segment: self.segment,
-            by_mac: self.by_mac.unwrap_or(0),
             by_address: self.by_address.unwrap_or(0),
             mac: self.mac.0,
             ..abi::uplink::default()

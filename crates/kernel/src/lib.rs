@@ -21,6 +21,7 @@ pub mod packet;
 pub mod route;
 pub mod rule;
 mod snapshot;
+pub mod station;
 pub mod sysctl;
 pub mod throttle;
 pub mod uplink;

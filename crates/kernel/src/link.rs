@@ -3,7 +3,6 @@
 pub mod bridge;
 pub mod ifb;
 pub(crate) mod ipvlan;
-pub(crate) mod macvlan;
 pub mod veth;
 pub mod vlan;
 
@@ -287,8 +286,6 @@ pub enum LinkKind {
     Bridge,
     /// What gives packets back to the link that they came by.
     Ifb,
-    /// With an Ethernet address of its own on another link's segment.
-    Macvlan,
     /// With the Ethernet address of another link.
     Ipvlan,
     /// What is tagged on another link.
@@ -297,8 +294,7 @@ pub enum LinkKind {
 
 impl LinkKind {
     /// Every kind.
-    pub const ALL: &[LinkKind] =
-        &[LinkKind::Veth, LinkKind::Bridge, LinkKind::Ifb, LinkKind::Macvlan, LinkKind::Ipvlan, LinkKind::Vlan];
+    pub const ALL: &[LinkKind] = &[LinkKind::Veth, LinkKind::Bridge, LinkKind::Ifb, LinkKind::Ipvlan, LinkKind::Vlan];
 
     /// The option by which a kernel is built with it.
     pub fn option(self) -> &'static str {
@@ -306,7 +302,6 @@ impl LinkKind {
             LinkKind::Veth => "CONFIG_VETH",
             LinkKind::Bridge => "CONFIG_BRIDGE",
             LinkKind::Ifb => "CONFIG_IFB",
-            LinkKind::Macvlan => "CONFIG_MACVLAN",
             LinkKind::Ipvlan => "CONFIG_IPVLAN",
             LinkKind::Vlan => "CONFIG_VLAN_8021Q",
         }
@@ -318,7 +313,6 @@ impl LinkKind {
             LinkKind::Veth => "veth",
             LinkKind::Bridge => "bridge",
             LinkKind::Ifb => "ifb",
-            LinkKind::Macvlan => "macvlan",
             LinkKind::Ipvlan => "ipvlan",
             LinkKind::Vlan => "8021q",
         }
@@ -329,7 +323,6 @@ impl LinkKind {
             LinkKind::Veth => InfoKind::Veth,
             LinkKind::Bridge => InfoKind::Bridge,
             LinkKind::Ifb => InfoKind::Ifb,
-            LinkKind::Macvlan => InfoKind::MacVlan,
             LinkKind::Ipvlan => InfoKind::IpVlan,
             LinkKind::Vlan => InfoKind::Vlan,
         }

@@ -59,7 +59,8 @@ impl Snapshot {
         self.read_filtered(netlink)
     }
 
-    fn read_filtered(&mut self, netlink: &mut Netlink) -> Result<(), KernelError> {
+    /// Reads which of the links that are known have weft's filters.
+    pub fn read_filtered(&mut self, netlink: &mut Netlink) -> Result<(), KernelError> {
         for link in self.links.values().filter(|link| link.kind == "veth" && link.group == GROUP_LIVE) {
             self.filtered.extend(filter::attached(netlink, link.index)?.map(|ids| (link.index, ids)));
         }

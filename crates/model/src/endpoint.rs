@@ -225,10 +225,10 @@ pub struct Endpoint {
     pub netns: NetnsRecord,
     /// How it joins its host.
     pub attachment: Attachment,
-    /// Number of its link, where no end of that is on the host.
+    /// Number of its link, where weft chose that before there was one; on a segment also of its end on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<u32>,
-    /// Where its link sits, if on a link of the host's.
+    /// Where it is on the segment of a link of the host's, if it is on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seat: Option<Seat>,
     /// The device of the host's that is its link, if one is.

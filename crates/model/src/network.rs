@@ -55,7 +55,7 @@ word_enum!(
         Bridge = "bridge",
         /// A link of its own with host routes: /32 and /128.
         Routed = "routed",
-        /// A macvlan device on a parent link.
+        /// On the segment of a parent link, with an Ethernet address of its own.
         Macvlan = "macvlan",
         /// An ipvlan device on a parent link.
         Ipvlan = "ipvlan",
@@ -202,7 +202,7 @@ impl Attachment {
 
     /// Whether that link has another end on the host.
     pub fn has_host_link(self) -> bool {
-        matches!(self, Attachment::Bridge | Attachment::Routed)
+        matches!(self, Attachment::Bridge | Attachment::Routed | Attachment::Macvlan)
     }
 
     /// Whether packets pass a door of weft's on their way.
@@ -216,14 +216,19 @@ impl Attachment {
         self == Attachment::Bridge || self.has_parent()
     }
 
-    /// Whether endpoints share a link of the host's.
+    /// Whether endpoints are on the Ethernet segment of a link of the host's, beside the host.
     pub fn sits_on_parent(self) -> bool {
         matches!(self, Attachment::Macvlan | Attachment::Ipvlan)
     }
 
     /// Whether what goes outside leaves by the host, with an address of the host's if told so.
     pub fn is_translated(self) -> bool {
-        self.has_host_link()
+        matches!(self, Attachment::Bridge | Attachment::Routed)
+    }
+
+    /// Whether its endpoints can be limited: what is for them, and what they send, waits in the host's stack.
+    pub fn takes_limits(self) -> bool {
+        self.is_translated()
     }
 
     /// Whether it is about a link of the host's, and so about the physical network, whose addresses its pools are.

@@ -70,7 +70,6 @@ pub(super) fn absent(attachments: &[Attachment]) -> Result<Vec<Attachment>> {
     let mut absent = Vec::new();
     for attachment in attachments {
         let is_there = match attachment {
-            Attachment::Macvlan => link::is_supported(&mut netlink, LinkKind::Macvlan)?,
             Attachment::Ipvlan => link::is_supported(&mut netlink, LinkKind::Ipvlan)?,
             // Without those, weft does not run at all.
             _ => true,

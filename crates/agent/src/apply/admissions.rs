@@ -29,8 +29,8 @@ pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge, parent }: Deto
             link_local: endpoint.link_local()?,
             by_switch: seat.by_switch,
             without_host: !seat.host_access,
-            // nsfs numbers by 32 bits.
-            namespace: u32::try_from(endpoint.netns.inode).unwrap_or(0),
+            // Who has a link of its own is known by that. nsfs numbers by 32 bits.
+            namespace: if seat.shares_mac { u32::try_from(endpoint.netns.inode).unwrap_or(0) } else { 0 },
         }),
         None => None,
     };
@@ -57,17 +57,27 @@ pub struct Detours {
     pub throttle: Option<u32>,
     /// The bridge that its link is a port of.
     pub bridge: Option<u32>,
-    /// The link that its own one sits on.
+    /// The link by which it is on its segment.
     pub parent: Option<ParentLink>,
 }
 
-/// A link that endpoints' own ones sit on.
+/// The link by which an endpoint is on its segment.
 #[derive(Debug, Clone, Copy)]
 pub struct ParentLink {
     /// Its number.
     pub index: u32,
     /// Its Ethernet address.
     pub mac: Option<MacAddr>,
+}
+
+impl ParentLink {
+    /// That of `endpoint`, if it is on a segment: its own, or the one that `find` has by its name.
+    pub fn of(endpoint: &Endpoint, find: impl FnOnce(&IfName) -> Option<Self>) -> Option<Self> {
+        match attachment::parent::stand_in(endpoint.seat.as_ref()?) {
+            Some(stand_in) => find(&stand_in),
+            None => Some(Self { index: endpoint.link?, mac: None }),
+        }
+    }
 }
 
 impl From<&Link> for ParentLink {
@@ -81,8 +91,8 @@ impl Detours {
     pub fn of(endpoint: &Endpoint, snapshot: &Snapshot) -> Self {
         let number = |name: &IfName| snapshot.links.get(name.as_str()).map(|link| link.index);
         let throttle = endpoint.limits.egress.and_then(|_| number(&endpoint.key.throttle_link()));
-        let parent = endpoint.seat.as_ref().map(attachment::parent::stand_in);
-        let parent = parent.and_then(|name| snapshot.links.get(name.as_str())).map(ParentLink::from);
+        let stand_in = |name: &IfName| snapshot.links.get(name.as_str()).map(ParentLink::from);
+        let parent = ParentLink::of(endpoint, stand_in);
         Self { throttle, bridge: attachment::bridge_name(endpoint).as_ref().and_then(number), parent }
     }
 }

@@ -10,16 +10,16 @@ use weft_dataplane::Dataplane;
 use weft_kernel::device::{self, Whereabouts};
 use weft_kernel::endpoint::{self, BirthError, Door, LinkPlan, Remains};
 use weft_kernel::filter::Programs;
-use weft_kernel::link::{self, GROUP_LIVE, Link};
+use weft_kernel::link::{self, GROUP_LIVE};
 use weft_kernel::neighbour::Neighbour;
-use weft_kernel::upper::{self, UpperRemains};
 use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot, throttle};
+use weft_kernel::{station, upper};
 use weft_model::{Endpoint, EndpointKey, IfName, Loan, Seat};
 use weft_netns::Netns;
 use weft_reconcile::Target;
 
-use super::admissions::{self, Detours};
-use super::{Indexes, lanes, reach};
+use super::admissions::{self, Detours, ParentLink};
+use super::{Indexes, lanes, parents, reach};
 use crate::attachment::{self, parent};
 use crate::devices::Losses;
 
@@ -118,11 +118,13 @@ impl Endpoints<'_> {
 
     fn create(&mut self, endpoint: &Endpoint, netns: &Netns) -> Result<(), EndpointError> {
         if let Some(seat) = &endpoint.seat {
-            return self.create_upper(endpoint, seat, netns);
+            return match parent::stand_in(seat) {
+                Some(name) => self.create_upper(endpoint, seat, &name, netns),
+                None => self.create_station(endpoint, seat, netns),
+            };
         }
         if endpoint.loan.is_some() {
-            let unnumbered = || KernelError::new("number link of", endpoint.key.to_string(), Errno::INVAL);
-            let plan = attachment::device::plan(endpoint).ok_or_else(unnumbered)?;
+            let plan = attachment::device::plan(endpoint).ok_or_else(|| unnumbered(endpoint))?;
             return Ok(device::lend(self.netlink, netns, &plan)?);
         }
         let bridge = self.bridge(endpoint)?;
@@ -132,44 +134,67 @@ impl Endpoints<'_> {
     }
 
     /// The programs know of it before its link is there: nothing passes before that.
-    fn create_upper(&mut self, endpoint: &Endpoint, seat: &Seat, netns: &Netns) -> Result<(), EndpointError> {
-        let name = parent::stand_in(seat);
+    fn create_upper(
+        &mut self,
+        endpoint: &Endpoint,
+        seat: &Seat,
+        name: &IfName,
+        netns: &Netns,
+    ) -> Result<(), EndpointError> {
         let absent = || KernelError::new("find parent", name.as_str(), Errno::NODEV);
         let stand_in = link::find(self.netlink, name.as_str())?.ok_or_else(absent)?;
         let not_ready = || KernelError {
             detail: "no rule leads to its program what is sent there: see `weft status`".to_owned(),
             ..KernelError::new("use parent", name.as_str(), Errno::NETUNREACH)
         };
-        if seat.is_routed() && !lanes::is_open(self.netlink, &name, stand_in.index)? {
+        if seat.is_routed() && !lanes::is_open(self.netlink, name, stand_in.index)? {
             return Err(not_ready().into());
         }
         let outside = link::find(self.netlink, parent::outside(seat).as_str())?;
-        let unnumbered = || KernelError::new("number link of", endpoint.key.to_string(), Errno::INVAL);
-        let plan = parent::upper(endpoint, stand_in.index, outside.as_ref().map(|link| link.index));
-        let plan = plan.ok_or_else(unnumbered)?;
-        self.admit_upper(endpoint, plan.interior.index, &stand_in)?;
+        let plan = parent::upper(endpoint, stand_in.index).ok_or_else(|| unnumbered(endpoint))?;
+        self.admit_at(endpoint, plan.interior.index, (&stand_in).into())?;
         let reached = outside.map_or_else(Vec::new, |outside| parent::reached_by(endpoint, &outside));
         self.netlink.run(&reached.into_iter().flat_map(reach::set).collect::<Vec<_>>())?;
         Ok(upper::create(self.netlink, netns, &plan)?)
     }
 
-    fn admit_upper(&self, endpoint: &Endpoint, index: u32, stand_in: &Link) -> Result<(), KernelError> {
-        let detours = Detours { throttle: None, bridge: None, parent: Some(stand_in.into()) };
+    /// The same of one that has its parent to itself.
+    fn create_station(&mut self, endpoint: &Endpoint, seat: &Seat, netns: &Netns) -> Result<(), EndpointError> {
+        let outside = link::find(self.netlink, parent::outside(seat).as_str())?;
+        let plan = parent::station(endpoint, outside.as_ref()).ok_or_else(|| unnumbered(endpoint))?;
+        let listening = link::find(self.netlink, parent::listening(seat).as_str())?.map(|link| link.index);
+        let index = plan.interior.index;
+        parents::tell(self.dataplane, index, &parents::entry(seat, outside.as_ref(), listening))?;
+        self.admit_at(endpoint, index, ParentLink { index, mac: None })?;
+        Ok(station::create(self.netlink, netns, &plan, &segment_programs(self.dataplane))?)
+    }
+
+    fn admit_at(&self, endpoint: &Endpoint, index: u32, parent: ParentLink) -> Result<(), KernelError> {
+        let detours = Detours { throttle: None, bridge: None, parent: Some(parent) };
         let Some(admission) = admissions::admission(endpoint, detours) else { return Ok(()) };
         self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))
     }
 
-    /// Takes down an endpoint whose link sits on another.
-    fn take_down_upper(&mut self, index: u32, endpoint: &Endpoint, seat: &Seat) -> Result<(), KernelError> {
+    /// Takes down an endpoint that is on a segment.
+    fn take_down_seated(&mut self, index: u32, endpoint: &Endpoint, seat: &Seat) -> Result<(), KernelError> {
         let outside = link::find(self.netlink, parent::outside(seat).as_str())?;
         let reached = outside.as_ref().map_or_else(Vec::new, |outside| parent::reached_by(endpoint, outside));
         self.netlink.run(&reached.into_iter().flat_map(reach::unset).collect::<Vec<_>>())?;
-        // What has the parent's own address has put in none.
-        let own = outside.as_ref().and_then(|link| link.mac);
-        let mac = endpoint.mac.filter(|mac| Some(*mac) != own);
-        let filter = outside.map(|link| link.index).zip(mac);
-        upper::delete(self.netlink, self.netns, UpperRemains { index, filter })?;
-        self.dataplane.dismiss(index).map_err(|e| admissions::refused(index, &e))
+        let is_station = parent::stand_in(seat).is_none();
+        if is_station {
+            // What has the parent's own address has put in none.
+            let own = outside.as_ref().and_then(|link| link.mac);
+            let mac = endpoint.mac.filter(|mac| Some(*mac) != own);
+            let filter = outside.map(|link| link.index).zip(mac);
+            station::delete(self.netlink, self.netns, &endpoint.key.host_link(), filter)?;
+        } else if let Some(netns) = self.netns {
+            upper::delete(netns, index)?;
+        }
+        self.dataplane.dismiss(index).map_err(|e| admissions::refused(index, &e))?;
+        if is_station {
+            self.dataplane.forget_parent(index).map_err(|e| admissions::refused(index, &e))?;
+        }
+        Ok(())
     }
 
     /// Makes the throttle that the endpoint's limits ask for, or takes away one that they do not, and tells the
@@ -193,7 +218,7 @@ impl Endpoints<'_> {
     /// Takes an endpoint down, whatever is left of it. `netns` must be the one it was born in.
     pub fn take_down(&mut self, endpoint: &Endpoint) -> Result<(), EndpointError> {
         if let (Some(index), Some(seat)) = (endpoint.link, &endpoint.seat) {
-            return Ok(self.take_down_upper(index, endpoint, seat)?);
+            return Ok(self.take_down_seated(index, endpoint, seat)?);
         }
         if let (Some(index), Some(loan)) = (endpoint.link, &endpoint.loan) {
             return self.take_back(index, endpoint, loan);
@@ -231,6 +256,11 @@ impl Endpoints<'_> {
 
     /// What is wrong with an endpoint's host side; `None` if its link is gone.
     fn drift(&self, endpoint: &Endpoint) -> Option<Drift> {
+        if endpoint.seat.is_some() {
+            let at = (&segment_programs(self.dataplane), self.dataplane.parent_stub_ids());
+            let repairs = station::repairs(&endpoint.key.host_link(), at, self.snapshot)?;
+            return Some(Drift { repairs, is_throttled: true });
+        }
         let Some(plan) = self.planned(endpoint) else {
             return Some(Drift { repairs: Vec::new(), is_throttled: true });
         };
@@ -264,7 +294,9 @@ pub fn number(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Option<u32>,
 pub fn read(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Snapshot, KernelError> {
     if let Some(seat) = &endpoint.seat {
         let mut snapshot = Snapshot::default();
-        link::find(netlink, parent::stand_in(seat).as_str())?.into_iter().for_each(|link| snapshot.add(link));
+        let name = parent::stand_in(seat).unwrap_or_else(|| endpoint.key.host_link());
+        link::find(netlink, name.as_str())?.into_iter().for_each(|link| snapshot.add(link));
+        snapshot.read_filtered(netlink)?;
         return Ok(snapshot);
     }
     let bridge = match attachment::bridge_name(endpoint) {
@@ -313,6 +345,16 @@ pub fn is_endpoints(name: &str) -> bool {
 fn programs(dataplane: &Dataplane) -> Programs<'_> {
     let [out, into] = dataplane.stubs();
     Programs { out, into }
+}
+
+/// The same for one that is on a segment.
+fn segment_programs(dataplane: &Dataplane) -> Programs<'_> {
+    let [out, into] = dataplane.parent_stubs();
+    Programs { out, into }
+}
+
+fn unnumbered(endpoint: &Endpoint) -> KernelError {
+    KernelError::new("number link of", endpoint.key.to_string(), Errno::INVAL)
 }
 
 fn plan(endpoint: &Endpoint, bridge: Option<u32>) -> Option<LinkPlan> {

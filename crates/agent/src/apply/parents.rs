@@ -1,4 +1,4 @@
-//! Links that stand in for those to the outside: what endpoints' own links sit on.
+//! Links that stand in for those to the outside: what ipvlan endpoints' own links sit on.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use weft_dataplane::{Dataplane, Hold, Parent};
 use weft_kernel::filter::{self, Programs};
 use weft_kernel::link::{self, Change, Link, ifb, veth};
 use weft_kernel::{Errno, KernelError, Netlink, Request, Snapshot};
-use weft_model::{IfName, MacAddr};
+use weft_model::{IfName, MacAddr, Seat};
 use weft_reconcile::Target;
 
 use super::{Indexes, admissions};
@@ -36,8 +36,8 @@ impl Target for Parents<'_> {
 
     fn read_back(&mut self) -> Result<BTreeMap<IfName, Link>, KernelError> {
         for index in self.dataplane.parents() {
-            // Asked of the kernel: births make new ones meanwhile.
-            if link::find_index(self.netlink, index)?.is_none() {
+            // Asked of the kernel what is not known: births make new ones meanwhile.
+            if self.snapshot.link(index).is_none() && link::find_index(self.netlink, index)?.is_none() {
                 self.forget(index)?;
             }
         }
@@ -51,8 +51,8 @@ impl Target for Parents<'_> {
 
     fn update(&mut self, name: &IfName, plan: &ParentPlan) -> Result<(), KernelError> {
         let outside = link::find(self.netlink, plan.outside.as_str())?;
-        let outside_mac = outside.as_ref().and_then(|link| link.mac).unwrap_or(MacAddr::NONE);
-        let mac = parent::stand_in_mac(&plan.seat, outside_mac);
+        // The host's, which is that of all endpoints there.
+        let mac = outside.as_ref().and_then(|link| link.mac).unwrap_or(MacAddr::NONE);
         let found = link::find(self.netlink, name.as_str())?;
         let index = match &found {
             Some(link) if link.is_ours() => link.index,
@@ -97,32 +97,35 @@ impl Parents<'_> {
     }
 
     fn tell_programs(&mut self, index: u32, plan: &ParentPlan, outside: Option<&Link>) -> Result<(), KernelError> {
-        let sibling = match &plan.sibling {
-            Some(sibling) => link::find(self.netlink, sibling.as_str())?.map(|link| link.index),
-            None => None,
-        };
-        let parent = Parent {
-            segment: parent::segment(&plan.seat),
-            uplink: outside.filter(|link| link.up).map(|link| link.index),
-            sibling,
-            mac: outside.and_then(|link| link.mac).unwrap_or(MacAddr::NONE),
-            by_address: plan.seat.shares_mac,
-            routed: plan.seat.is_routed(),
-        };
-        let refused = |error| admissions::refused(index, &error);
-        if self.dataplane.has_parent(index, &parent).map_err(refused)? {
-            return Ok(());
-        }
-        self.dataplane.set_parent(index, &parent).map_err(refused)
+        tell(self.dataplane, index, &entry(&plan.seat, outside, None))
     }
+}
+
+/// What the programs are to know of a link by which endpoints with this seat are on their segment. `listening` is the
+/// number of the stand-in whose endpoints hear what is for many.
+pub fn entry(seat: &Seat, outside: Option<&Link>, listening: Option<u32>) -> Parent {
+    Parent {
+        segment: parent::segment(seat),
+        uplink: outside.filter(|link| link.up).map(|link| link.index),
+        sibling: listening,
+        mac: outside.and_then(|link| link.mac).unwrap_or(MacAddr::NONE),
+        by_address: seat.shares_mac,
+        routed: seat.is_routed(),
+    }
+}
+
+/// Has the programs know it, if they do not.
+pub fn tell(dataplane: &Dataplane, index: u32, parent: &Parent) -> Result<(), KernelError> {
+    let refused = |error| admissions::refused(index, &error);
+    if dataplane.has_parent(index, parent).map_err(refused)? {
+        return Ok(());
+    }
+    dataplane.set_parent(index, parent).map_err(refused)
 }
 
 fn explain(error: KernelError) -> KernelError {
     if error.errno != Errno::OPNOTSUPP {
         return error;
     }
-    KernelError {
-        detail: "macvlan and ipvlan networks need the kernel's module `ifb`: `modprobe ifb`".to_owned(),
-        ..error
-    }
+    KernelError { detail: "ipvlan networks need the kernel's module `ifb`: `modprobe ifb`".to_owned(), ..error }
 }

@@ -115,7 +115,6 @@ impl Uplinks<'_> {
         };
         let uplink = Uplink {
             segment: parent::segment(&plan.seat),
-            by_mac: number(&plan.by_mac)?,
             by_address: number(&plan.by_address)?,
             mac: link.mac.unwrap_or(MacAddr::NONE),
         };

@@ -264,7 +264,10 @@ fn asker(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Asker, KernelErro
         return Ok(Asker::of(key, endpoint.mac.unwrap_or(MacAddr::NONE)));
     };
     // The stand-in has the address also while the link to the outside is gone.
-    let stand_in = link::find(netlink, parent::stand_in(seat).as_str())?;
+    let stand_in = match parent::stand_in(seat) {
+        Some(name) => link::find(netlink, name.as_str())?,
+        None => None,
+    };
     let mac = stand_in.and_then(|link| link.mac).unwrap_or(MacAddr::NONE);
     Ok(Asker::sharing(key, mac, parent::outside(seat)))
 }
@@ -293,8 +296,11 @@ pub(super) fn await_carrier(netns: &Netns, endpoint: &Endpoint) -> Result<(), At
 }
 
 fn parent_of(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Option<ParentLink>, KernelError> {
-    let Some(seat) = &endpoint.seat else { return Ok(None) };
-    Ok(link::find(netlink, parent::stand_in(seat).as_str())?.as_ref().map(ParentLink::from))
+    let stand_in = match endpoint.seat.as_ref().and_then(parent::stand_in) {
+        Some(name) => link::find(netlink, name.as_str())?,
+        None => None,
+    };
+    Ok(ParentLink::of(endpoint, |_| stand_in.as_ref().map(ParentLink::from)))
 }
 
 /// The endpoint's namespace, unless it is gone, or another has its path.

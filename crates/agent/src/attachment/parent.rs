@@ -1,18 +1,19 @@
-//! What endpoints' links sit on: a link of weft's own that stands in for one to the outside.
+//! Endpoints on the Ethernet segment of a link of the host's, and by which links they are there.
 //!
 //! ```text
-//!   eth0 192.0.2.50/24 (macvlan) ─┐
-//!   eth0 192.0.2.51/24 (macvlan) ─┴─ weftm-eno1 ──┐
+//!   eth0 192.0.2.50/24 (macvlan) ══ wefte… ───────┐
+//!   eth0 192.0.2.51/24 (macvlan) ══ wefte… ───────┤
 //!                                                 ├── switch ─┬─ host's stack
 //!   eth0 192.0.2.60/24 (ipvlan) ──── weftn-eno1 ──┤           └─ eno1, the wire
 //!   eth0 10.7.0.5/24 (its mode l3) ─ weftl-eno1 ──┤
 //!   eth0 10.8.0.5/24 (its mode l3s)  wefts-eno1 ──┘
 //! ```
 //!
-//! A stand-in, because of what leaves by the host's own link nobody could tell whether the host sent it: a container
-//! can write any Ethernet address into its frames, the host's among them. And it stays when the other goes: containers
-//! keep their links, and each other, while a driver is loaded anew. One for each mode of ipvlan, which the kernel has
-//! for all links of a parent: so networks of all modes are there side by side.
+//! Each macvlan endpoint has a pair of links of its own, by which the switch knows who sent a frame, whatever that
+//! says. ipvlan's are the kernel's devices, on a link that stands in for the host's own: of what leaves by that one
+//! nobody could tell whether the host sent it, and the stand-in stays when it goes, so that containers keep their
+//! links, and each other, while a driver is loaded anew. One for each mode of ipvlan, which the kernel has for all
+//! links of a parent: so networks of all modes are there side by side.
 
 use std::net::IpAddr;
 
@@ -21,16 +22,15 @@ use weft_kernel::endpoint::LinkPlan;
 use weft_kernel::interior::Interior;
 use weft_kernel::link::{LOOPBACK, Link};
 use weft_kernel::neighbour::Neighbour;
-use weft_kernel::upper::{UpperKind, UpperPlan};
+use weft_kernel::station::StationPlan;
+use weft_kernel::upper::UpperPlan;
 use weft_model::{
-    Attachment, Endpoint, Family, Grant, IfName, Ipam, IpvlanMode, MacAddr, MacvlanMode, Network, Pool, Seat, fnv32,
+    Attachment, Endpoint, Family, Grant, IfName, Ipam, IpvlanMode, MacvlanMode, Network, Pool, Seat, fnv32,
 };
 
 use super::{Ground, Kind, admit_own_namespace, endow_in_subnets, hops, link_name, mac_of};
 
-/// What the names of stand-ins begin with: of those whose endpoints have Ethernet addresses of their own, and of the
-/// others, by their mode.
-const BY_MAC: &str = "weftm-";
+/// What the names of stand-ins begin with, by the mode of ipvlan.
 const BY_ADDRESS: [(IpvlanMode, &str); 3] =
     [(IpvlanMode::L2, "weftn-"), (IpvlanMode::L3, "weftl-"), (IpvlanMode::L3s, "wefts-")];
 /// What the names of VLANs' sub-interfaces begin with.
@@ -52,7 +52,7 @@ impl Kind for Seated {
         endow(network, chosen, endpoint);
     }
 
-    /// None of its ends is on the host: see [`upper`].
+    /// Another kind of link than those of this plan: see [`upper`] and [`station`].
     fn link(&self, _: &Endpoint, _: Option<u32>) -> Option<LinkPlan> {
         None
     }
@@ -85,10 +85,16 @@ pub fn may_be_outside(link: &Link) -> bool {
     link.index != LOOPBACK && (!link.is_ours() || is_vlan(&link.name))
 }
 
-/// The link that stands in for it.
-pub fn stand_in(seat: &Seat) -> IfName {
-    let of_mode = BY_ADDRESS.into_iter().find(|(mode, _)| seat.shares_mac && *mode == seat.ipvlan_mode);
-    link_name(of_mode.map_or(BY_MAC, |(_, prefix)| prefix), outside(seat).as_str())
+/// The link that stands in for it, if the endpoint there is ipvlan's.
+pub fn stand_in(seat: &Seat) -> Option<IfName> {
+    let mut prefixes = BY_ADDRESS.into_iter().filter(|(mode, _)| seat.shares_mac && *mode == seat.ipvlan_mode);
+    prefixes.next().map(|(_, prefix)| link_name(prefix, outside(seat).as_str()))
+}
+
+/// The stand-in on the same segment whose endpoints hear what is for many, whether there is one or not.
+pub fn listening(seat: &Seat) -> IfName {
+    let [(_, prefix), ..] = BY_ADDRESS;
+    link_name(prefix, outside(seat).as_str())
 }
 
 /// The programs' number for the segment: the same after a restart.
@@ -96,15 +102,9 @@ pub fn segment(seat: &Seat) -> u32 {
     fnv32(&["segment", outside(seat).as_str()])
 }
 
-/// The Ethernet address of a stand-in. Endpoints without one of their own have this, and it is the host's; else
-/// nobody's.
-pub fn stand_in_mac(seat: &Seat, outside: MacAddr) -> MacAddr {
-    if seat.shares_mac { outside } else { MacAddr::derived(&["parent", stand_in(seat).as_str()]) }
-}
-
 /// Whether a link stands in for another.
 pub fn is_stand_in(name: &str) -> bool {
-    name.starts_with(BY_MAC) || BY_ADDRESS.iter().any(|(_, prefix)| name.starts_with(prefix))
+    BY_ADDRESS.iter().any(|(_, prefix)| name.starts_with(prefix))
 }
 
 /// Whether a link is a VLAN's on another.
@@ -145,16 +145,17 @@ pub fn reached_by(endpoint: &Endpoint, outside: &Link) -> Vec<Neighbour> {
 }
 
 /// The link that the record asks for, on the stand-in with this number.
-pub fn upper(endpoint: &Endpoint, parent: u32, uplink: Option<u32>) -> Option<UpperPlan> {
-    let seat = endpoint.seat.as_ref()?;
-    Some(UpperPlan {
-        kind: if seat.shares_mac { UpperKind::Ipvlan(seat.ipvlan_mode) } else { UpperKind::Macvlan },
-        parent,
-        uplink,
-        inside_mac: endpoint.mac,
-        mtu: endpoint.mtu,
-        interior: interior(endpoint)?,
-    })
+pub fn upper(endpoint: &Endpoint, parent: u32) -> Option<UpperPlan> {
+    let mode = endpoint.seat.as_ref()?.ipvlan_mode;
+    Some(UpperPlan { mode, parent, mtu: endpoint.mtu, interior: interior(endpoint)? })
+}
+
+/// The link that the record asks for, on the segment of `outside`.
+pub fn station(endpoint: &Endpoint, outside: Option<&Link>) -> Option<StationPlan> {
+    let mac = endpoint.mac?;
+    let uplink = outside.filter(|outside| outside.mac != Some(mac)).map(|outside| outside.index);
+    let host = endpoint.key.host_link();
+    Some(StationPlan { host, uplink, mac, mtu: endpoint.mtu, interior: interior(endpoint)? })
 }
 
 /// What its link is inside, if that came there whole.
@@ -179,6 +180,7 @@ pub fn interior(endpoint: &Endpoint) -> Option<Interior> {
 #[cfg(test)]
 mod tests {
     use weft_kernel::link::GROUP_LIVE;
+    use weft_model::MacAddr;
 
     use super::*;
 
@@ -215,22 +217,21 @@ mod tests {
     #[test]
     fn names_fit_and_one_segment_has_one_number() {
         let (macvlan, ipvlan) = (seat("eno1", None, false), seat("eno1", None, true));
-        assert_eq!(stand_in(&macvlan).as_str(), "weftm-eno1");
-        assert_eq!(stand_in(&ipvlan).as_str(), "weftn-eno1");
+        assert_eq!(stand_in(&macvlan), None);
         assert_eq!(segment(&macvlan), segment(&ipvlan));
         let [l3, l3s] = [IpvlanMode::L3, IpvlanMode::L3s].map(|ipvlan_mode| Seat { ipvlan_mode, ..ipvlan.clone() });
-        assert_eq!([stand_in(&l3).as_str(), stand_in(&l3s).as_str()], ["weftl-eno1", "wefts-eno1"]);
-        assert!([&macvlan, &ipvlan, &l3, &l3s].iter().all(|seat| is_stand_in(stand_in(seat).as_str())));
+        let names = [&ipvlan, &l3, &l3s].map(|seat| stand_in(seat).unwrap().to_string());
+        assert_eq!(names, ["weftn-eno1", "weftl-eno1", "wefts-eno1"]);
+        assert!(names.iter().all(|name| is_stand_in(name)));
+        assert_eq!([&macvlan, &l3].map(|seat| listening(seat).to_string()), ["weftn-eno1"; 2]);
         assert_eq!(segment(&l3), segment(&macvlan));
         let link = |name: &str, group| Link { index: 7, name: name.to_owned(), group, ..Link::default() };
         let links = [link("eno1", 0), link("weftb-app", GROUP_LIVE), link("weftv-eno1.42", GROUP_LIVE)];
         assert_eq!(links.map(|link| may_be_outside(&link)), [true, false, true]);
-        let tagged = seat("eno1", Some(42), false);
-        assert_eq!(
-            [outside(&tagged).as_str(), stand_in(&tagged).as_str().get(..6).unwrap()],
-            ["weftv-eno1.42", "weftm-"]
-        );
+        let tagged = seat("eno1", Some(42), true);
+        assert_eq!(outside(&tagged).as_str(), "weftv-eno1.42");
+        assert_eq!(stand_in(&tagged).unwrap().as_str().get(..6), Some("weftn-"));
         assert_ne!(segment(&tagged), segment(&macvlan));
-        assert_eq!(stand_in(&seat("enp129s0f1np1v7", Some(4094), false)).as_str().len(), 15);
+        assert_eq!(stand_in(&seat("enp129s0f1np1v7", Some(4094), true)).unwrap().as_str().len(), 15);
     }
 }

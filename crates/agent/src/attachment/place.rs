@@ -44,7 +44,9 @@ impl Place {
         let Some(link) = find(&outside)? else {
             return Ok(Err(format!("its parent {outside} is gone from the host: bring it back, see `weft status`")));
         };
-        if find(&parent::stand_in(&seat))?.is_none() {
+        if let Some(stand_in) = parent::stand_in(&seat)
+            && find(&stand_in)?.is_none()
+        {
             return Ok(Err(format!("its parent {outside} is not ready: see `weft status`")));
         }
         Ok(Ok(Self { network, seat: Some(seat), mac: link.mac }))

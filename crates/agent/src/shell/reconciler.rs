@@ -32,6 +32,7 @@ use crate::apply::reach::{self, Reach};
 use crate::apply::routes::Routes;
 use crate::apply::settings::{Changed, Settings};
 use crate::apply::short_way::ShortWay;
+use crate::apply::stations::{self, Stations};
 use crate::apply::table::OwnTable;
 use crate::apply::uplinks::Uplinks;
 use crate::apply::vlans::Vlans;
@@ -232,7 +233,7 @@ impl Round {
         self.make_way(findings);
     }
 
-    /// What endpoints' links sit on, and what stands behind it: the link before what is on it.
+    /// By what endpoints are on segments, and what stands behind it: the link before what is on it.
     fn make_parents(&mut self, snapshot: &Snapshot, plan: &NodePlan, findings: &mut Findings) {
         let attacher = Arc::clone(&self.attacher);
         let (indexes, dataplane) = (attacher.indexes(), attacher.dataplane());
@@ -240,6 +241,10 @@ impl Round {
         findings.round(&mut Parents { netlink: &mut self.netlink, snapshot, indexes, dataplane }, &plan.parents);
         findings.round(&mut Lanes { netlink: &mut self.netlink }, &plan.lanes());
         findings.round(&mut Uplinks { netlink: &mut self.netlink, attacher: &attacher }, &plan.uplinks);
+        let endpoints: Vec<_> = attacher.ledger().live().cloned().collect();
+        if let Some(desired) = findings.take("links", stations::desired(&mut self.netlink, &endpoints)) {
+            findings.round(&mut Stations { attacher: &attacher }, &desired);
+        }
     }
 
     /// Where endpoints sit.

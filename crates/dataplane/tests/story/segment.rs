@@ -1,7 +1,7 @@
-//! Endpoints whose links sit on another: who speaks there, and to whom.
+//! Endpoints on a segment: who speaks there, and to whom.
 //!
-//! The parent is link 1, by which a test run's packets come in unless told otherwise; the link to the outside is
-//! link 3.
+//! Link 1, by which a test run's packets come in unless told otherwise, is the first endpoint's own, or what both sit
+//! on; link 2 is the second one's; the link to the outside is link 3.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
@@ -13,11 +13,12 @@ use weft_model::MacAddr;
 
 use crate::frames::{arp, back, neighbour as nd, patched, tcp, udp, udp_by};
 use crate::world::{
-    FOREIGN, HANDED_OVER, LINK, MAC, OTHER_LINK, OTHER_MAC, OWN, REDIRECTED, THIRD_LINK, World, admission, ip, skip,
+    FOREIGN, HANDED_OVER, HEARD, LINK, MAC, OTHER_LINK, OTHER_MAC, OWN, REDIRECTED, THIRD_LINK, World, admission, ip,
+    skip,
 };
 
 const SEGMENT: u32 = 5;
-/// Numbers of endpoints' links, which no link on the host has.
+/// Numbers of endpoints' links that sit on a parent: no link on the host has these.
 const OWN_LINK: u32 = 1 << 20;
 const NEIGHBOUR_LINK: u32 = OWN_LINK + 1;
 /// The host's own address on the segment, and somebody's on the wire.
@@ -43,7 +44,7 @@ fn own(seat: Seat) -> Admission {
 }
 
 fn neighbour(network: u32) -> Admission {
-    let seat = Seat { link_local: ip("fe80::ff:fe00:b"), ..seat() };
+    let seat = Seat { parent: OTHER_LINK, link_local: ip("fe80::ff:fe00:b"), ..seat() };
     Admission { seat: Some(seat), by_stack: true, ..admission(&["10.1.0.3", "fd61::3"], OTHER_MAC, network) }
 }
 
@@ -51,12 +52,12 @@ fn neighbour_at(seat: Seat) -> Admission {
     Admission { seat: Some(seat), ..neighbour(OWN) }
 }
 
-/// Both endpoints on the parent.
+/// Both endpoints, by links of their own.
 fn populated() -> World {
     let world = World::empty();
-    world.dataplane.set_parent(LINK, &parent(false)).unwrap();
-    world.dataplane.admit(OWN_LINK, &own(seat())).unwrap();
-    world.dataplane.admit(NEIGHBOUR_LINK, &neighbour(OWN)).unwrap();
+    [LINK, OTHER_LINK].iter().for_each(|link| world.dataplane.set_parent(*link, &parent(false)).unwrap());
+    world.dataplane.admit(LINK, &own(seat())).unwrap();
+    world.dataplane.admit(OTHER_LINK, &neighbour(OWN)).unwrap();
     world
 }
 
@@ -64,9 +65,10 @@ fn to(mac: MacAddr, frame: Vec<u8>) -> Vec<u8> {
     patched(frame, DESTINATION, &mac.0)
 }
 
-fn sent(world: &World, stories: &[(&str, Vec<u8>, &str)]) {
+/// What the endpoint with this link sends by link 1.
+fn sent(world: &World, link: u32, stories: &[(&str, Vec<u8>, &str)]) {
     for (story, frame, expected) in stories {
-        assert_eq!(world.sends_by_parent(OWN_LINK, frame), *expected, "{story}");
+        assert_eq!(world.sends_by_parent(link, frame), *expected, "{story}");
     }
 }
 
@@ -76,6 +78,7 @@ fn what_an_endpoint_sends_goes_on_if_it_is_its_own() {
     let outside = ("198.51.100.1", 53);
     sent(
         &world,
+        LINK,
         &[
             ("to a neighbour", to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4)), REDIRECTED),
             ("to the host", to(HOST_MAC, udp(OWN_V4, ("10.1.0.1", 53))), REDIRECTED),
@@ -90,12 +93,12 @@ fn what_an_endpoint_sends_goes_on_if_it_is_its_own() {
             ("in the middle of nothing", to(WIRE_MAC, tcp(OWN_V4, outside, "A")), "no_connection"),
         ],
     );
-    // Of an Ethernet address that no endpoint has, nobody knows whose container sent it: the host's own is none.
-    for mac in [HOST_MAC, WIRE_MAC, MacAddr([2, 9, 9, 9, 9, 9])] {
+    // Not even a neighbour's, with all that he has: by which link it came does nobody write into a frame.
+    for mac in [HOST_MAC, WIRE_MAC, MacAddr([2, 9, 9, 9, 9, 9]), OTHER_MAC] {
         assert_eq!(world.sends_by_parent(LINK, &udp_by(mac, OWN_V4, outside)), "source_mac", "{mac}");
     }
-    world.dataplane.dismiss(OWN_LINK).unwrap();
-    assert_eq!(world.sends_by_parent(LINK, &udp(OWN_V4, outside)), "source_mac", "of one that is gone");
+    world.dataplane.dismiss(LINK).unwrap();
+    assert_eq!(world.sends_by_parent(LINK, &udp(OWN_V4, outside)), "no_endpoint", "of one that is gone");
     world.dataplane.forget_parent(LINK).unwrap();
     assert_eq!(world.sends_by_parent(LINK, &udp_by(OTHER_MAC, NEIGHBOUR_V4, outside)), "no_endpoint");
 }
@@ -110,19 +113,17 @@ fn what_has_an_endpoint_s_addresses_is_its_own_only_if_it_was_sent_where_that_is
     // What a test run sends is sent by a socket of this thread's namespace.
     let here = u32::try_from(std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino()).unwrap();
     let (elsewhere, outside) = (here ^ 1, ("198.51.100.1", 53));
-    for (by_address, frame) in [(false, udp(OWN_V4, outside)), (true, udp_by(HOST_MAC, OWN_V4, outside))] {
-        world.dataplane.set_parent(LINK, &parent(by_address)).unwrap();
-        let own = |namespace| {
-            let mac = if by_address { HOST_MAC } else { MAC };
-            Admission { mac, ..own(Seat { namespace, is_station: !by_address, ..seat() }) }
-        };
-        // Found by what is vouched for, and without.
-        for (namespace, expected) in [(here, REDIRECTED), (here, REDIRECTED), (elsewhere, "source_namespace")] {
-            world.dataplane.admit(OWN_LINK, &own(namespace)).unwrap();
-            let frame = to(WIRE_MAC, frame.clone());
-            for _ in 0..2 {
-                assert_eq!(world.sends_by_parent(OWN_LINK, &frame), expected, "{by_address}");
-            }
+    world.dataplane.set_parent(LINK, &parent(true)).unwrap();
+    let own = |namespace| {
+        let seat = Seat { namespace, is_station: false, ..seat() };
+        Admission { mac: HOST_MAC, ..own(seat) }
+    };
+    let frame = to(WIRE_MAC, udp_by(HOST_MAC, OWN_V4, outside));
+    // The second time by what is vouched for.
+    for (namespace, expected) in [(here, REDIRECTED), (elsewhere, "source_namespace")] {
+        world.dataplane.admit(OWN_LINK, &own(namespace)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(world.sends_by_parent(OWN_LINK, &frame), expected);
         }
     }
 }
@@ -134,24 +135,24 @@ fn a_connection_vouches_for_its_packets_but_not_for_whom_they_are() {
         let frames = [tcp(a, b, "S"), tcp(a, b, "A")].map(|frame| to(OTHER_MAC, frame));
         let answers = [back(b, a, "SA"), back(b, a, "A")].map(|frame| to(MAC, frame));
         let wire = to(WIRE_MAC, tcp(a, b, "A"));
-        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[0]), REDIRECTED);
-        assert_eq!(world.gets_by_parent(NEIGHBOUR_LINK, &frames[0]), "passed");
-        assert_eq!(world.sends_by_parent(NEIGHBOUR_LINK, &answers[0]), REDIRECTED);
-        assert_eq!(world.gets_by_parent(OWN_LINK, &answers[0]), "passed");
-        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), HANDED_OVER, "vouched for: past the other's door");
-        assert_eq!(world.sends_by_parent(NEIGHBOUR_LINK, &answers[1]), HANDED_OVER);
-        assert_eq!(world.sends_by_parent(OWN_LINK, &wire), REDIRECTED, "vouched for: to the wire");
+        assert_eq!(world.sends_by_own(LINK, &frames[0]), REDIRECTED);
+        assert_eq!(world.gets_by_own(OTHER_LINK, &frames[0]), "passed");
+        assert_eq!(world.sends_by_own(OTHER_LINK, &answers[0]), REDIRECTED);
+        assert_eq!(world.gets_by_own(LINK, &answers[0]), "passed");
+        assert_eq!(world.sends_by_own(LINK, &frames[1]), HANDED_OVER, "vouched for: past the other's door");
+        assert_eq!(world.sends_by_own(OTHER_LINK, &answers[1]), HANDED_OVER);
+        assert_eq!(world.sends_by_own(LINK, &wire), REDIRECTED, "vouched for: to the wire");
         // The neighbour is on another network now: the same connection, the same frames.
-        world.dataplane.dismiss(NEIGHBOUR_LINK).unwrap();
-        world.dataplane.admit(NEIGHBOUR_LINK, &neighbour(FOREIGN)).unwrap();
-        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), "network");
-        assert_eq!(world.sends_by_parent(NEIGHBOUR_LINK, &answers[1]), "network");
+        world.dataplane.dismiss(OTHER_LINK).unwrap();
+        world.dataplane.admit(OTHER_LINK, &neighbour(FOREIGN)).unwrap();
+        assert_eq!(world.sends_by_own(LINK, &frames[1]), "network");
+        assert_eq!(world.sends_by_own(OTHER_LINK, &answers[1]), "network");
         world.dataplane.peerings().insert(&Peering { from: OWN, to: FOREIGN }).unwrap();
         world.dataplane.peerings().insert(&Peering { from: FOREIGN, to: OWN }).unwrap();
-        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), REDIRECTED, "looked at again");
-        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), HANDED_OVER);
-        world.dataplane.dismiss(NEIGHBOUR_LINK).unwrap();
-        assert_eq!(world.sends_by_parent(OWN_LINK, &frames[1]), "no_connection", "with one that is gone");
+        assert_eq!(world.sends_by_own(LINK, &frames[1]), REDIRECTED, "looked at again");
+        assert_eq!(world.sends_by_own(LINK, &frames[1]), HANDED_OVER);
+        world.dataplane.dismiss(OTHER_LINK).unwrap();
+        assert_eq!(world.sends_by_own(LINK, &frames[1]), "no_connection", "with one that is gone");
     }
 }
 
@@ -162,29 +163,26 @@ fn a_door_is_passed_with_anothers_only_if_the_frame_is_for_who_is_behind_it() {
     let outside = ("198.51.100.1", 443);
     let by_neighbour = to(OTHER_MAC, udp(OWN_V4, outside));
     for _ in 0..2 {
-        assert_eq!(
-            world.sends_by_parent(OWN_LINK, &by_neighbour),
-            REDIRECTED,
-            "to be looked at by the neighbour's door"
-        );
+        assert_eq!(world.sends_by_own(LINK, &by_neighbour), REDIRECTED, "to be looked at by the neighbour's door");
     }
     // What is opened to a neighbour by way of another stays there, as long as it is sent so.
     let roundabout = to(WIRE_MAC, udp(OWN_V4, NEIGHBOUR_V4));
     let straight = to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4));
     for frame in [&roundabout, &roundabout, &straight, &straight] {
-        assert_eq!(world.sends_by_parent(OWN_LINK, frame), REDIRECTED);
+        assert_eq!(world.sends_by_own(LINK, frame), REDIRECTED);
     }
     // A switch has a say, and an endpoint may have got one since.
     let opened = to(OTHER_MAC, udp(("10.1.0.2", 1), NEIGHBOUR_V4));
-    assert_eq!(world.sends_by_parent(OWN_LINK, &opened), REDIRECTED);
-    assert_eq!(world.sends_by_parent(OWN_LINK, &opened), HANDED_OVER);
-    world.dataplane.admit(OWN_LINK, &own(Seat { by_switch: true, ..seat() })).unwrap();
+    assert_eq!(world.sends_by_own(LINK, &opened), REDIRECTED);
+    assert_eq!(world.sends_by_own(LINK, &opened), HANDED_OVER);
+    world.dataplane.admit(LINK, &own(Seat { by_switch: true, ..seat() })).unwrap();
     for _ in 0..2 {
-        assert_eq!(world.sends_by_parent(OWN_LINK, &opened), REDIRECTED, "by the switch");
+        assert_eq!(world.sends_by_own(LINK, &opened), REDIRECTED, "by the switch");
     }
-    // On another parent, nobody speaks in the name of the connection.
-    world.dataplane.admit(OWN_LINK, &own(Seat { parent: OTHER_LINK, ..seat() })).unwrap();
-    assert_eq!(world.sends_by_parent(LINK, &opened), "source_mac");
+    // By another link, nobody speaks in the name of the connection.
+    assert_eq!(world.sends_by_own(OTHER_LINK, &opened), "source_mac");
+    world.dataplane.admit(LINK, &own(Seat { parent: OTHER_LINK, ..seat() })).unwrap();
+    assert_eq!(world.sends_by_parent(LINK, &opened), "no_endpoint");
 }
 
 #[test]
@@ -192,33 +190,39 @@ fn a_network_says_whom_its_endpoints_reach() {
     let world = populated();
     let to_neighbour = to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4));
     let to_host = to(HOST_MAC, udp(OWN_V4, ("10.1.0.1", 53)));
-    world.dataplane.admit(OWN_LINK, &Admission { isolated: true, ..own(seat()) }).unwrap();
-    sent(&world, &[("isolated", to_neighbour.clone(), "isolated"), ("to the host", to_host.clone(), REDIRECTED)]);
-    world.dataplane.admit(OWN_LINK, &own(Seat { without_host: true, ..seat() })).unwrap();
-    sent(&world, &[("beside the host", to_neighbour.clone(), REDIRECTED), ("without it", to_host.clone(), "host")]);
+    world.dataplane.admit(LINK, &Admission { isolated: true, ..own(seat()) }).unwrap();
+    sent(&world, LINK, &[("isolated", to_neighbour.clone(), "isolated"), ("to the host", to_host.clone(), REDIRECTED)]);
+    world.dataplane.admit(LINK, &own(Seat { without_host: true, ..seat() })).unwrap();
+    sent(
+        &world,
+        LINK,
+        &[("beside the host", to_neighbour.clone(), REDIRECTED), ("without it", to_host.clone(), "host")],
+    );
     // Nothing is left of the link to the outside but neighbours.
-    world.dataplane.admit(OWN_LINK, &own(seat())).unwrap();
+    world.dataplane.admit(LINK, &own(seat())).unwrap();
     world.dataplane.set_parent(LINK, &Parent { uplink: None, ..parent(false) }).unwrap();
     sent(
         &world,
+        LINK,
         &[
             ("to a neighbour", to_neighbour, REDIRECTED),
-            ("to everybody", arp(1, (MAC, "10.1.0.2"), "10.1.0.3"), REDIRECTED),
+            ("to everybody", arp(1, (MAC, "10.1.0.2"), "10.1.0.3"), HEARD),
             ("to the host", to_host, "no_parent"),
             ("to the wire", to(WIRE_MAC, udp(OWN_V4, ("198.51.100.1", 53))), "no_parent"),
         ],
     );
-    world.dataplane.admit(OWN_LINK, &own(Seat { by_switch: true, ..seat() })).unwrap();
-    sent(&world, &[("by a switch that is out of reach", to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4)), "no_parent")]);
+    world.dataplane.admit(LINK, &own(Seat { by_switch: true, ..seat() })).unwrap();
+    sent(&world, LINK, &[("by a switch that is out of reach", to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4)), "no_parent")]);
 }
 
 #[test]
 fn who_leases_an_address_may_ask_for_one_from_none() {
     let world = populated();
     let asks = |from| to(MacAddr([0xff; 6]), udp(from, ("255.255.255.255", 67)));
-    world.dataplane.admit(OWN_LINK, &Admission { leases: true, ..own(seat()) }).unwrap();
+    world.dataplane.admit(LINK, &Admission { leases: true, ..own(seat()) }).unwrap();
     sent(
         &world,
+        LINK,
         &[
             ("from its client's port", asks(("0.0.0.0", 68)), REDIRECTED),
             ("from another", asks(("0.0.0.0", 67)), "source_address"),
@@ -252,7 +256,7 @@ fn where_the_host_routes_the_address_alone_says_for_whom_a_packet_is() {
         ("to a group", frame(OWN_V6, ("ff02::fb", 5353)), "group"),
         ("to no group", frame(OWN_V4, ("223.255.255.255", 53)), REDIRECTED),
     ];
-    sent(&world, &stories);
+    sent(&world, OWN_LINK, &stories);
     for from in [("10.1.0.1", 1), ("198.51.100.1", 1)] {
         assert_eq!(world.sends_by_parent(LINK, &frame(from, NEIGHBOUR_V4)), "source_address", "{from:?}");
     }
@@ -271,7 +275,7 @@ fn where_the_host_routes_the_address_alone_says_for_whom_a_packet_is() {
 #[test]
 fn what_comes_by_the_uplink_is_handed_to_whom_it_is_for() {
     let world = populated();
-    let uplink = Uplink { segment: SEGMENT, by_mac: Some(LINK), by_address: None, mac: HOST_MAC };
+    let uplink = Uplink { segment: SEGMENT, by_address: None, mac: HOST_MAC };
     world.dataplane.set_uplink(THIRD_LINK, &uplink).unwrap();
     let frame = |mac| to(mac, udp_by(WIRE_MAC, ("198.51.100.1", 53), OWN_V4));
     for hook in [abi::HOOK_UPLINK_IN, abi::HOOK_UPLINK_OUT] {
@@ -281,7 +285,7 @@ fn what_comes_by_the_uplink_is_handed_to_whom_it_is_for() {
         }
         assert_eq!(world.at_uplink(hook, &frame(MAC)[..36]), REDIRECTED, "cut short: its door says so");
     }
-    world.dataplane.admit(OWN_LINK, &own(Seat { without_host: true, ..seat() })).unwrap();
+    world.dataplane.admit(LINK, &own(Seat { without_host: true, ..seat() })).unwrap();
     assert_eq!(world.at_uplink(abi::HOOK_UPLINK_IN, &frame(MAC)), REDIRECTED, "from the wire");
     assert_eq!(world.at_uplink(abi::HOOK_UPLINK_OUT, &frame(MAC)), "dropped", "from the host");
     world.dataplane.forget_uplink(THIRD_LINK).unwrap();
@@ -302,6 +306,7 @@ fn endpoints_without_ethernet_addresses_are_known_by_their_ip_addresses() {
     let outside = ("198.51.100.1", 53);
     sent(
         &world,
+        OWN_LINK,
         &[
             ("to a neighbour", frame(OWN_V4, NEIGHBOUR_V4), REDIRECTED),
             ("to the wire", to(WIRE_MAC, udp_by(HOST_MAC, OWN_V4, outside)), REDIRECTED),
@@ -312,7 +317,7 @@ fn endpoints_without_ethernet_addresses_are_known_by_their_ip_addresses() {
     );
     let stranger = to(WIRE_MAC, udp_by(HOST_MAC, ("10.1.0.9", 1), outside));
     assert_eq!(world.sends_by_parent(LINK, &stranger), "source_address", "nobody's address");
-    let uplink = Uplink { segment: SEGMENT, by_mac: None, by_address: Some(LINK), mac: HOST_MAC };
+    let uplink = Uplink { segment: SEGMENT, by_address: Some(LINK), mac: HOST_MAC };
     world.dataplane.set_uplink(THIRD_LINK, &uplink).unwrap();
     let comes = |destination| to(HOST_MAC, udp_by(WIRE_MAC, outside, destination));
     assert_eq!(world.at_uplink(abi::HOOK_UPLINK_IN, &comes(OWN_V4)), REDIRECTED);
@@ -324,7 +329,8 @@ fn endpoints_without_ethernet_addresses_are_known_by_their_ip_addresses() {
 
 #[test]
 fn what_holds_the_programs_of_a_parent_goes_with_it() {
-    let world = populated();
+    let world = World::empty();
+    world.dataplane.set_parent(LINK, &parent(true)).unwrap();
     if world.dataplane.hold_parent(LINK).unwrap() == Hold::ByFilters {
         return skip("segment::what_holds_the_programs_of_a_parent_goes_with_it", "no tcx before Linux 6.6");
     }

@@ -33,6 +33,8 @@ const CONTEXT_LINK_AT: usize = 40;
 const MACS_BYTES: usize = 12;
 /// What became of a packet that went straight into the container it is for.
 pub(crate) const HANDED_OVER: &str = "handed over";
+/// What became of a packet that all have got it is for.
+pub(crate) const HEARD: &str = "heard";
 /// What became of a packet that goes by another link first.
 pub(crate) const REDIRECTED: &str = "redirected";
 
@@ -130,6 +132,16 @@ impl World {
         self.run((abi::HOOK_PARENT_OUT, LINK), (link, abi::DIRECTION_OUT), frame)
     }
 
+    /// What becomes of a frame that comes by the parent that is this endpoint's own link.
+    pub(crate) fn sends_by_own(&self, link: u32, frame: &[u8]) -> &'static str {
+        self.run((abi::HOOK_PARENT_OUT, link), (link, abi::DIRECTION_OUT), frame)
+    }
+
+    /// The same of a frame that leaves by it.
+    pub(crate) fn gets_by_own(&self, link: u32, frame: &[u8]) -> &'static str {
+        self.run((abi::HOOK_PARENT_IN, link), (link, abi::DIRECTION_IN), frame)
+    }
+
     /// The same of a frame that comes in by the parent.
     pub(crate) fn gets_by_parent(&self, link: u32, frame: &[u8]) -> &'static str {
         self.run((abi::HOOK_PARENT_IN, LINK), (link, abi::DIRECTION_IN), frame)
@@ -197,6 +209,9 @@ impl World {
         assert!(answer == REDIRECT || !is_handed_over, "{reason}");
         if answer == REDIRECT {
             return if is_handed_over { HANDED_OVER } else { REDIRECTED };
+        }
+        if (answer, reason) == (SHOT, "passed") {
+            return HEARD;
         }
         assert_eq!(answer, if reason == "passed" { UNSPEC } else { SHOT }, "{reason}");
         reason

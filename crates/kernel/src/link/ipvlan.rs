@@ -13,11 +13,11 @@ use crate::upper::UpperPlan;
 
 /// Makes the link, down. Always with the kernel's flag `vepa`: all that it sends leaves by the parent, where weft's
 /// program is the switch.
-pub(crate) fn create_ipvlan(plan: &UpperPlan, mode: IpvlanMode, namespace: BorrowedFd<'_>) -> Request {
+pub(crate) fn create_ipvlan(plan: &UpperPlan, namespace: BorrowedFd<'_>) -> Request {
     let mut message = link_message(plan.interior.index, &plan.interior.name, None, Some(plan.mtu));
     message.attributes.push(LinkAttribute::Link(plan.parent));
     message.attributes.push(netns(namespace));
-    let mode = match mode {
+    let mode = match plan.mode {
         IpvlanMode::L2 => IpVlanMode::L2,
         IpvlanMode::L3 => IpVlanMode::L3,
         IpvlanMode::L3s => IpVlanMode::L3S,
