@@ -77,18 +77,25 @@ static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct
 	return endpoint->flags & ENDPOINT_WITHOUT_HOST ? packet_drop(p, REASON_HOST) : VERDICT_IN_BY;
 }
 
-/* Whether a frame that came by the parent `from` may go straight to the endpoint behind `link`: that one has its parent
+/* Whether a frame that came by the parent `from` could go straight to the endpoint behind `link`: that one has its parent
  * to itself, or sits on the same one. */
 static __always_inline bool segment_is_beside(const struct endpoint *endpoint, __u32 link, __u32 from)
 {
 	return endpoint->parent == from || segment_is_own(endpoint, link);
 }
 
+static __always_inline bool segment_has(__u32 segment, const struct endpoint *endpoint)
+{
+	const struct parent *parent = parent_find(endpoint->parent);
+
+	return parent && parent->segment == segment;
+}
+
 /* Notes what is to be known of a connection between a segment's two endpoints for both doors to be passed at once. It is
  * opened so by a frame that is sent to the very addresses of the other one, to the IP and the Ethernet one; which way
  * each of its frames goes is its own matter. */
 static __always_inline void segment_note(struct __sk_buff *skb, struct packet *p, const struct connection *c,
-					 const struct endpoint *endpoint)
+					 const struct endpoint *endpoint, const struct parent *parent)
 {
 	const struct endpoint *receiver = p->receiver_link ? endpoint_find(p->receiver_link) : NULL;
 
@@ -96,7 +103,7 @@ static __always_inline void segment_note(struct __sk_buff *skb, struct packet *p
 		return;
 	if (!c->flow)
 		p->is_short = c->belongs == BELONGS_TO_KEY && mac_equal(p->destination_mac, receiver->mac) &&
-			      !(endpoint->flags & ENDPOINT_BY_SWITCH);
+			      segment_has(parent->segment, receiver) && !(endpoint->flags & ENDPOINT_BY_SWITCH);
 	__builtin_memcpy(p->receiver_mac, receiver->mac, sizeof(p->receiver_mac));
 }
 

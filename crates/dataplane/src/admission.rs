@@ -30,16 +30,16 @@ pub struct Admission {
     pub throttle: Option<u32>,
     /// Number of the bridge that its link is a port of.
     pub bridge: Option<u32>,
-    /// Where its link sits, if on another.
+    /// Where it is on an Ethernet segment, if it is on one.
     pub seat: Option<Seat>,
     /// Its addresses are leased by DHCP.
     pub leases: bool,
 }
 
-/// The place of an endpoint's link on another one.
+/// The place of an endpoint on an Ethernet segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seat {
-    /// Number of the parent.
+    /// Number of its parent: its own link, or the one that this sits on.
     pub parent: u32,
     /// Number of the parent's segment.
     pub segment: u32,
@@ -51,7 +51,7 @@ pub struct Seat {
     pub by_switch: bool,
     /// It does not reach the host, nor the host it.
     pub without_host: bool,
-    /// Inode of the network namespace that the link is in.
+    /// Inode of the network namespace that its link is in, where its parent does not tell whose a packet is; else 0.
     pub namespace: u32,
 }
 

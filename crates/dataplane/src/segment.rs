@@ -1,4 +1,4 @@
-//! Ethernet segments: parents, on which endpoints' links sit, and the links to the outside that they stand in for.
+//! Ethernet segments: parents, by which endpoints are there, and the links to the outside.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, BorrowedFd};

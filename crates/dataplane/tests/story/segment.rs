@@ -186,6 +186,19 @@ fn a_door_is_passed_with_anothers_only_if_the_frame_is_for_who_is_behind_it() {
 }
 
 #[test]
+fn to_another_segment_there_is_no_way_but_by_the_wire() {
+    let world = populated();
+    world.dataplane.set_parent(OTHER_LINK, &Parent { segment: SEGMENT + 1, ..parent(false) }).unwrap();
+    let there = Seat { parent: OTHER_LINK, segment: SEGMENT + 1, ..seat() };
+    world.dataplane.dismiss(OTHER_LINK).unwrap();
+    world.dataplane.admit(OTHER_LINK, &neighbour_at(there)).unwrap();
+    let opened = to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4));
+    for _ in 0..3 {
+        assert_eq!(world.sends_by_own(LINK, &opened), REDIRECTED);
+    }
+}
+
+#[test]
 fn a_network_says_whom_its_endpoints_reach() {
     let world = populated();
     let to_neighbour = to(OTHER_MAC, udp(OWN_V4, NEIGHBOUR_V4));
