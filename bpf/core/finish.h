@@ -19,10 +19,8 @@ static __always_inline int verdict_finish(struct __sk_buff *skb, const struct pa
 		counter_add(p->receiver_link, DIRECTION_IN, REASON_PASSED, skb->len);
 		return p->detour ? bpf_redirect(p->detour, BPF_F_INGRESS) : bpf_redirect_peer(p->receiver_link, 0);
 	}
-	if (verdict == VERDICT_OUT_BY)
-		return bpf_redirect(p->detour, 0);
-	if (verdict == VERDICT_IN_BY)
-		return bpf_redirect(p->detour, BPF_F_INGRESS);
+	if (verdict == VERDICT_BY)
+		return bpf_redirect(p->detour, p->detour_flags);
 	if (verdict == VERDICT_ROUTED)
 		return bpf_redirect_neigh(p->detour, NULL, 0, 0);
 	if (verdict == VERDICT_DROP)

@@ -11,15 +11,14 @@ struct scratch {
 	struct packet about;
 };
 
+/* Not pinned: nothing is left in it from one packet to the next, and each version has its own idea of a packet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct scratch);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } weft_scratch SEC(".maps");
 
-/* Nothing is left in it from one packet to the next. */
 static __always_inline struct scratch *scratch_of_cpu(void)
 {
 	return bpf_map_lookup_elem(&weft_scratch, &(__u32){ 0 });

@@ -15,12 +15,10 @@ enum verdict {
 	/* Into the container behind the packet's `receiver_link`, past the stack and its door; by the packet's `detour`,
 	 * where the container's link sits on that. */
 	VERDICT_REDIRECT = 3,
-	/* Out by the packet's `detour`. */
-	VERDICT_OUT_BY = 4,
-	/* On as if it had come in by the packet's `detour`. */
-	VERDICT_IN_BY = 5,
+	/* On by the packet's `detour`. */
+	VERDICT_BY = 4,
 	/* Out by the packet's `detour`, to the neighbour that the host's routes there name. */
-	VERDICT_ROUTED = 6,
+	VERDICT_ROUTED = 5,
 	/* Whoever it is for has got it. */
-	VERDICT_HEARD = 7,
+	VERDICT_HEARD = 6,
 };

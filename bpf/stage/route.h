@@ -73,11 +73,12 @@ static __always_inline enum verdict route_detour(struct packet *p, const struct 
 		return verdict;
 	if (endpoint->bridge && route_is_for_router(p)) {
 		p->detour = endpoint->bridge;
-		return VERDICT_IN_BY;
+		p->detour_flags = BPF_F_INGRESS;
+		return VERDICT_BY;
 	}
 	if (!endpoint->throttle)
 		return verdict;
 	/* It comes back by the link that it came by, and passes no filter again. */
 	p->detour = endpoint->throttle;
-	return VERDICT_OUT_BY;
+	return VERDICT_BY;
 }

@@ -56,10 +56,9 @@ static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct
 		p->receiver_link = link;
 		p->receiver_network = receiver->network;
 		p->detour = receiver->parent;
+		p->detour_flags = segment_is_own(receiver, link) ? 0 : BPF_F_INGRESS;
 		skb->tc_index = 0;
-		if (network_check(p, endpoint) == VERDICT_DROP)
-			return VERDICT_DROP;
-		return segment_is_own(receiver, link) ? VERDICT_OUT_BY : VERDICT_IN_BY;
+		return network_check(p, endpoint) == VERDICT_DROP ? VERDICT_DROP : VERDICT_BY;
 	}
 	if (!parent->uplink)
 		return segment_floods(p, endpoint) ? VERDICT_HEARD : packet_drop(p, REASON_NO_PARENT);
@@ -71,10 +70,11 @@ static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct
 			return VERDICT_ROUTED;
 	} else if (!mac_equal(p->destination_mac, parent->mac)) {
 		skb->tc_index = MARK_SWITCHED;
-		return VERDICT_OUT_BY;
+		return VERDICT_BY;
 	}
 	skb->tc_index = MARK_SWITCHED;
-	return endpoint->flags & ENDPOINT_WITHOUT_HOST ? packet_drop(p, REASON_HOST) : VERDICT_IN_BY;
+	p->detour_flags = BPF_F_INGRESS;
+	return endpoint->flags & ENDPOINT_WITHOUT_HOST ? packet_drop(p, REASON_HOST) : VERDICT_BY;
 }
 
 /* Whether a frame that came by the parent `from` could go straight to the endpoint behind `link`: that one has its parent

@@ -94,11 +94,14 @@ impl Dataplane {
 
     /// Whether the programs know the parent just so, and are this agent's.
     pub fn has_parent(&self, link: u32, parent: &Parent) -> Result<bool, DataplaneError> {
-        let is_served = matches!(*self.segments(), Segments::Served);
-        Ok(is_served && self.parents.get(&link)? == Some(parent.entry()))
+        Ok(self.are_segments_served() && self.parents.get(&link)? == Some(parent.entry()))
     }
 
-    /// Puts the programs of segments in force, before the first parent is there, or in place of an earlier agent's.
+    fn are_segments_served(&self) -> bool {
+        matches!(*self.segments(), Segments::Served)
+    }
+
+    /// Puts the programs of segments in force, before the first of them is needed, or in place of an earlier agent's.
     fn serve_segments(&self) -> Result<(), DataplaneError> {
         let mut segments = self.segments();
         if let Segments::Unserved(telling) = *segments {
@@ -147,15 +150,17 @@ impl Dataplane {
     }
 
     /// Has what comes in by the link with this number, and what the host sends by it, be given to endpoints. The link
-    /// must be in the calling thread's namespace.
+    /// must be in the calling thread's namespace. No birth has to wait for the programs of segments afterwards.
     pub fn set_uplink(&self, link: u32, uplink: &Uplink) -> Result<Hold, DataplaneError> {
+        self.serve_segments()?;
         self.uplinks.put(&link, &uplink.entry())?;
         self.held_uplinks().put(link, [&self.stub_uplink_in, &self.stub_uplink_out])
     }
 
-    /// Whether the programs know the link to the outside just so, and are held in front of it.
+    /// Whether the programs know the link to the outside just so, are this agent's, and are held in front of it.
     pub fn has_uplink(&self, link: u32, uplink: &Uplink) -> Result<bool, DataplaneError> {
-        Ok(self.uplinks.get(&link)? == Some(uplink.entry()) && self.held_uplinks().has(link))
+        let is_known = self.uplinks.get(&link)? == Some(uplink.entry());
+        Ok(is_known && self.are_segments_served() && self.held_uplinks().has(link))
     }
 
     /// Numbers of all links to the outside that the programs know or hold.
