@@ -31,8 +31,8 @@ type Sweep = (&'static [&'static str], RangeInclusive<usize>);
 const WORKERS: Sweep = (&["worker", "weftd"], 40..=usize::MAX);
 const BACKGROUND: Sweep = (&["reaper", "reconciler", "watch-"], 3..=usize::MAX);
 const ALL: [Sweep; 2] = [WORKERS, BACKGROUND];
-/// Where each new agent loads the programs of segments, too; links are made as everywhere else.
-const OF_SEGMENTS: [Sweep; 2] = [(WORKERS.0, 40..=60), (BACKGROUND.0, 3..=12)];
+/// Where each new agent loads the programs of segments, too, which takes a debug build two seconds.
+const OF_SEGMENTS: [Sweep; 2] = [(WORKERS.0, 15..=30), (BACKGROUND.0, 2..=6)];
 /// Of births that wait for a server of the LAN, each half a second.
 const SAMPLED: Sweep = (WORKERS.0, 5..=7);
 
