@@ -48,7 +48,7 @@ struct endpoint {
 	/* Number of the bridge that its link is a port of; 0 if it is none. */
 	__u32 bridge;
 	/* Where it is on an Ethernet segment: number of the link by which what it sends comes to the host, as `weft_parents`
-	 * has it. Its own, or the one that its own one sits on. */
+	 * has it. Its own, or the one that its own one sits on; 0 if it is on none. */
 	__u32 parent;
 	/* Inode of the network namespace that it is in, by which its sockets are known where its link does not tell who
 	 * sends; 0 if that is not asked. */

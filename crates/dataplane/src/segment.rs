@@ -46,7 +46,7 @@ pub struct Uplink {
 }
 
 /// Whether the programs of segments are in force. Loading takes the kernel longer than that of all others together, so
-/// a host without parents does without.
+/// a host without segments does without.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Segments {
     /// Not those of this agent, which would tell so much.
