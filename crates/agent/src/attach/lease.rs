@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use weft_dataplane::HostAddress;
 use weft_kernel::interior::{self, Interior};
-use weft_kernel::{Errno, KernelError, Netlink, link};
+use weft_kernel::link::{self, Link};
+use weft_kernel::{Errno, KernelError, Netlink};
 use weft_model::{Endpoint, EndpointKey, Family, Ipam, Lease, MacAddr, Network};
 use weft_netns::Netns;
 
@@ -264,11 +265,7 @@ fn asker(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Asker, KernelErro
         return Ok(Asker::of(key, endpoint.mac.unwrap_or(MacAddr::NONE)));
     };
     // The stand-in has the address also while the link to the outside is gone.
-    let stand_in = match parent::stand_in(seat) {
-        Some(name) => link::find(netlink, name.as_str())?,
-        None => None,
-    };
-    let mac = stand_in.and_then(|link| link.mac).unwrap_or(MacAddr::NONE);
+    let mac = stand_in_of(netlink, endpoint)?.and_then(|link| link.mac).unwrap_or(MacAddr::NONE);
     Ok(Asker::sharing(key, mac, parent::outside(seat)))
 }
 
@@ -296,11 +293,16 @@ pub(super) fn await_carrier(netns: &Netns, endpoint: &Endpoint) -> Result<(), At
 }
 
 fn parent_of(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Option<ParentLink>, KernelError> {
-    let stand_in = match endpoint.seat.as_ref().and_then(parent::stand_in) {
-        Some(name) => link::find(netlink, name.as_str())?,
-        None => None,
-    };
+    let stand_in = stand_in_of(netlink, endpoint)?;
     Ok(ParentLink::of(endpoint, |_| stand_in.as_ref().map(ParentLink::from)))
+}
+
+/// What its link sits on, if that is one of weft's.
+fn stand_in_of(netlink: &mut Netlink, endpoint: &Endpoint) -> Result<Option<Link>, KernelError> {
+    match endpoint.seat.as_ref().and_then(parent::stand_in) {
+        Some(name) => link::find(netlink, name.as_str()),
+        None => Ok(None),
+    }
 }
 
 /// The endpoint's namespace, unless it is gone, or another has its path.
