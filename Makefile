@@ -17,9 +17,9 @@ STATIC := -C target-feature=+crt-static -C relocation-model=static -C strip=symb
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-build: need-cargo ## build weftd, weft, weft-cni and the lab
+build: need-cargo ## build weftd, weft, weft-bench, weft-cni and the lab
 	scripts/packages build
-	$(CARGO) build --locked --release --package weft-agent --package weft --package weft-lab --bins
+	$(CARGO) build --locked --release --package weft-agent --package weft --package weft-bench --package weft-lab --bins
 	$(CARGO) rustc --locked --release --package weft-cni --bin weft-cni -- $(STATIC)
 
 demo: need-root need-cargo ## bring up a host of containers and show them talk (root)
@@ -54,6 +54,7 @@ bench: need-root need-cargo ## measure what attaching a container and its packet
 install: build ## install below DESTDIR and PREFIX
 	install -D -m 0755 $(RELEASE)/weftd $(DESTDIR)$(PREFIX)/sbin/weftd
 	install -D -m 0755 $(RELEASE)/weft $(DESTDIR)$(PREFIX)/bin/weft
+	install -D -m 0755 $(RELEASE)/weft-bench $(DESTDIR)$(PREFIX)/bin/weft-bench
 	install -D -m 0755 $(RELEASE)/weft-cni $(DESTDIR)$(CNI_BIN_DIR)/weft-cni
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	sed 's|/usr/local/sbin|$(PREFIX)/sbin|' dist/weftd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/weftd.service

@@ -17,14 +17,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use weft_api::Setting;
-use weft_dataplane::uplinks_left;
+use weft_dataplane::uplinks_held;
 use weft_kernel::device::{self, Whereabouts};
 use weft_kernel::link::{self, Link};
 use weft_kernel::neighbour::Neighbour;
 use weft_kernel::nft::Nft;
 use weft_kernel::route::{self, Hop, PROTOCOL, Route};
 use weft_kernel::rule::{Front, LinkRule};
-use weft_kernel::{Netlink, endpoint, sysctl};
+use weft_kernel::{Netlink, endpoint, filter, sysctl};
 use weft_model::{Endpoint, MacAddr};
 use weft_netns::Netns;
 use weft_reconcile::Target as _;
@@ -95,8 +95,7 @@ impl Estate {
     pub fn find(config: &Config) -> anyhow::Result<Self> {
         let (mut netlink, mut nft) = (Netlink::open()?, Nft::open()?);
         let mut links = link::list(&mut netlink)?;
-        let of_parents = uplinks_left(&config.bpf_dir);
-        let uplinks = links.iter().filter(|link| of_parents.contains(&link.index)).cloned().collect();
+        let uplinks = uplinks_of(&mut netlink, config, &links)?;
         links.retain(Link::is_ours);
         let mut routes = route::list(&mut netlink)?;
         routes.retain(|route| route.protocol == PROTOCOL);
@@ -219,6 +218,18 @@ impl Estate {
         let mut accepts = Accepts { nft };
         Ok(self.accepts.iter().try_for_each(|key| accepts.delete(key))?)
     }
+}
+
+/// The host's own links that hold programs of weft's: by pins, or by filters.
+fn uplinks_of(netlink: &mut Netlink, config: &Config, links: &[Link]) -> anyhow::Result<Vec<Link>> {
+    let held = uplinks_held(&config.bpf_dir);
+    let mut uplinks = Vec::new();
+    for link in links.iter().filter(|link| !link.is_ours()) {
+        if held.contains(&link.index) || filter::attached(netlink, link.index)?.is_some() {
+            uplinks.push(link.clone());
+        }
+    }
+    Ok(uplinks)
 }
 
 fn read_networks(config: &Config, unread: &mut Vec<String>) -> Vec<String> {

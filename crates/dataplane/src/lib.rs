@@ -57,7 +57,7 @@ pub use self::flow::{FLOWS_MAX, Flow, Swept};
 pub use self::front::has_programs_in_front;
 pub use self::hold::Hold;
 pub use self::load::{Loaded, Telling};
-pub use self::segment::{Parent, Uplink, uplinks_left};
+pub use self::segment::{Parent, Uplink, uplinks_held};
 pub use self::set::{Allowance, HostAddress, Member, Peering, Set};
 pub use self::table::Table;
 pub use self::trial::{Door, Opening, Trial, Verdict};

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramHandle};
 
 use crate::allowed::Allowed;
-use crate::segment::{Segments, UPLINKS};
+use crate::segment::Segments;
 use crate::set::Set;
 use crate::settings::Settings;
 use crate::table::Table;
@@ -182,7 +182,7 @@ impl Loaded {
             endpoint_allowed: Allowed::open(&self.directory)?,
             addresses: Table::open(&self.directory, "weft_addresses")?,
             parents: Table::open(&self.directory, "weft_parents")?,
-            uplinks: Table::open(&self.directory, UPLINKS)?,
+            uplinks: Table::open(&self.directory, "weft_uplinks")?,
             stations: Table::open(&self.directory, "weft_stations")?,
             peers: Set::open(&self.directory, &settings)?,
             hosts: Set::open(&self.directory, &settings)?,
@@ -216,7 +216,7 @@ fn open_all(
 }
 
 /// Where the maps of this layout are.
-pub(crate) fn layout(root: &Path) -> PathBuf {
+fn layout(root: &Path) -> PathBuf {
     root.join(format!("v{}", abi::ABI_VERSION))
 }
 

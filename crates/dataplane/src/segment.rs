@@ -8,14 +8,12 @@ use std::sync::{MutexGuard, PoisonError};
 use weft_model::MacAddr;
 
 use crate::hold::{Held, Hold};
-use crate::load::{Telling, layout, load_segments};
-use crate::{Dataplane, DataplaneError, Table, abi};
+use crate::load::{Telling, load_segments};
+use crate::{Dataplane, DataplaneError, abi};
 
 /// What the names of pins begin with that hold the programs of parents, and of links to the outside.
 const PARENT_PIN: &str = "weft_parent_";
 const UPLINK_PIN: &str = "weft_uplink_";
-/// The map of links to the outside.
-pub(crate) const UPLINKS: &str = "weft_uplinks";
 
 /// A link of weft's own by which endpoints are on a segment: one endpoint's, or what many sit on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +163,7 @@ impl Dataplane {
 
     /// Numbers of all links to the outside that the programs know or hold.
     pub fn uplinks(&self) -> Vec<u32> {
-        uplinks(&self.root, self.uplinks.keys())
+        with_held(self.uplinks.keys(), self.held_uplinks())
     }
 
     /// Leaves a link to the outside alone.
@@ -183,14 +181,10 @@ impl Dataplane {
     }
 }
 
-/// The same without an agent: of what an earlier one pinned in `root`.
-pub fn uplinks_left(root: &Path) -> Vec<u32> {
-    let maps = Table::<u32, abi::uplink>::open(&layout(root), UPLINKS);
-    uplinks(root, maps.map_or_else(|_| Vec::new(), |table| table.keys()))
-}
-
-fn uplinks(root: &Path, known: Vec<u32>) -> Vec<u32> {
-    with_held(known, Held { root, prefix: UPLINK_PIN })
+/// Numbers of links to the outside that hold programs, without an agent: of what an earlier one pinned in `root`. Where
+/// they are held by filters (before Linux 6.6), there is none to be found.
+pub fn uplinks_held(root: &Path) -> Vec<u32> {
+    Held { root, prefix: UPLINK_PIN }.links().collect()
 }
 
 /// Numbers of links that the programs know, or hold.

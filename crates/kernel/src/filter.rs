@@ -85,20 +85,26 @@ pub fn missing(
     Ok(if attached(netlink, index)? == Some(ids) { Vec::new() } else { attach(index, name, programs).into() })
 }
 
-/// The number of the program in the filter, if it is in our place.
+/// The number of the program in the filter, if it is in our place and ours.
 fn program_of(filter: &TcMessage) -> Option<u32> {
     let is_first = filter.header.info >> 16 == u32::from(PREFERENCE) && u32::from(filter.header.handle) == HANDLE;
     if !is_first || !filter.attributes.contains(&TcAttribute::Kind(TcFilterBpf::KIND.to_owned())) {
         return None;
     }
-    let options = filter.attributes.iter().filter_map(|attribute| match attribute {
-        TcAttribute::Options(options) => Some(options),
-        _ => None,
-    });
-    options.flatten().find_map(|option| match option {
+    let options = || {
+        let each = filter.attributes.iter().filter_map(|attribute| match attribute {
+            TcAttribute::Options(options) => Some(options),
+            _ => None,
+        });
+        each.flatten()
+    };
+    let is_ours =
+        |option: &TcOption| matches!(option, TcOption::Bpf(TcFilterBpfOption::ProgName(name)) if name == NAME);
+    let id = options().find_map(|option| match option {
         TcOption::Bpf(TcFilterBpfOption::ProgId(id)) => Some(*id),
         _ => None,
-    })
+    });
+    id.filter(|_| options().any(is_ours))
 }
 
 fn clsact(index: u32, name: &str) -> Request {

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 /// What a host shows of weft: the program's name and its directory inside.
-const SHOWN: [(&str, &str); 3] =
-    [("weft", "/usr/local/bin"), ("weftd", "/usr/local/bin"), ("weft-cni", "/opt/cni/bin")];
+const SHOWN: [(&str, &str); 4] = [
+    ("weft", "/usr/local/bin"),
+    ("weft-bench", "/usr/local/bin"),
+    ("weftd", "/usr/local/bin"),
+    ("weft-cni", "/opt/cni/bin"),
+];
 
 /// The path of `name` beside the running program.
 pub fn find(name: &str) -> Result<PathBuf> {

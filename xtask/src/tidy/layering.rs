@@ -55,8 +55,8 @@ const LAYERS: &[Layer] = &[
     Layer { package: "weft-cni", tier: 3, uses: &[], outside: Only(&[]) },
     Layer { package: "weft-lab", tier: 4, uses: &["weft-model", "weft-netns", "weft-api"], outside: Any },
     Layer {
-        package: "weft",
-        tier: 5,
+        package: "weft-bench",
+        tier: 4,
         uses: &[
             "weft-model",
             "weft-netns",
@@ -67,6 +67,12 @@ const LAYERS: &[Layer] = &[
             "weft-cli",
             "weft-lab",
         ],
+        outside: Any,
+    },
+    Layer {
+        package: "weft",
+        tier: 5,
+        uses: &["weft-model", "weft-agent", "weft-api", "weft-cli", "weft-lab", "weft-bench"],
         outside: Any,
     },
     Layer { package: "weft-tests", tier: 5, uses: &["weft-netns", "weft-api", "weft-lab"], outside: Any },
