@@ -24,6 +24,10 @@ int parent_out(struct __sk_buff *skb)
 	connection_find_sender(skb, &p, &c);
 	if (!connection_is_vouched(skb, &p, &c, &settings))
 		jump(skb, HOOK_PARENT_CHECK);
+	if (segment_goes_straight(skb, &p, &c)) {
+		connection_make(skb, &p, &c, DIRECTION_OUT);
+		return verdict_finish(skb, &p, DIRECTION_OUT, &settings, segment_send_straight(skb));
+	}
 	endpoint = endpoint_find(p.link);
 	if (!endpoint || endpoint->parent != skb->ifindex || !segment_is_sent_inside(skb, endpoint))
 		jump(skb, HOOK_PARENT_CHECK);

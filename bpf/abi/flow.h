@@ -68,6 +68,10 @@ struct flow {
 	__u32 generations[2];
 	/* Ethernet addresses of the ends that are endpoints of this host. */
 	__u8 macs[2][6];
+	/* Of each end, not 0: what it sends to the other's Ethernet address goes straight into that one's link. Holds for as
+	 * long as the end's generation does. */
+	__u8 straight[2];
+	__u8 pad[2];
 };
 
 /* Its packets are handed from door to door, past the host's stack. */

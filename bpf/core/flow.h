@@ -88,20 +88,26 @@ static __always_inline const __u8 *flow_mac(const struct flow *flow, __u8 end)
 	return end ? flow->macs[1] : flow->macs[0];
 }
 
-/* Notes that all that `end` sends was let through by this generation of the settings, and the Ethernet addresses of the
- * ends; `other` is NULL if that is none of this host's. */
-static __always_inline void flow_vouch(struct flow *flow, __u8 end, __u32 generation, const __u8 *own,
-				       const __u8 *other)
+static __always_inline bool flow_is_straight(const struct flow *flow, __u8 end)
+{
+	return end ? flow->straight[1] : flow->straight[0];
+}
+
+/* Notes that all that a packet's sender, which is `end`, sends was let through by this generation of the settings, and
+ * what the next ones need not ask for: the Ethernet addresses of both ends, as far as they are this host's. */
+static __always_inline void flow_vouch(struct flow *flow, __u8 end, __u32 generation, const struct packet *p)
 {
 	if (end) {
-		__builtin_memcpy(flow->macs[1], own, 6);
-		if (other)
-			__builtin_memcpy(flow->macs[0], other, 6);
+		__builtin_memcpy(flow->macs[1], p->source_mac, 6);
+		if (p->is_short)
+			__builtin_memcpy(flow->macs[0], p->receiver_mac, 6);
+		flow->straight[1] = p->is_straight;
 		flow->generations[1] = generation;
 	} else {
-		__builtin_memcpy(flow->macs[0], own, 6);
-		if (other)
-			__builtin_memcpy(flow->macs[1], other, 6);
+		__builtin_memcpy(flow->macs[0], p->source_mac, 6);
+		if (p->is_short)
+			__builtin_memcpy(flow->macs[1], p->receiver_mac, 6);
+		flow->straight[0] = p->is_straight;
 		flow->generations[0] = generation;
 	}
 }

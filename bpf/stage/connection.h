@@ -291,7 +291,7 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 		if (p->is_short)
 			flow_let_through(&first, !c->own, p->receiver_link);
 		if (direction == DIRECTION_OUT)
-			flow_vouch(&first, c->from, c->generation, p->source_mac, p->is_short ? p->receiver_mac : NULL);
+			flow_vouch(&first, c->from, c->generation, p);
 		flow_open(&c->key, &first);
 		event_tell(skb, p, direction, EVENT_OPENED);
 		return;
@@ -305,7 +305,7 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 	if (flow->expires != expires)
 		flow->expires = expires;
 	if (direction == DIRECTION_OUT && flow_generation(flow, c->from) != c->generation)
-		flow_vouch(flow, c->from, c->generation, p->source_mac, p->is_short ? p->receiver_mac : NULL);
+		flow_vouch(flow, c->from, c->generation, p);
 	if (before == state)
 		return;
 	flow->state = state;

@@ -105,6 +105,26 @@ static __always_inline void segment_note(struct __sk_buff *skb, struct packet *p
 		p->is_short = c->belongs == BELONGS_TO_KEY && mac_equal(p->destination_mac, receiver->mac) &&
 			      segment_has(parent->segment, receiver) && !(endpoint->flags & ENDPOINT_BY_SWITCH);
 	__builtin_memcpy(p->receiver_mac, receiver->mac, sizeof(p->receiver_mac));
+	p->is_straight = p->is_short && !(endpoint->flags & ENDPOINT_BY_SWITCH) && segment_is_own(endpoint, p->link) &&
+			 segment_is_own(receiver, p->receiver_link);
+}
+
+/* Whether a frame goes straight into its receiver's link, as its connection says: both ends have theirs to themselves.
+ * There is nobody else to ask. */
+static __always_inline bool segment_goes_straight(struct __sk_buff *skb, const struct packet *p,
+						  const struct connection *c)
+{
+	return p->is_short && p->link == skb->ifindex && flow_is_straight(c->flow, c->from) &&
+	       mac_equal(p->destination_mac, p->receiver_mac);
+}
+
+/* Into the link of the endpoint that is its receiver. */
+static __always_inline enum verdict segment_send_straight(struct __sk_buff *skb)
+{
+	/* To the kernel it was for somebody else than the host's end that it came by. */
+	bpf_skb_change_type(skb, PACKET_HOST);
+	skb->tc_index = 0;
+	return VERDICT_REDIRECT;
 }
 
 /* Sends a frame of such a connection to the other endpoint, whose door it does not pass, if it is for that one. */
@@ -118,12 +138,8 @@ static __always_inline enum verdict segment_choose_short(struct __sk_buff *skb, 
 	receiver = endpoint_find(p->receiver_link);
 	if (!receiver || !segment_is_beside(receiver, p->receiver_link, skb->ifindex))
 		return VERDICT_CONTINUE;
-	if (segment_is_own(receiver, p->receiver_link)) {
-		/* To the kernel it was for somebody else than the host's end that it came by. */
-		bpf_skb_change_type(skb, PACKET_HOST);
-		skb->tc_index = 0;
-		return VERDICT_REDIRECT;
-	}
+	if (segment_is_own(receiver, p->receiver_link))
+		return segment_send_straight(skb);
 	p->detour = skb->ifindex;
 	skb->tc_index = MARK_DELIVERED;
 	return VERDICT_REDIRECT;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType, libbpf_sys};
-use weft_dataplane::{Loaded, Telling, has_programs_in_front};
+use weft_dataplane::{Loaded, Telling, abi, has_programs_in_front};
 
 use crate::frames::udp;
 use crate::world::{LINK, MAC, OTHER_LINK, OWN, World, admission, skip};
@@ -35,7 +35,7 @@ fn an_agent_of_another_layout_knows_what_the_one_before_it_knew() {
     assert_eq!([world.sends(&out), world.gets(&back)], ["passed"; 2]);
     let (counted, flows) = (world.dataplane.counted(LINK).unwrap(), world.dataplane.flows(Duration::ZERO).unwrap());
     // As if another version had made them: its values have less at their ends, one map is unknown to us.
-    std::fs::rename(world.directory.join("v3"), world.directory.join("v7")).unwrap();
+    std::fs::rename(world.directory.join(format!("v{}", abi::ABI_VERSION)), world.directory.join("v7")).unwrap();
     shorten(&world.directory.join("v7/weft_endpoints"), 4);
     std::fs::rename(world.directory.join("v7/weft_peers"), world.directory.join("v7/weft_else")).unwrap();
 
