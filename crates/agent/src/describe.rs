@@ -81,6 +81,7 @@ pub fn endpoint(endpoint: &Endpoint, ledger: &Ledger) -> EndpointObject {
             gateways: endpoint.gateways.iter().map(ToString::to_string).collect(),
             mac: endpoint.mac.map(|mac| mac.to_string()),
             mtu: endpoint.mtu,
+            dns: endpoint.dns.clone(),
             limits: endpoint.limits,
             allowed_addresses: endpoint.allowed_addresses.iter().map(ToString::to_string).collect(),
             enforcement: endpoint.enforcement().map(|enforcement| enforcement.word().to_owned()),

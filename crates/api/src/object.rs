@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use weft_model::{LimitSpec, Limits, NetworkSpec};
+use weft_model::{Dns, LimitSpec, Limits, NetworkSpec};
 
 /// Group and version of weft's own kinds.
 pub const API_VERSION: &str = "weft.dev/v1alpha1";
@@ -177,6 +177,9 @@ pub struct EndpointStatus {
     pub mac: Option<String>,
     /// Bytes.
     pub mtu: u32,
+    /// Name servers: those that were asked for, of its network, or of its LAN.
+    #[serde(default, skip_serializing_if = "Dns::is_empty")]
+    pub dns: Dns,
     /// How fast it may be sent to (`ingress`), and may send (`egress`).
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,

@@ -65,10 +65,9 @@ fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
         spec;
     let NetworkSpec { device, vf, .. } = spec;
     let NetworkSpec { mtu, parent, routes, internal, isolated, peers, allowed_addresses, masquerade, dns, .. } = spec;
-    let Dns { servers, searches, options } = dns;
     let families: Vec<_> = families.iter().map(|family| format!("{family:?}")).collect();
     let routes: Vec<_> = routes.iter().map(route).collect();
-    sheet
+    let sheet = sheet
         .list("Families", &families)
         .list("Ranges", ranges)
         .list("Excluded", exclude)
@@ -81,20 +80,23 @@ fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
         .field("Isolated", yes(*isolated))
         .list("Peers", peers)
         .list("Allowed addresses", allowed_addresses)
-        .optional("Masquerade", masquerade.as_ref().map(self::masquerade))
-        .list("DNS servers", servers)
-        .list("DNS searches", searches)
-        .list("DNS options", options)
+        .optional("Masquerade", masquerade.as_ref().map(self::masquerade));
+    resolver(sheet, dns)
+}
+
+fn resolver(sheet: Sheet, dns: &Dns) -> Sheet {
+    let Dns { servers, searches, options } = dns;
+    sheet.list("DNS servers", servers).list("DNS searches", searches).list("DNS options", options)
 }
 
 fn endpoint(object: &EndpointObject) -> String {
     let EndpointObject { api_version: _, kind: _, metadata, spec, status } = object;
     let EndpointSpec { network, container_id, interface, aliases, cni_name } = spec;
-    let EndpointStatus { attachment, addresses, gateways, mac, mtu, limits, allowed_addresses, .. } = status;
+    let EndpointStatus { attachment, addresses, gateways, mac, mtu, dns, limits, allowed_addresses, .. } = status;
     let EndpointStatus { enforcement, device, pci, host_link, netns, network_status, leases, born, .. } = status;
     let leases: Vec<String> = leases.iter().map(lease).collect();
     let Limits { ingress, egress } = limits;
-    self::metadata(metadata)
+    let sheet = self::metadata(metadata)
         .field("Network", network)
         .field("Container", container_id)
         .field("Interface", interface)
@@ -106,7 +108,8 @@ fn endpoint(object: &EndpointObject) -> String {
         .list("Gateways", gateways)
         .list("Leases", &leases)
         .optional("MAC", mac.as_ref())
-        .field("MTU", mtu)
+        .field("MTU", mtu);
+    resolver(sheet, dns)
         .optional("Ingress limit", ingress.as_ref())
         .optional("Egress limit", egress.as_ref())
         .optional("Enforcement", enforcement.as_ref())

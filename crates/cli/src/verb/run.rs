@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   weft run        makes the namespaces, joins the networks, passes signals on, ends as the command ends
-//!     └─ init       process 1 inside: mounts /proc, reaps, and ends when it is left alone
+//!     └─ init       process 1 inside: mounts /proc and /sys, reaps, and ends when it is left alone
 //!          └─ COMMAND
 //! ```
 //!
@@ -22,8 +22,13 @@ use nix::libc;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 use weft_api::{AttachRequest, Client, EndpointObject};
+
+use files::Names;
+use init::Running;
 
 use super::attach::label;
 use crate::fetch;
@@ -82,16 +87,12 @@ impl Run {
         if !rustix::process::geteuid().is_root() {
             return Err(UsageError("`weft run` makes namespaces: run it as root".to_owned()).into());
         }
-        let networks: Result<Vec<_>> =
-            self.networks.iter().map(|network| fetch::network(&session.client, network)).collect();
-        let networks = networks?;
         // Before anything is there that a signal could leave behind.
         let signals = Signals::held()?;
         let own = std::process::id();
-        let flags = UnshareFlags::NEWNET | UnshareFlags::NEWNS | UnshareFlags::NEWPID;
+        let flags = UnshareFlags::NEWNET | UnshareFlags::NEWPID;
         // SAFETY: this thread is the process's only one, and nobody relies on what its file system state was.
         unsafe { rustix::thread::unshare_unsafe(flags) }.context("cannot make namespaces")?;
-        files::part()?;
         let waiting = init::spawn(&self.command, &signals)?;
         let name = self.name.unwrap_or_else(|| format!("run-{own}"));
         let mut joined = Joined { client: &session.client, endpoints: Vec::new() };
@@ -108,10 +109,10 @@ impl Run {
             };
             joined.endpoints.push(session.client.post("/v1/endpoints", &request)?);
         }
-        files::prepare(&name, &joined.endpoints, &networks[0])?;
-        let status = watch(waiting.begin(), &signals)?;
+        let running = waiting.begin(&Names::of(&name, &joined.endpoints));
+        watch(&running, &signals)?;
         drop(joined);
-        Ok(exit_code(status).into())
+        Ok(exit_code(end(running.pid)?).into())
     }
 }
 
@@ -150,21 +151,30 @@ impl Signals {
     }
 }
 
-/// Passes signals on until process 1 inside has ended.
-fn watch(init: Pid, signals: &Signals) -> Result<ExitStatus> {
-    let own = rustix::process::Pid::from_raw(init.as_raw());
+/// Passes signals on until the command has ended, or process 1 inside.
+fn watch(running: &Running, signals: &Signals) -> Result<()> {
     loop {
+        let mut awaited = [PollFd::new(&signals.0, PollFlags::IN), PollFd::new(&running.over, PollFlags::IN)];
+        match poll(&mut awaited, None) {
+            Err(Errno::INTR) => continue,
+            polled => polled.context("cannot wait for the command")?,
+        };
+        if !awaited[1].revents().is_empty() {
+            return Ok(());
+        }
         match signals.next()? {
-            (Signal::SIGCHLD, _) => {
-                if let Some((_, status)) = rustix::process::waitpid(own, rustix::process::WaitOptions::NOHANG)? {
-                    return Ok(ExitStatus::from_raw(status.as_raw()));
-                }
-            }
-            // It may have ended meanwhile.
-            (signal, true) => drop(kill(init, signal)),
-            (_, false) => {}
+            (signal, true) if signal != Signal::SIGCHLD => drop(kill(running.pid, signal)),
+            _ => {}
         }
     }
+}
+
+/// Waits until process 1 inside has ended, too, and all others inside with it.
+fn end(init: Pid) -> Result<ExitStatus> {
+    let init = rustix::process::Pid::from_raw(init.as_raw());
+    let ended = rustix::process::waitpid(init, rustix::process::WaitOptions::empty())?;
+    let (_, status) = ended.context("process 1 inside was waited for by nobody else")?;
+    Ok(ExitStatus::from_raw(status.as_raw()))
 }
 
 /// As shells have it.

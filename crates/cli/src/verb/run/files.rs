@@ -1,7 +1,8 @@
-//! What `weft run`'s own mounts show: its network in /sys, and names in /etc.
+//! What the command's own mounts show: its network in /sys, and names in /etc.
 
 use std::fmt::Write as _;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 
 use anyhow::{Context as _, Result};
 use rustix::fs::CWD;
@@ -10,11 +11,12 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind, mount_change,
     move_mount, open_tree, unmount,
 };
-use weft_api::{EndpointObject, NetworkObject};
+use rustix::thread::UnshareFlags;
+use weft_api::EndpointObject;
 use weft_model::Dns;
 
 /// Nothing there is run or trusted.
-pub(super) const HARMLESS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+const HARMLESS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 const SYS: &str = "/sys";
 const CGROUPS: &str = "/sys/fs/cgroup";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -22,38 +24,80 @@ const HOSTS: &str = "/etc/hosts";
 /// Where systemd-resolved keeps the servers that it asks itself.
 const BEHIND_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
-/// Has what is mounted from now on in the mount namespace of this process be seen there alone.
-pub(super) fn part() -> Result<()> {
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).context("cannot part the mounts")
+/// What the command finds instead of the host's files.
+pub(super) struct Names {
+    resolv_conf: String,
+    hosts: String,
 }
 
-/// Covers what the command must not see of the host.
-pub(super) fn prepare(name: &str, endpoints: &[EndpointObject], network: &NetworkObject) -> Result<()> {
-    let cgroups = open_tree(CWD, CGROUPS, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE);
-    // Files of their own, in a place that is covered anyway; they stay when it is.
-    mount("tmpfs", SYS, "tmpfs", HARMLESS, None).context("cannot mount a place for files")?;
-    cover(RESOLV_CONF, "resolv", &resolv_conf(&network.spec.dns))?;
-    cover(HOSTS, "hosts", &hosts(name, endpoints))?;
-    unmount(SYS, UnmountFlags::DETACH)?;
-    mount("sysfs", SYS, "sysfs", HARMLESS, None).context("cannot mount /sys")?;
-    if let Ok(cgroups) = cgroups {
-        move_mount(&cgroups, "", CWD, CGROUPS, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-            .context("cannot mount /sys/fs/cgroup")?;
+impl Names {
+    /// Of whoever has these endpoints; to be asked for where the host's files are.
+    pub(super) fn of(name: &str, endpoints: &[EndpointObject]) -> Self {
+        let dns = endpoints.first().map(|endpoint| endpoint.status.dns.clone()).unwrap_or_default();
+        Self { resolv_conf: resolv_conf(&dns), hosts: hosts(name, endpoints) }
     }
-    Ok(())
+
+    /// For a pipe.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        format!("{}\0{}", self.resolv_conf, self.hosts).into_bytes()
+    }
+
+    /// From that; `None` of one that was closed before.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (resolv_conf, hosts) = std::str::from_utf8(bytes).ok()?.split_once('\0')?;
+        Some(Self { resolv_conf: resolv_conf.to_owned(), hosts: hosts.to_owned() })
+    }
+}
+
+/// Files that cover the host's.
+pub(super) struct Covers {
+    resolv_conf: File,
+    hosts: File,
+}
+
+impl Covers {
+    /// Parts the mounts of this process from the host's, and covers what the command must not see of these; the files
+    /// are empty as yet.
+    pub(super) fn mount() -> Result<Self> {
+        // SAFETY: this thread is the process's only one, and nobody relies on what its file system state was.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.context("cannot make a namespace for mounts")?;
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+            .context("cannot part the mounts")?;
+        mount("proc", "/proc", "proc", HARMLESS, None).context("cannot mount /proc")?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+        let cgroups = open_tree(CWD, CGROUPS, flags);
+        // Files of their own, in a place that is covered anyway; they stay when it is.
+        mount("tmpfs", SYS, "tmpfs", HARMLESS, None).context("cannot mount a place for files")?;
+        let covers = Self { resolv_conf: cover(RESOLV_CONF, "resolv")?, hosts: cover(HOSTS, "hosts")? };
+        unmount(SYS, UnmountFlags::DETACH)?;
+        mount("sysfs", SYS, "sysfs", HARMLESS, None).context("cannot mount /sys")?;
+        if let Ok(cgroups) = cgroups {
+            move_mount(&cgroups, "", CWD, CGROUPS, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+                .context("cannot mount /sys/fs/cgroup")?;
+        }
+        Ok(covers)
+    }
+
+    /// Writes the files.
+    pub(super) fn write(mut self, names: &Names) -> Result<()> {
+        for (file, text) in [(&mut self.resolv_conf, &names.resolv_conf), (&mut self.hosts, &names.hosts)] {
+            file.write_all(text.as_bytes()).context("cannot write names for the command")?;
+        }
+        Ok(())
+    }
 }
 
 /// Where the host has no such file, there is none inside: it would have to be made on the host.
-fn cover(path: &str, file: &str, text: &str) -> Result<()> {
+fn cover(path: &str, file: &str) -> Result<File> {
     let own = format!("{SYS}/{file}");
-    std::fs::write(&own, text).with_context(|| format!("cannot write {path}"))?;
+    let made = File::create(&own).with_context(|| format!("cannot write {path}"))?;
     match mount_bind(&own, path) {
-        Err(Errno::NOENT) => Ok(()),
-        other => other.with_context(|| format!("cannot mount {path}")),
+        Ok(()) | Err(Errno::NOENT) => Ok(made),
+        Err(error) => Err(error).with_context(|| format!("cannot mount {path}")),
     }
 }
 
-/// The network's servers, or those of the host that can be reached from elsewhere.
+/// The endpoint's servers, or those of the host that can be reached from elsewhere.
 fn resolv_conf(dns: &Dns) -> String {
     if dns.is_empty() {
         let of_host = [RESOLV_CONF, BEHIND_RESOLVED].map(|path| match std::fs::read_to_string(path) {
@@ -105,6 +149,14 @@ mod tests {
         assert_eq!(reachable(&[stub.clone(), behind.clone()]), "nameserver 192.0.2.53\nsearch example.org\n");
         assert_eq!(reachable(&[behind, stub.clone()]), "nameserver 192.0.2.53\nsearch example.org\n");
         assert_eq!(reachable(&[stub]), "");
+    }
+
+    #[test]
+    fn names_come_through_a_pipe_as_they_are() {
+        let names = Names { resolv_conf: String::new(), hosts: "::1\tlocalhost\n".to_owned() };
+        let heard = Names::from_bytes(&names.to_bytes()).expect("names");
+        assert_eq!((heard.resolv_conf, heard.hosts), (names.resolv_conf, names.hosts));
+        assert!(Names::from_bytes(b"").is_none());
     }
 
     #[test]
