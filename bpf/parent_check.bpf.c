@@ -37,7 +37,7 @@ int parent_check(struct __sk_buff *skb)
 	if (verdict == VERDICT_CONTINUE)
 		verdict = connection_check(skb, &p, &c, DIRECTION_OUT);
 	if (verdict != VERDICT_DROP && endpoint && parent) {
-		segment_note(skb, &p, &c, endpoint, parent);
+		segment_note(skb, &p, &c, parent);
 		verdict = segment_choose(skb, &p, endpoint, parent);
 	}
 	if (verdict != VERDICT_DROP && endpoint && parent) {

@@ -39,8 +39,8 @@ struct packet {
 	bool is_short;
 	/* It goes by the stack all the same: something waits for it there. Set by `route_note`. */
 	bool is_by_stack;
-	/* The like of it goes straight into its receiver's link. Set by `segment_note`. */
-	bool is_straight;
+	/* Not 0: the like of it goes straight into its receiver's link, if its connection is short. Set by `segment_note`. */
+	__u8 is_straight;
 	/* Offsets in the frame, in bytes. */
 	__u16 network_at;
 	__u16 transport_at;

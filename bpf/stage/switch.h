@@ -91,22 +91,51 @@ static __always_inline bool segment_has(__u32 segment, const struct endpoint *en
 	return parent && parent->segment == segment;
 }
 
+/* What two endpoints of a host are to each other. */
+enum {
+	/* What the one sends could go straight to the other: that has its parent to itself, or sits on the same one. */
+	NEIGHBOUR_BESIDE = 1,
+	/* They are on one segment, and no switch outside has a say. */
+	NEIGHBOUR_SWITCHED_HERE = 2,
+	/* Both have their parents to themselves: a frame need not pass anything between these. */
+	NEIGHBOUR_STRAIGHT = 4,
+};
+
+/* What the endpoint behind the link `receiver` is to the one behind `sender`, which sent by the parent `from`. Not
+ * inlined, so that it is verified once. */
+__noinline int segment_neighbour(__u32 sender, __u32 receiver, __u32 from, __u32 segment)
+{
+	const struct endpoint *a = endpoint_find(sender), *b = endpoint_find(receiver);
+	int found = 0;
+
+	if (!a || !b || sender == receiver || !segment_is_beside(b, receiver, from))
+		return 0;
+	found |= NEIGHBOUR_BESIDE;
+	if (a->flags & ENDPOINT_BY_SWITCH)
+		return found;
+	if (segment_has(segment, b))
+		found |= NEIGHBOUR_SWITCHED_HERE;
+	if (segment_is_own(a, sender) && segment_is_own(b, receiver))
+		found |= NEIGHBOUR_STRAIGHT;
+	return found;
+}
+
 /* Notes what is to be known of a connection between a segment's two endpoints for both doors to be passed at once. It is
  * opened so by a frame that is sent to the very addresses of the other one, to the IP and the Ethernet one; which way
  * each of its frames goes is its own matter. */
 static __always_inline void segment_note(struct __sk_buff *skb, struct packet *p, const struct connection *c,
-					 const struct endpoint *endpoint, const struct parent *parent)
+					 const struct parent *parent)
 {
-	const struct endpoint *receiver = p->receiver_link ? endpoint_find(p->receiver_link) : NULL;
+	int neighbour = segment_neighbour(p->link, p->receiver_link, skb->ifindex, parent->segment);
+	const struct endpoint *receiver = neighbour & NEIGHBOUR_BESIDE ? endpoint_find(p->receiver_link) : NULL;
 
-	if (!receiver || receiver == endpoint || !segment_is_beside(receiver, p->receiver_link, skb->ifindex))
+	if (!receiver)
 		return;
 	if (!c->flow)
-		p->is_short = c->belongs == BELONGS_TO_KEY && mac_equal(p->destination_mac, receiver->mac) &&
-			      segment_has(parent->segment, receiver) && !(endpoint->flags & ENDPOINT_BY_SWITCH);
+		p->is_short = c->belongs == BELONGS_TO_KEY && neighbour & NEIGHBOUR_SWITCHED_HERE &&
+			      mac_equal(p->destination_mac, receiver->mac);
 	__builtin_memcpy(p->receiver_mac, receiver->mac, sizeof(p->receiver_mac));
-	p->is_straight = p->is_short && !(endpoint->flags & ENDPOINT_BY_SWITCH) && segment_is_own(endpoint, p->link) &&
-			 segment_is_own(receiver, p->receiver_link);
+	p->is_straight = neighbour & NEIGHBOUR_STRAIGHT;
 }
 
 /* Whether a frame goes straight into its receiver's link, as its connection says: both ends have theirs to themselves.
