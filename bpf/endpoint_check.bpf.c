@@ -19,7 +19,7 @@ int endpoint_check(struct __sk_buff *skb)
 
 	verdict = endpoint ? packet_parse(skb, &p) : packet_drop(&p, REASON_NO_ENDPOINT);
 	if (verdict == VERDICT_CONTINUE)
-		verdict = source_check(skb, &p, endpoint);
+		verdict = source_check(skb, &p);
 	if (verdict == VERDICT_CONTINUE)
 		verdict = tunnel_check(&p);
 	if (verdict == VERDICT_CONTINUE) {

@@ -23,7 +23,7 @@ int parent_check(struct __sk_buff *skb)
 	if (parent)
 		endpoint = segment_sender(skb, &p, parent);
 	if (verdict == VERDICT_CONTINUE && parent)
-		verdict = endpoint ? source_check(skb, &p, endpoint) : packet_drop(&p, segment_unknown(parent));
+		verdict = endpoint ? source_check(skb, &p) : packet_drop(&p, segment_unknown(parent));
 	if (verdict == VERDICT_CONTINUE && endpoint && !segment_is_sent_inside(skb, endpoint))
 		verdict = packet_drop(&p, REASON_SOURCE_NAMESPACE);
 	if (verdict == VERDICT_CONTINUE)

@@ -59,8 +59,6 @@ struct packet {
 	__u32 receiver_network;
 	/* Its Ethernet address, on the short way. */
 	__u8 receiver_mac[6];
-	/* That endpoint, where the short way was thought of. */
-	const struct endpoint *receiver;
 	/* Number of the link by which it goes on, where that is not for the stack to say: out by it, or with
 	 * BPF_F_INGRESS as if it had come in by it. Set by `route_detour`, `segment_choose` and `segment_choose_short`. */
 	__u32 detour;

@@ -7,15 +7,16 @@
 static __always_inline void receiver_find(struct packet *p, struct connection *c)
 {
 	__u32 other = c->flow ? flow_link(c->flow, !c->own) : 0;
+	const struct endpoint *receiver;
 	const struct holder *holder;
 
 	if (p->ethertype == ETH_P_ARP)
 		return;
 	if (p->is_short) {
-		p->receiver = endpoint_find(other);
-		if (p->receiver) {
+		receiver = endpoint_find(other);
+		if (receiver) {
 			p->receiver_link = other;
-			p->receiver_network = p->receiver->network;
+			p->receiver_network = receiver->network;
 			return;
 		}
 		connection_forget(p, c);

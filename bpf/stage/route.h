@@ -11,12 +11,14 @@
 static __always_inline bool route_may_be_short(struct packet *p, const struct connection *c,
 					       const struct endpoint *endpoint, const struct settings *settings)
 {
+	const struct endpoint *receiver;
+
 	if (!p->receiver_link || c->belongs != BELONGS_TO_KEY || !(settings->flags & SETTING_SHORT_WAY))
 		return false;
-	p->receiver = endpoint_find(p->receiver_link);
+	receiver = endpoint_find(p->receiver_link);
 	/* Only the stack tells a sender that its packets are too large for who gets them. */
-	return p->receiver && p->receiver != endpoint && p->receiver->mtu >= endpoint->mtu &&
-	       !((endpoint->flags | p->receiver->flags) & ENDPOINT_BY_STACK);
+	return receiver && receiver != endpoint && receiver->mtu >= endpoint->mtu &&
+	       !((endpoint->flags | receiver->flags) & ENDPOINT_BY_STACK);
 }
 
 /* Notes what either endpoint says of the way of a packet. Those of whom something waits in the stack are looked at one
@@ -24,7 +26,7 @@ static __always_inline bool route_may_be_short(struct packet *p, const struct co
 static __always_inline void route_note(struct packet *p, struct connection *c, const struct endpoint *endpoint,
 				       const struct settings *settings)
 {
-	const struct endpoint *receiver = p->is_short ? p->receiver : NULL;
+	const struct endpoint *receiver = p->is_short ? endpoint_find(p->receiver_link) : NULL;
 
 	p->is_by_stack = endpoint->flags & ENDPOINT_BY_STACK;
 	if (receiver) {

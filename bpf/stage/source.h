@@ -145,10 +145,15 @@ static __always_inline bool source_asks_for_lease(const struct packet *p, const 
 	       address_is_unspecified(&p->source) && to[3] == 0xffffffff;
 }
 
-/* Drops what is not the endpoint's own. */
-static __always_inline enum verdict source_check(struct __sk_buff *skb, struct packet *p,
-						 const struct endpoint *endpoint)
+/* Drops what is not the own of the endpoint behind the packet's `link`. Not inlined, so that it is verified once. */
+__noinline int source_check(struct __sk_buff *skb, struct packet *p)
 {
+	const struct endpoint *endpoint = p ? endpoint_find(p->link) : NULL;
+
+	if (!p)
+		return VERDICT_DROP;
+	if (!endpoint)
+		return packet_drop(p, REASON_NO_ENDPOINT);
 	if (!mac_equal(p->source_mac, endpoint->mac))
 		return packet_drop(p, REASON_SOURCE_MAC);
 	if (p->ethertype == ETH_P_ARP)
