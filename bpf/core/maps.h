@@ -79,7 +79,10 @@ struct {
 
 static __always_inline const struct holder *address_find(const struct address *address)
 {
-	return bpf_map_lookup_elem(&weft_addresses, address);
+	/* Linux 6.1 takes a key from the stack alone, and not from what a function was given. */
+	struct address key = *address;
+
+	return bpf_map_lookup_elem(&weft_addresses, &key);
 }
 
 struct {
