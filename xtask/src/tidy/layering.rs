@@ -56,7 +56,7 @@ const LAYERS: &[Layer] = &[
     Layer { package: "weft-lab", tier: 4, uses: &["weft-model", "weft-netns", "weft-api"], outside: Any },
     Layer {
         package: "weft-bench",
-        tier: 4,
+        tier: 5,
         uses: &[
             "weft-model",
             "weft-netns",
@@ -71,7 +71,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         package: "weft",
-        tier: 5,
+        tier: 6,
         uses: &["weft-model", "weft-agent", "weft-api", "weft-cli", "weft-lab", "weft-bench"],
         outside: Any,
     },
