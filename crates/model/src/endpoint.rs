@@ -15,6 +15,7 @@ use crate::limit::Limits;
 use crate::mac::MacAddr;
 use crate::name::{ContainerId, IfName, Labels, Name, NetworkName};
 use crate::network::{Attachment, IpvlanMode};
+use crate::policy::NamedPort;
 use crate::pool::Family;
 
 /// What tells one endpoint from another.
@@ -206,6 +207,9 @@ pub struct Endpoint {
     /// Labels, from the runtime.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
+    /// Its ports that have names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<NamedPort>,
     /// Other names on this network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,

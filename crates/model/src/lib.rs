@@ -12,9 +12,12 @@ mod limit;
 mod mac;
 mod name;
 mod network;
+mod policy;
+mod policy_spec;
 mod pool;
 mod prefix;
 mod protocol;
+mod selector;
 mod spec;
 
 pub use device::{
@@ -30,7 +33,13 @@ pub use name::{ContainerId, IfName, Labels, Name, NameError, NetworkName};
 pub use network::{
     Attachment, Availability, Ipam, IpvlanMode, MODES, MacvlanMode, Masquerade, Mode, Network, Transport,
 };
+pub use policy::{
+    Action, CLUSTER_RULES_MAX, NamedPort, Namespaces, PRIORITY_MAX, Peer, Policy, PolicyKey, PolicyKind, Port,
+    PortNumber, Rule, Scope, Tier, Way,
+};
+pub use policy_spec::{ClusterPolicySpec, NetworkPolicySpec};
 pub use pool::{AddressRange, Family, Pool};
 pub use prefix::{ALLOWED_PER_ENDPOINT_MAX, resolve_allowed};
 pub use protocol::{Protocol, ProtocolError};
+pub use selector::{Requirement, RequirementSpec, Selector, SelectorSpec};
 pub use spec::{MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};

@@ -1,0 +1,196 @@
+//! Policies: who may open connections to whom. What they mean, whichever kind they were written as.
+
+use std::fmt;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::Protocol;
+use crate::selector::Selector;
+
+/// Rules per direction of one policy: of a `ClusterNetworkPolicy` as upstream has it, of a `NetworkPolicy` what a host
+/// can still read.
+pub const CLUSTER_RULES_MAX: usize = 25;
+/// Highest priority of a `ClusterNetworkPolicy`; the lowest number goes first.
+pub const PRIORITY_MAX: u32 = 1000;
+
+/// A kind of policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyKind {
+    /// `networking.k8s.io/v1 NetworkPolicy`.
+    Namespaced,
+    /// `policy.networking.k8s.io/v1alpha2 ClusterNetworkPolicy`.
+    Cluster,
+}
+
+impl PolicyKind {
+    /// As manifests have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            PolicyKind::Namespaced => "NetworkPolicy",
+            PolicyKind::Cluster => "ClusterNetworkPolicy",
+        }
+    }
+}
+
+/// What tells one policy from another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyKey {
+    /// Its kind.
+    pub kind: PolicyKind,
+    /// Its namespace; empty of one that has none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for PolicyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            PolicyKind::Namespaced => write!(f, "{} {}/{}", self.kind.word(), self.namespace, self.name),
+            PolicyKind::Cluster => write!(f, "{} {}", self.kind.word(), self.name),
+        }
+    }
+}
+
+/// Which policies have their say first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tier {
+    /// Before all others, by priority: the first rule that matches decides.
+    Admin,
+    /// `NetworkPolicy`: whoever is selected gets what some rule accepts, and nothing else.
+    Network,
+    /// About who is selected by none of those, by priority.
+    Baseline,
+}
+
+/// What becomes of a connection that a rule matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// It may be opened; lower tiers are not asked.
+    Accept,
+    /// It may not.
+    Deny,
+    /// The next tier has its say.
+    Pass,
+}
+
+/// Which way a connection is opened, as an endpoint sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// To it.
+    Ingress,
+    /// By it.
+    Egress,
+}
+
+impl Way {
+    /// Both.
+    pub const BOTH: [Way; 2] = [Way::Ingress, Way::Egress];
+}
+
+/// A policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Kind and name.
+    pub key: PolicyKey,
+    /// When it has its say.
+    pub tier: Tier,
+    /// Among those of its tier: the lowest first, and by name where they are equal.
+    pub priority: u32,
+    /// Whom it is about.
+    pub subject: Scope,
+    /// About connections to these; `None` if it says nothing of them.
+    pub ingress: Option<Vec<Rule>>,
+    /// About connections by these.
+    pub egress: Option<Vec<Rule>>,
+}
+
+impl Policy {
+    /// What it says about one way.
+    pub fn rules(&self, way: Way) -> Option<&[Rule]> {
+        match way {
+            Way::Ingress => self.ingress.as_deref(),
+            Way::Egress => self.egress.as_deref(),
+        }
+    }
+}
+
+/// Some endpoints, by the labels of their namespaces and their own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope {
+    /// Their namespaces.
+    pub namespaces: Namespaces,
+    /// Their own labels.
+    pub endpoints: Selector,
+}
+
+/// Some namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Namespaces {
+    /// One.
+    Named(String),
+    /// By labels.
+    Matching(Selector),
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// As its author calls it, if he does.
+    pub name: String,
+    /// What becomes of what it matches.
+    pub action: Action,
+    /// The connection's other end is one of these; anybody if there are none.
+    pub peers: Vec<Peer>,
+    /// The connection is to one of these; to any if there are none.
+    pub ports: Vec<Port>,
+}
+
+/// Some possible other ends of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// Endpoints.
+    Endpoints(Scope),
+    /// Addresses, whoever has them.
+    Block {
+        /// Those in here.
+        net: IpNet,
+        /// But for these.
+        except: Vec<IpNet>,
+    },
+}
+
+/// Where a connection is opened to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Port {
+    /// TCP, UDP or SCTP; any of them if absent.
+    pub protocol: Option<Protocol>,
+    /// Which of its ports.
+    pub number: PortNumber,
+}
+
+/// Ports of one protocol.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PortNumber {
+    /// From the first to the last of these, both included.
+    Range(u16, u16),
+    /// The one that the endpoint there calls so.
+    Named(String),
+}
+
+impl PortNumber {
+    /// Every one.
+    pub const ANY: PortNumber = PortNumber::Range(0, u16::MAX);
+}
+
+/// A port that an endpoint has a name for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NamedPort {
+    /// The name.
+    pub name: String,
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+    /// The port.
+    pub number: u16,
+}

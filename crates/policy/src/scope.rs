@@ -1,0 +1,131 @@
+//! Whom scopes match, kept up as identities come and go: nobody but who is new is looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weft_model::{Labels, Namespaces, Scope};
+
+use crate::world::{Identity, IdentityNumber};
+
+/// Number of a scope.
+pub(crate) type ScopeNumber = u32;
+
+/// All scopes that some policy has.
+#[derive(Debug, Default)]
+pub(crate) struct Scopes {
+    numbers: BTreeMap<Scope, ScopeNumber>,
+    kept: BTreeMap<ScopeNumber, Kept>,
+    /// Those of one namespace.
+    named: BTreeMap<String, BTreeSet<ScopeNumber>>,
+    /// Those that go by namespaces' labels.
+    matching: BTreeSet<ScopeNumber>,
+    next: ScopeNumber,
+}
+
+#[derive(Debug)]
+struct Kept {
+    scope: Scope,
+    /// How often it is held.
+    holds: usize,
+    matched: BTreeSet<IdentityNumber>,
+}
+
+impl Scopes {
+    /// Holds a scope. `looked_at` is told how many identities were held against it, which it is if it is new.
+    pub(crate) fn hold<'a>(
+        &mut self,
+        scope: &Scope,
+        identities: impl Iterator<Item = (IdentityNumber, &'a Identity, &'a Labels)>,
+        looked_at: &mut u64,
+    ) -> (ScopeNumber, bool) {
+        if let Some(number) = self.numbers.get(scope) {
+            if let Some(kept) = self.kept.get_mut(number) {
+                kept.holds += 1;
+            }
+            return (*number, false);
+        }
+        let number = self.next;
+        self.next += 1;
+        let is_matched = |(_, identity, labels): &(IdentityNumber, &Identity, &Labels)| {
+            *looked_at += 1;
+            matches(scope, identity, labels)
+        };
+        let matched = identities.filter(is_matched).map(|(number, ..)| number).collect();
+        self.numbers.insert(scope.clone(), number);
+        self.place(scope).insert(number);
+        self.kept.insert(number, Kept { scope: scope.clone(), holds: 1, matched });
+        (number, true)
+    }
+
+    /// Lets go of it; gives back whether nobody holds it any more.
+    pub(crate) fn release(&mut self, number: ScopeNumber) -> bool {
+        let Some(kept) = self.kept.get_mut(&number) else { return false };
+        kept.holds -= 1;
+        if kept.holds > 0 {
+            return false;
+        }
+        if let Some(kept) = self.kept.remove(&number) {
+            self.numbers.remove(&kept.scope);
+            self.place(&kept.scope).remove(&number);
+        }
+        true
+    }
+
+    /// Identities that it matches.
+    pub(crate) fn matched(&self, number: ScopeNumber) -> impl Iterator<Item = IdentityNumber> {
+        self.kept.get(&number).into_iter().flat_map(|kept| kept.matched.iter().copied())
+    }
+
+    /// Whether it matches an identity.
+    pub(crate) fn has(&self, number: ScopeNumber, identity: IdentityNumber) -> bool {
+        self.kept.get(&number).is_some_and(|kept| kept.matched.contains(&identity))
+    }
+
+    /// Takes note of an identity that is new, or whose namespace has other labels; gives back the scopes that match it.
+    pub(crate) fn note(
+        &mut self,
+        number: IdentityNumber,
+        identity: &Identity,
+        labels: &Labels,
+        looked_at: &mut u64,
+    ) -> BTreeSet<ScopeNumber> {
+        let named = self.named.get(&identity.namespace).into_iter().flatten();
+        let asked: Vec<ScopeNumber> = named.chain(&self.matching).copied().collect();
+        let mut found = BTreeSet::new();
+        for scope in asked {
+            let Some(kept) = self.kept.get_mut(&scope) else { continue };
+            *looked_at += 1;
+            if matches(&kept.scope, identity, labels) {
+                kept.matched.insert(number);
+                found.insert(scope);
+            } else {
+                kept.matched.remove(&number);
+            }
+        }
+        found
+    }
+
+    /// Forgets an identity that these match.
+    pub(crate) fn forget(&mut self, number: IdentityNumber, matched: &BTreeSet<ScopeNumber>) {
+        for scope in matched {
+            if let Some(kept) = self.kept.get_mut(scope) {
+                kept.matched.remove(&number);
+            }
+        }
+    }
+
+    fn place(&mut self, scope: &Scope) -> &mut BTreeSet<ScopeNumber> {
+        match &scope.namespaces {
+            Namespaces::Named(name) => self.named.entry(name.clone()).or_default(),
+            Namespaces::Matching(_) => &mut self.matching,
+        }
+    }
+}
+
+/// Whether a scope matches an identity, whose namespace has these labels.
+fn matches(scope: &Scope, identity: &Identity, labels: &Labels) -> bool {
+    let is_there = match &scope.namespaces {
+        Namespaces::Named(name) => *name == identity.namespace,
+        Namespaces::Matching(selector) => selector.matches(labels),
+    };
+    is_there && scope.endpoints.matches(&identity.labels)
+}
