@@ -6,6 +6,7 @@
 #include "stage/tunnel.h"
 #include "stage/connection.h"
 #include "stage/network.h"
+#include "stage/policy.h"
 #include "stage/route.h"
 
 SEC("tc")
@@ -32,6 +33,9 @@ int endpoint_check(struct __sk_buff *skb)
 	if (verdict == VERDICT_CONTINUE) {
 		if (!c.flow)
 			p.is_short = route_may_be_short(&p, &c, endpoint, &settings);
+		verdict = policy_decide_out(&p, &c, endpoint, &settings);
+	}
+	if (verdict == VERDICT_CONTINUE) {
 		route_note(&p, &c, endpoint, &settings);
 		connection_make(skb, &p, &c, DIRECTION_OUT);
 		verdict = route_choose(skb, &p, &settings);

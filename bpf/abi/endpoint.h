@@ -4,7 +4,7 @@
 
 /* Layout of all maps in this folder. A change of any of them changes it, by the rules of crates/dataplane/src/migrate.rs:
  * keys stay as they are, new fields of values go to the end, and zero in them means what it meant without them. */
-#define ABI_VERSION 4
+#define ABI_VERSION 5
 
 /* Endpoints of one host. */
 #define ENDPOINTS_MAX 16384
@@ -84,6 +84,8 @@ struct settings {
 #define SETTING_SHORT_WAY 1
 /* Somebody captures packets. */
 #define SETTING_CAPTURE 2
+/* Some policy says something about somebody. */
+#define SETTING_POLICIES 4
 
 /* A prefix that endpoints of a network may send from besides their own addresses. `length` counts the bits behind it. */
 struct allowed_key {

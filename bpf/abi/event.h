@@ -55,6 +55,9 @@ struct event {
 	/* The connection goes from door to door, past the host's stack. */
 	__u8 is_short;
 	__u8 pad[2];
+	/* Of a packet that policies dropped: the rule that says so, 0 if none does, and the settings' generation. */
+	__u32 rule;
+	__u32 generation;
 };
 
 /* Of one CPU. */

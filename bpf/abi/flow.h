@@ -72,10 +72,14 @@ struct flow {
 	 * long as the end's generation does. */
 	__u8 straight[2];
 	__u8 pad[2];
+	/* By which of the settings' generations policies let it through at the door of an end, for what that gets. */
+	__u32 decided[2];
 };
 
 /* Its packets are handed from door to door, past the host's stack. */
 #define FLOW_IS_SHORT 1
+/* The host itself opened it. */
+#define FLOW_BY_HOST 2
 
 /* A datagram in fragments (RFC 791, section 3.2; RFC 8200, section 4.5). */
 struct fragment_key {

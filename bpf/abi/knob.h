@@ -14,5 +14,5 @@ struct knobs {
 
 #define TRIAL_PASSED 0
 #define TRIAL_SHORT 1
-/* Plus the reason. */
+/* Plus the reason. The packet's mark is the number of the rule by which that is, if policies drop it. */
 #define TRIAL_DROPPED 256

@@ -54,5 +54,9 @@ enum reason {
 	REASON_GROUP = 19,
 	/* By a socket of another namespace than that of the endpoint whose addresses it has. */
 	REASON_SOURCE_NAMESPACE = 20,
-	REASON_MAX = 21,
+	/* The receiver's policies do not allow that it is reached so. */
+	REASON_POLICY_INGRESS = 21,
+	/* The sender's policies do not allow that it reaches that. */
+	REASON_POLICY_EGRESS = 22,
+	REASON_MAX = 23,
 };

@@ -7,10 +7,12 @@
 static __always_inline int verdict_finish(struct __sk_buff *skb, const struct packet *p, enum direction direction,
 					  const struct settings *settings, enum verdict verdict)
 {
-	if (knobs.trial)
+	if (knobs.trial) {
+		skb->mark = p->rule;
 		return verdict == VERDICT_DROP	    ? TRIAL_DROPPED + p->reason
 		       : verdict == VERDICT_REDIRECT ? TRIAL_SHORT
 						     : TRIAL_PASSED;
+	}
 	if (settings->flags & SETTING_CAPTURE)
 		captures_tell(skb, p, direction, verdict);
 	counter_add(p->link, direction, verdict == VERDICT_DROP ? p->reason : REASON_PASSED, skb->len);

@@ -83,6 +83,19 @@ static __always_inline __u32 flow_generation(const struct flow *flow, __u8 end)
 	return end ? flow->generations[1] : flow->generations[0];
 }
 
+static __always_inline __u32 flow_decided(const struct flow *flow, __u8 end)
+{
+	return end ? flow->decided[1] : flow->decided[0];
+}
+
+static __always_inline void flow_decide(struct flow *flow, __u8 end, __u32 generation)
+{
+	if (end)
+		flow->decided[1] = generation;
+	else
+		flow->decided[0] = generation;
+}
+
 static __always_inline const __u8 *flow_mac(const struct flow *flow, __u8 end)
 {
 	return end ? flow->macs[1] : flow->macs[0];

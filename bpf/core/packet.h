@@ -63,8 +63,12 @@ struct packet {
 	 * BPF_F_INGRESS as if it had come in by it. Set by `route_detour`, `segment_choose` and `segment_choose_short`. */
 	__u32 detour;
 	__u32 detour_flags;
+	/* The host's stack sends it, and nobody it forwards for. */
+	bool is_hosts;
 	/* Set by whoever drops it. */
 	enum reason reason;
+	/* The rule of a policy by which that is. */
+	__u32 rule;
 };
 
 /* The one way in which a stage ends the walk. */

@@ -21,6 +21,7 @@
 #include "mark.h"
 #include "verdict.h"
 #include "maps.h"
+#include "policy.h"
 #include "packet.h"
 #include "sender.h"
 #include "flow.h"

@@ -54,6 +54,8 @@ struct connection {
 	__u32 now;
 	/* The settings' generation by which the packet was let through; 0 if the next one is to be looked at again. */
 	__u32 generation;
+	/* The settings' generation by which the receiver's policies let it through; 0 if they were not asked. */
+	__u32 decided;
 	/* Which end sent the packet, and which one this door belongs to: 0 the low one, 1 the high one. */
 	__u8 from;
 	__u8 own;
@@ -284,7 +286,7 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 		struct flow first = {
 			.expires = c->now + flow_lifetime(p->protocol, FLOW_OPENING),
 			.opener = c->from,
-			.flags = p->is_short ? FLOW_IS_SHORT : 0,
+			.flags = (p->is_short ? FLOW_IS_SHORT : 0) | (p->is_hosts ? FLOW_BY_HOST : 0),
 		};
 
 		flow_let_through(&first, c->own, link);
@@ -292,6 +294,8 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 			flow_let_through(&first, !c->own, p->receiver_link);
 		if (direction == DIRECTION_OUT)
 			flow_vouch(&first, c->from, c->generation, p);
+		else
+			flow_decide(&first, c->own, c->decided);
 		flow_open(&c->key, &first);
 		event_tell(skb, p, direction, EVENT_OPENED);
 		return;
@@ -306,6 +310,8 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 		flow->expires = expires;
 	if (direction == DIRECTION_OUT && flow_generation(flow, c->from) != c->generation)
 		flow_vouch(flow, c->from, c->generation, p);
+	if (direction == DIRECTION_IN && flow_decided(flow, c->own) != c->decided)
+		flow_decide(flow, c->own, c->decided);
 	if (before == state)
 		return;
 	flow->state = state;

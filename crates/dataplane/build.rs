@@ -9,7 +9,7 @@ mod compile;
 
 use compile::compile;
 
-const ABI: [&str; 7] = ["verdict.h", "endpoint.h", "flow.h", "event.h", "capture.h", "knob.h", "hook.h"];
+const ABI: [&str; 8] = ["verdict.h", "endpoint.h", "flow.h", "event.h", "capture.h", "knob.h", "hook.h", "policy.h"];
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));

@@ -65,6 +65,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     shell(&host, &["weft", "connections", "--from", "api", "--to", "db"])?;
     shell(&host, &["weft", "why", "api", "db:5432"])?;
 
+    say("A policy, as Kubernetes has them, takes hold between containers of containerd and podman, and lets go again.");
+    forbid(&host, &containers, &endpoints)?;
+
     say("The agent is killed and started anew under traffic, ten times. Not one packet is lost.");
     kill_under_traffic(&mut weftd, &containers, &endpoints)?;
     shell(&host, &["weft", "ipam", "check"])?;
@@ -177,6 +180,45 @@ fn talk(host: &Host, containers: &Containers<'_>, endpoints: &[EndpointObject]) 
         reached_by.push("host");
         println!("    {name:<8} {address:<24} answers {}", reached_by.join(", "));
     }
+    Ok(())
+}
+
+/// A rule without which nobody would be kept from db, and what becomes of it.
+fn forbid(host: &Host, containers: &Containers<'_>, endpoints: &[EndpointObject]) -> anyhow::Result<()> {
+    let found = endpoints.iter().find(|endpoint| endpoint.metadata.name == Place::PodmanBack.endpoint());
+    let addresses: Vec<_> = found.context("db has no endpoint")?.status.addresses.iter().map(|net| bare(net)).collect();
+    let networks = addresses.iter().map(|address| match address.contains(':') {
+        true => format!("\"{address}/128\""),
+        false => format!("\"{address}/32\""),
+    });
+    let manifest = format!(
+        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {{ name: private }}\nspec:\n  \
+         tier: Admin\n  priority: 10\n  subject: {{ namespaces: {{}} }}\n  egress:\n  - name: nobody-asks-db\n    \
+         action: Deny\n    to: [{{ networks: [{}] }}]\n",
+        networks.collect::<Vec<_>>().join(", ")
+    );
+    println!("{}", indent(&manifest));
+    let path = "/run/private.yaml";
+    std::fs::write(host.path(path), manifest)?;
+    shell(host, &["weft", "apply", "-f", path])?;
+    let ping = |address: &String| ["ping".to_owned(), "-c1".to_owned(), "-W1".to_owned(), address.clone()];
+    let asks = |place: Place, address: &String| {
+        let words = ping(address);
+        containers.exec(place, &words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    for place in [Place::Containerd, Place::PodmanApp] {
+        for address in &addresses {
+            ensure!(asks(place, address).is_err(), "{} reaches db at {address} all the same", place.title());
+            println!("    {} does not reach db at {address}", place.title());
+        }
+    }
+    shell(host, &["sh", "-c", "weft why api db:5432; test $? = 3"])?;
+    shell(host, &["weft", "policy", "explain", Place::PodmanApp.endpoint()])?;
+    shell(host, &["weft", "delete", "clusternetworkpolicy", "private"])?;
+    for address in &addresses {
+        asks(Place::Containerd, address).context("db is not reached again")?;
+    }
+    println!("    db is reached again");
     Ok(())
 }
 

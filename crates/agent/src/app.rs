@@ -20,6 +20,7 @@ use crate::config::{Config, Flags};
 use crate::ledger::Ledger;
 use crate::networks::Networks;
 use crate::node::Node;
+use crate::policies::Policies;
 use crate::shell::catcher::Catcher;
 use crate::shell::dhcp::Keeper;
 use crate::shell::listener::Listener;
@@ -52,16 +53,18 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let _lock = lock::acquire(&config.run_dir)?;
 
     let store: Arc<dyn Store> = Arc::new(Embedded::open(config.store())?);
-    let networks = Arc::new(Networks::open(store)?);
+    let networks = Arc::new(Networks::open(Arc::clone(&store))?);
+    let policies = Arc::new(Policies::open(store)?);
     let ledger = Ledger::open(&config.run_dir)?;
     let host = Netns::current()?.id();
     let dataplane = Loaded::load(&config.bpf_dir, config.telling())?.enforce()?;
     let (keeper, beginning) = Keeper::open()?;
     let threads = (Reaper::start()?, keeper);
-    let attacher = Arc::new(Attacher::new(ledger, Arc::clone(&networks), threads, dataplane, host));
+    let attacher = Arc::new(Attacher::new(ledger, Arc::clone(&networks), policies, threads, dataplane, host));
     lessee::start(Arc::clone(&attacher), beginning)?;
     let changed = Changed::open(&config.run_dir);
     let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), config.uplink(), changed)?;
+    attacher.adopt_policies(&mut Netlink::open()?)?;
     round.adopt();
     let reconciler = round.start()?;
     attacher.keep_all(&mut Netlink::open()?);

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use weft_dataplane::Dataplane;
 use weft_ipam::{Request, Rest};
-use weft_kernel::{Netlink, Snapshot, device, function, link};
+use weft_kernel::{KernelError, Netlink, Snapshot, device, function, link};
 use weft_model::{
     ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, DeviceReference, Dns, Endpoint, EndpointKey, Family,
-    IfName, Labels, Lease, Limits, Loan, MacAddr, Name, NetnsRecord, Network, NetworkName, Pool, Route,
+    IfName, Labels, Lease, Limits, Loan, MacAddr, Name, NamedPort, NetnsRecord, Network, NetworkName, Pool, Route,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -32,6 +32,7 @@ use crate::defaults::{self, Claim};
 use crate::devices::{self, Losses, Nic};
 use crate::ledger::{Change, Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
+use crate::policies::Policies;
 use crate::shell::dhcp::{DhcpError, Keeper};
 use crate::shell::reaper::Reaper;
 
@@ -57,6 +58,8 @@ pub struct Attachment {
     pub name: Name,
     /// Labels.
     pub labels: Labels,
+    /// Its ports that have names.
+    pub ports: Vec<NamedPort>,
     /// Other names.
     pub aliases: Vec<String>,
     /// Name of the CNI configuration.
@@ -215,6 +218,7 @@ impl AttachError {
 pub struct Attacher {
     ledger: Mutex<Ledger>,
     networks: Arc<Networks>,
+    policies: Arc<Policies>,
     reaper: Reaper,
     keeper: Keeper,
     locks: Locks,
@@ -231,6 +235,7 @@ impl Attacher {
     pub fn new(
         ledger: Ledger,
         networks: Arc<Networks>,
+        policies: Arc<Policies>,
         (reaper, keeper): (Reaper, Keeper),
         dataplane: Dataplane,
         host: NetnsId,
@@ -238,6 +243,7 @@ impl Attacher {
         Self {
             ledger: Mutex::new(ledger),
             networks,
+            policies,
             reaper,
             keeper,
             locks: Locks::default(),
@@ -269,6 +275,24 @@ impl Attacher {
     /// The programs at the endpoints' doors.
     pub fn dataplane(&self) -> &Dataplane {
         &self.dataplane
+    }
+
+    /// What policies say of the endpoints.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// Has what policies say be in force as this agent has it, before anything else is compared.
+    pub fn adopt_policies(&self, netlink: &mut Netlink) -> Result<(), KernelError> {
+        let endpoints: Vec<_> = self.ledger().entries().map(|entry| Arc::clone(&entry.endpoint)).collect();
+        let mut behind = Vec::with_capacity(endpoints.len());
+        for endpoint in &endpoints {
+            if let Some(link) = endpoints::number(netlink, endpoint)?.filter(|_| endpoint.attachment.has_door()) {
+                behind.push((link, &**endpoint));
+            }
+        }
+        let adopted = self.policies.adopt(&self.dataplane, behind.into_iter());
+        adopted.map_err(|error| admissions::refused(0, &error))
     }
 
     /// Whether the programs know of the endpoint behind the link with this number what they must.
@@ -637,8 +661,8 @@ impl Attacher {
         snapshot: &'a Snapshot,
         netns: Option<&'a Netns>,
     ) -> Endpoints<'a> {
-        let Self { indexes, dataplane, losses, .. } = self;
-        Endpoints { netlink, indexes, dataplane, snapshot, losses, netns }
+        let Self { indexes, dataplane, policies, losses, .. } = self;
+        Endpoints { netlink, indexes, dataplane, policies, snapshot, losses, netns }
     }
 }
 
@@ -720,6 +744,7 @@ fn record(wish: &Attachment) -> Endpoint {
         namespace: wish.namespace.clone(),
         name: wish.name.clone(),
         labels: wish.labels.clone(),
+        ports: wish.ports.clone(),
         aliases: wish.aliases.clone(),
         cni_name: wish.cni_name.clone(),
         cni_call: wish.cni_call.clone(),

@@ -29,6 +29,8 @@ pub struct Seen {
     from: Option<Arc<Endpoint>>,
     to: Option<Arc<Endpoint>>,
     door: Option<Arc<Endpoint>>,
+    /// The policy's rule that decided.
+    rule: Option<String>,
 }
 
 /// The last of what happened.
@@ -39,13 +41,14 @@ pub struct History {
 }
 
 impl History {
-    /// Notes what the programs told at `time_ms`, seen at the door of the endpoint with the address `door`; `holder`
-    /// knows who has an address.
+    /// Notes what the programs told at `time_ms`, seen at the door of the endpoint with the address `door`, and who of
+    /// policies decided it; `holder` knows who has an address.
     pub fn note(
         &mut self,
         event: abi::event,
         time_ms: u64,
         door: Option<IpAddr>,
+        rule: Option<String>,
         holder: impl Fn(IpAddr) -> Option<Arc<Endpoint>>,
     ) {
         let (from, to) = (holder(event.from().ip()), holder(event.to().ip()));
@@ -54,7 +57,7 @@ impl History {
             self.seen.pop_front();
         }
         let door = door.and_then(&holder);
-        self.seen.push_back(Seen { sequence: self.last, time_ms, event, from, to, door });
+        self.seen.push_back(Seen { sequence: self.last, time_ms, event, from, to, door, rule });
     }
 
     /// The number of the newest one, 0 if there is none.
@@ -82,6 +85,8 @@ impl Seen {
             verdict: told.verdict,
             reason: told.reason,
             meaning: told.meaning,
+            rule: self.rule.clone(),
+            generation: self.rule.as_ref().map(|_| event.generation),
             door: self.door.as_ref().map(|door| door.title()),
             direction: told.direction,
             from: told.from,
@@ -315,7 +320,7 @@ mod tests {
     fn the_oldest_is_forgotten_and_numbers_go_on() {
         let mut history = History::default();
         for n in 0..HISTORY_MAX as u64 + 2 {
-            history.note(event("10.1.0.2", "10.1.0.3", 80, abi::EVENT_OPENED), n, None, |_| None);
+            history.note(event("10.1.0.2", "10.1.0.3", 80, abi::EVENT_OPENED), n, None, None, |_| None);
         }
         let all = history.wanted(&Wanted::default(), 0, usize::MAX);
         assert_eq!((all.len(), all[0].sequence, history.last()), (HISTORY_MAX, 3, HISTORY_MAX as u64 + 2));
@@ -331,7 +336,7 @@ mod tests {
             ("10.1.0.3", "10.1.0.2", 443, abi::EVENT_ESTABLISHED),
             ("fd61::2", "fd62::2", 80, abi::EVENT_DROPPED),
         ] {
-            history.note(event(from, to, port, kind), 0, None, |_| None);
+            history.note(event(from, to, port, kind), 0, None, None, |_| None);
         }
         let shown = |wanted: Wanted| {
             let flows = history.wanted(&wanted, 0, usize::MAX);

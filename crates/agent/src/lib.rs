@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod networks;
 pub mod node;
+pub mod policies;
 pub mod probe;
 pub mod serve;
 pub mod shell;

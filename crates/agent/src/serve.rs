@@ -4,6 +4,7 @@ mod allowances;
 mod attach;
 mod capture;
 mod limits;
+mod policies;
 mod sight;
 
 use std::sync::Arc;
@@ -15,14 +16,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 use weft_api::{
     API_VERSION, Applied, Availability, CniError, CniRequest, Condition, Counter, EndpointObject, ErrorReply,
-    IpamCheck, Lease, List, NetworkObject, NodeObject, REQUEST_BYTES_MAX, Status, Version, openapi,
+    IpamCheck, Lease, List, NetworkObject, NodeObject, Object, REQUEST_BYTES_MAX, Status, Version, openapi,
 };
 use weft_dataplane::{FLOWS_MAX, Telling};
 use weft_kernel::{KernelError, Netlink, link};
@@ -36,6 +37,7 @@ use crate::faces::cni;
 use crate::ledger::{Ledger, LedgerError};
 use crate::networks::{Create, NetworksError};
 use crate::node::Node;
+use crate::policies::Policies;
 use crate::probe::{self, Missing};
 use crate::shell::connection::{Descriptors, Peer};
 use crate::shell::workers::Undone;
@@ -57,6 +59,14 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/networks", get(networks).post(create_network))
         .route("/v1/networks/{name}", get(network).delete(delete_network))
         .route("/v1/apply", post(apply))
+        .route("/v1/networkpolicies", get(policies::network_policies))
+        .route("/v1/networkpolicies/{namespace}/{name}", delete(policies::delete_network_policy))
+        .route("/v1/clusternetworkpolicies", get(policies::cluster_policies))
+        .route("/v1/clusternetworkpolicies/{name}", delete(policies::delete_cluster_policy))
+        .route("/v1/namespaces", get(policies::namespaces))
+        .route("/v1/namespaces/{name}", delete(policies::delete_namespace))
+        .route("/v1/policies", get(policies::policies))
+        .route("/v1/policies/rules", get(policies::rules))
         .route("/v1/endpoints", get(endpoints).post(attach::attach).delete(attach::detach))
         .route("/v1/endpoints/limits", post(limits::limit))
         .route("/v1/endpoints/allowances", post(allowances::allow))
@@ -324,10 +334,27 @@ async fn create_network(State(node): Shared, Body(body): Body) -> Answer<Network
 }
 
 async fn apply(State(node): Shared, Body(body): Body) -> Answer<List<Applied>> {
-    let list: List<NetworkObject> = decode(&body)?;
-    let actions = commit(&node, list.items, Create::OrChange).await?;
-    let applied = |(name, action): (NetworkName, _)| Applied { kind: "Network".to_owned(), name: name.into(), action };
-    Ok(Json(List { items: actions.into_iter().map(applied).collect() }))
+    let list: List<Object> = decode(&body)?;
+    let (mut networks, mut others) = (Vec::new(), Vec::new());
+    for object in list.items {
+        match object {
+            Object::Network(network) => networks.push(*network),
+            other => others.push(other),
+        }
+    }
+    Policies::check_all(&others)?;
+    let mut applied = Vec::new();
+    if !networks.is_empty() {
+        let of_network =
+            |(name, action): (NetworkName, _)| Applied { kind: "Network".to_owned(), name: name.into(), action };
+        applied.extend(commit(&node, networks, Create::OrChange).await?.into_iter().map(of_network));
+    }
+    let (policies, dataplane) = (node.attacher.policies(), node.attacher.dataplane());
+    let actions = node.workers.call(|_| policies.apply(dataplane, others)).await??;
+    let of_policy =
+        |(object, action): (Object, _)| Applied { kind: object.kind().to_owned(), name: object.name(), action };
+    applied.extend(actions.into_iter().map(of_policy));
+    Ok(Json(List { items: applied }))
 }
 
 /// Writes networks down and waits for the kernel to follow.

@@ -14,6 +14,7 @@ use weft_model::{Endpoint, IfName, MacAddr, Protocol, Seat};
 use crate::apply::endpoints;
 use crate::attachment::parent;
 use crate::flows::end;
+use crate::policies::Policies;
 
 /// One end, with the endpoint that has the address, if one has.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct Witnesses<'a> {
     pub nft: &'a mut Nft,
     /// A chain of somebody else's that has a say, if there is one.
     pub foreign: Option<String>,
+    /// Where rules are written.
+    pub policies: &'a Policies,
 }
 
 /// The segment of a parent.
@@ -97,7 +100,7 @@ impl Witnesses<'_> {
                 Some(door) => Some(self.trial.sent_by(door, &self.sent(question, sender, segment.as_ref())?)?),
                 None => None,
             };
-            steps.push(at_door(sender, "out", verdict));
+            steps.push(self.at_door(sender, "out", verdict)?);
             match verdict {
                 Some(Verdict::Passed) => {
                     if let Some(segment) = segment
@@ -111,7 +114,7 @@ impl Witnesses<'_> {
                     steps.extend(to.endpoint.as_ref().map(|receiver| passed_by(receiver)));
                     return Ok(steps);
                 }
-                Some(Verdict::Dropped(_)) | None => return Ok(steps),
+                Some(Verdict::Dropped { .. }) | None => return Ok(steps),
             }
         }
         let (route, towards) = self.route(to.address)?;
@@ -139,10 +142,14 @@ impl Witnesses<'_> {
             None => self.segment(receiver)?.map_or(MacAddr::NONE, |segment| segment.mac),
         };
         let verdict = match self.door(receiver)? {
-            Some(door) => Some(self.trial.sent_to(door, &Opening { to_mac, ..opening(question, None) })?),
+            Some(door) => {
+                let opening = Opening { to_mac, ..opening(question, None) };
+                let is_hosts = self.is_hosts(question.from.address)?;
+                Some(self.trial.sent_to(door, &opening, is_hosts)?)
+            }
             None => None,
         };
-        steps.push(at_door(receiver, "in", verdict));
+        steps.push(self.at_door(receiver, "in", verdict)?);
         Ok(())
     }
 
@@ -170,6 +177,21 @@ impl Witnesses<'_> {
             None => MacAddr::NONE,
         };
         Ok(Opening { mac, to_mac, ..usual })
+    }
+
+    /// What a door says; nothing of one that is not there.
+    fn at_door(&mut self, endpoint: &Endpoint, direction: &str, verdict: Option<Verdict>) -> anyhow::Result<Step> {
+        let at = door_name(endpoint, direction);
+        Ok(match verdict {
+            Some(Verdict::Dropped { reason, rule }) => {
+                let known = usize::try_from(reason).ok().and_then(|reason| abi::REASONS.get(reason)).copied();
+                let (word, meaning) = known.unwrap_or(("unknown", "a reason that this agent does not know"));
+                let by = self.policies.decider(reason, rule).map_or_else(String::new, |by| format!(": {by}"));
+                step(at, DENIED, format!("{word}: {}{by}", meaning.trim_end_matches('.')))
+            }
+            Some(Verdict::Passed | Verdict::Short) => step(at, ALLOWED, "nothing here is against it"),
+            None => step(at, "unknown", without_door(endpoint)),
+        })
     }
 
     fn is_hosts(&mut self, address: IpAddr) -> anyhow::Result<bool> {
@@ -247,20 +269,6 @@ fn step(at: String, verdict: &str, why: impl Into<String>) -> Step {
 
 fn door_name(endpoint: &Endpoint, direction: &str) -> String {
     format!("door of {}, {direction}", endpoint.title())
-}
-
-/// What a door says; nothing of one that is not there.
-fn at_door(endpoint: &Endpoint, direction: &str, verdict: Option<Verdict>) -> Step {
-    let at = door_name(endpoint, direction);
-    match verdict {
-        Some(Verdict::Dropped(reason)) => {
-            let known = usize::try_from(reason).ok().and_then(|reason| abi::REASONS.get(reason)).copied();
-            let (word, meaning) = known.unwrap_or(("unknown", "a reason that this agent does not know"));
-            step(at, DENIED, format!("{word}: {meaning}"))
-        }
-        Some(Verdict::Passed | Verdict::Short) => step(at, ALLOWED, "nothing here is against it"),
-        None => step(at, "unknown", without_door(endpoint)),
-    }
 }
 
 fn without_door(endpoint: &Endpoint) -> String {

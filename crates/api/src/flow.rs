@@ -37,6 +37,12 @@ pub struct Flow {
     /// What the reason means.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub meaning: String,
+    /// The policies, or the rule of one, that decided, where policies did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Which change of what the programs decide by was the last before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
     /// `NAMESPACE/NAME` of the endpoint at whose door it was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub door: Option<String>,

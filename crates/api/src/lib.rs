@@ -10,6 +10,7 @@ mod flow;
 mod judgement;
 mod object;
 mod openapi;
+mod policy;
 mod report;
 mod route;
 mod row;
@@ -25,6 +26,10 @@ pub use object::{
     NodeObject, NodeStatus, PoolStatus,
 };
 pub use openapi::openapi;
+pub use policy::{
+    CLUSTER_POLICY_VERSION, ClusterPolicyObject, NAMESPACE_VERSION, NETWORK_POLICY_VERSION, NamespaceObject,
+    NetworkPolicyObject, Object, PolicyRule, PolicyStatus, PolicySummary, UpstreamMetadata, WRITABLE,
+};
 pub use report::{
     Applied, ApplyAction, Availability, Counter, ErrorReply, Finding, ForeignRule, IpamCheck, Lease, Setting, Status,
     Version,

@@ -7,6 +7,7 @@ use crate::cni::{CniError, CniRequest};
 use crate::flow::{Connection, Flow};
 use crate::judgement::Judgement;
 use crate::object::{AllowanceRequest, AttachRequest, EndpointObject, LimitRequest, List, NetworkObject, NodeObject};
+use crate::policy::{ClusterPolicyObject, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicySummary};
 use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
 
 /// HTTP method.
@@ -154,8 +155,72 @@ pub const ROUTES: &[Route] = &[
         path: "/v1/apply",
         summary: "Creates or changes objects: all of them or none",
         query: &[],
-        request: Some(schema::<List<NetworkObject>>),
+        request: Some(schema::<List<Object>>),
         replies: &[ok(schema::<List<Applied>>), BAD_REQUEST, CONFLICT, TOO_LARGE, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/networkpolicies",
+        summary: "Policies of namespaces",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<List<NetworkPolicyObject>>)],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/networkpolicies/{namespace}/{name}",
+        summary: "Deletes a policy of a namespace",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<NetworkPolicyObject>), NOT_FOUND, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/clusternetworkpolicies",
+        summary: "Policies of all namespaces",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<List<ClusterPolicyObject>>)],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/clusternetworkpolicies/{name}",
+        summary: "Deletes a policy of all namespaces",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<ClusterPolicyObject>), NOT_FOUND, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/namespaces",
+        summary: "Namespaces that have labels",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<List<NamespaceObject>>)],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/namespaces/{name}",
+        summary: "Takes a namespace's labels away",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<NamespaceObject>), NOT_FOUND, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/policies",
+        summary: "All policies, and how many endpoints of this host each is about",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<List<PolicySummary>>)],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/policies/rules",
+        summary: "The rules that have a say about an endpoint, in the order in which they have it",
+        query: &[("match", REFERENCE)],
+        request: None,
+        replies: &[ok(schema::<List<PolicyRule>>), BAD_REQUEST, NOT_FOUND, CONFLICT, FAILED, BUSY],
     },
     Route {
         method: Method::Get,

@@ -5,6 +5,9 @@ use crate::flow::{Connection, Flow, FlowEnd};
 use crate::object::{
     Condition, DeviceStatus, EndpointObject, NetworkAttachment, NetworkObject, NodeObject, PoolStatus,
 };
+use crate::policy::{
+    ClusterPolicyObject, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicyStatus, PolicySummary,
+};
 use crate::report::{Applied, Availability, Counter, Finding, ForeignRule, Lease, Setting};
 
 /// Something that is shown as a row.
@@ -151,8 +154,81 @@ impl Row for Flow {
             or_dash(Some(&self.flags)),
             or_dash(door.as_deref()),
             self.way.clone(),
-            or_dash(Some(&self.reason)),
+            match &self.rule {
+                Some(rule) => format!("{}: {rule}", self.reason),
+                None => or_dash(Some(&self.reason)),
+            },
         ]
+    }
+}
+
+impl Row for PolicySummary {
+    const HEADER: &'static [&'static str] =
+        &["KIND", "NAMESPACE", "NAME", "TIER", "PRIORITY", "WAYS", "RULES", "ENDPOINTS"];
+
+    fn cells(&self) -> Vec<String> {
+        let PolicySummary { kind, namespace, name, tier, priority, ways, rules, endpoints } = self.clone();
+        vec![
+            kind,
+            or_dash(namespace.as_deref()),
+            name,
+            tier,
+            priority.to_string(),
+            joined(&ways),
+            rules.to_string(),
+            endpoints.to_string(),
+        ]
+    }
+}
+
+impl Row for PolicyRule {
+    const HEADER: &'static [&'static str] = &["ENDPOINT", "WAY", "TIER", "ACTION", "OTHER-END", "PORTS", "RULE"];
+
+    fn cells(&self) -> Vec<String> {
+        let PolicyRule { endpoint, way, tier, rule, action, peers, ports } = self.clone();
+        vec![endpoint, way, tier, action, peers, ports, rule]
+    }
+}
+
+impl Row for Object {
+    const HEADER: &'static [&'static str] = &["KIND", "NAME"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.kind().to_owned(), self.name()]
+    }
+}
+
+fn standing(status: Option<&PolicyStatus>) -> [String; 2] {
+    let ready = status.and_then(|status| status.conditions.iter().find(|condition| condition.kind == "Ready"));
+    let endpoints = status.map(|status| status.endpoints.to_string());
+    [or_dash(endpoints.as_deref()), or_dash(ready.map(|condition| condition.status.as_str()))]
+}
+
+impl Row for NetworkPolicyObject {
+    const HEADER: &'static [&'static str] = &["NAMESPACE", "NAME", "ENDPOINTS", "READY"];
+
+    fn cells(&self) -> Vec<String> {
+        let [endpoints, ready] = standing(self.status.as_ref());
+        vec![self.metadata.namespace_or_default().to_owned(), self.metadata.name.clone(), endpoints, ready]
+    }
+}
+
+impl Row for ClusterPolicyObject {
+    const HEADER: &'static [&'static str] = &["NAME", "TIER", "PRIORITY", "ENDPOINTS", "READY"];
+
+    fn cells(&self) -> Vec<String> {
+        let [endpoints, ready] = standing(self.status.as_ref());
+        let (tier, priority) = (self.spec.tier.clone(), self.spec.priority.to_string());
+        vec![self.metadata.name.clone(), tier, priority, endpoints, ready]
+    }
+}
+
+impl Row for NamespaceObject {
+    const HEADER: &'static [&'static str] = &["NAME", "LABELS"];
+
+    fn cells(&self) -> Vec<String> {
+        let labels: Vec<_> = self.metadata.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        vec![self.metadata.name.clone(), joined(&labels)]
     }
 }
 

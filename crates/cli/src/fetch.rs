@@ -1,7 +1,10 @@
 //! Objects from the agent: all of a kind, or the one that an argument means.
 
 use anyhow::{Result, bail};
-use weft_api::{Client, Connection, Counter, EndpointObject, Flow, Judgement, Lease, List, NetworkObject, NodeObject};
+use weft_api::{
+    Client, ClusterPolicyObject, Connection, Counter, EndpointObject, Flow, Judgement, Lease, List, NamespaceObject,
+    NetworkObject, NetworkPolicyObject, NodeObject, Object, PolicyRule, PolicySummary,
+};
 
 use crate::table::table;
 
@@ -96,6 +99,60 @@ pub(crate) fn judgements(client: &Client, parameters: &[(&str, Option<&str>)]) -
 fn wanted(path: &str, parameters: &[(&str, Option<String>)]) -> String {
     let parameters: Vec<_> = parameters.iter().map(|(name, value)| (*name, value.as_deref())).collect();
     query(path, &parameters)
+}
+
+/// Every policy of a namespace, or those of one.
+pub(crate) fn network_policies(client: &Client, namespace: Option<&str>) -> Result<Vec<NetworkPolicyObject>> {
+    let mut all = client.get::<List<NetworkPolicyObject>>("/v1/networkpolicies")?.items;
+    all.retain(|policy| namespace.is_none_or(|wanted| policy.metadata.namespace_or_default() == wanted));
+    Ok(all)
+}
+
+/// Every policy of all namespaces.
+pub(crate) fn cluster_policies(client: &Client) -> Result<Vec<ClusterPolicyObject>> {
+    Ok(client.get::<List<_>>("/v1/clusternetworkpolicies")?.items)
+}
+
+/// Every namespace that has labels.
+pub(crate) fn namespaces(client: &Client) -> Result<Vec<NamespaceObject>> {
+    Ok(client.get::<List<_>>("/v1/namespaces")?.items)
+}
+
+/// All policies, as a table has them.
+pub(crate) fn policies(client: &Client) -> Result<Vec<PolicySummary>> {
+    Ok(client.get::<List<_>>("/v1/policies")?.items)
+}
+
+/// The rules that have a say about an endpoint.
+pub(crate) fn rules(client: &Client, reference: &str) -> Result<Vec<PolicyRule>> {
+    Ok(client.get::<List<_>>(&query("/v1/policies/rules", &[("match", Some(reference))]))?.items)
+}
+
+/// Where an object is that is named so.
+pub(crate) fn object_path(object: &Object) -> String {
+    match object {
+        Object::Network(network) => network_path(&network.metadata.name),
+        Object::NetworkPolicy(policy) => {
+            network_policy_path(policy.metadata.namespace_or_default(), &policy.metadata.name)
+        }
+        Object::ClusterNetworkPolicy(policy) => cluster_policy_path(&policy.metadata.name),
+        Object::Namespace(namespace) => namespace_path(&namespace.metadata.name),
+    }
+}
+
+/// Where a policy of a namespace is.
+pub(crate) fn network_policy_path(namespace: &str, name: &str) -> String {
+    format!("/v1/networkpolicies/{}/{}", escaped(namespace), escaped(name))
+}
+
+/// Where a policy of all namespaces is.
+pub(crate) fn cluster_policy_path(name: &str) -> String {
+    format!("/v1/clusternetworkpolicies/{}", escaped(name))
+}
+
+/// Where a namespace's labels are.
+pub(crate) fn namespace_path(name: &str) -> String {
+    format!("/v1/namespaces/{}", escaped(name))
 }
 
 /// Every host.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde_saphyr::{MessageFormatter as _, Spanned, UserMessageFormatter};
-use weft_api::{API_VERSION, NetworkObject};
+use weft_api::{API_VERSION, Object, WRITABLE};
 
 use crate::table::printable;
 
@@ -16,7 +16,7 @@ use crate::table::printable;
 const READ_ONLY: &[&str] = &["Endpoint", "Node"];
 
 /// Reads the objects of all `files`, of which `-` is standard input. All faults are reported together.
-pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<NetworkObject>> {
+pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<Object>> {
     let mut objects = Vec::new();
     let mut faults = Vec::new();
     for file in files {
@@ -59,7 +59,7 @@ impl fmt::Display for Fault {
 }
 
 /// The objects of a file, or the first fault of every document.
-fn parse(text: &str) -> Result<Vec<NetworkObject>, Vec<Fault>> {
+fn parse(text: &str) -> Result<Vec<Object>, Vec<Fault>> {
     let documents = documents(text);
     if documents.is_empty() {
         return Err(vec![Fault { document: 1, line: 1, reason: "there is no object".to_owned() }]);
@@ -110,7 +110,7 @@ struct Header {
 
 #[derive(Deserialize)]
 struct Items {
-    items: Vec<NetworkObject>,
+    items: Vec<Object>,
 }
 
 /// Line of the file, and reason.
@@ -123,12 +123,17 @@ impl Document<'_> {
         self.text.lines().all(says_nothing)
     }
 
-    fn parse(&self) -> Result<Vec<NetworkObject>, Reason> {
+    fn parse(&self) -> Result<Vec<Object>, Reason> {
         let header: Header = self.read()?;
         let is_list = header.kind.as_ref().map_or(header.items.is_some(), |kind| kind.value == "List");
         if !is_list {
-            self.check(&header)?;
-            return Ok(vec![self.read()?]);
+            let object = match self.check(&header)? {
+                "NetworkPolicy" => Object::NetworkPolicy(self.read()?),
+                "ClusterNetworkPolicy" => Object::ClusterNetworkPolicy(self.read()?),
+                "Namespace" => Object::Namespace(self.read()?),
+                _ => Object::Network(self.read()?),
+            };
+            return Ok(vec![object]);
         }
         for item in header.items.iter().flatten() {
             self.check(item)?;
@@ -136,8 +141,8 @@ impl Document<'_> {
         Ok(self.read::<Items>()?.items)
     }
 
-    /// Whether it is a kind that people may write.
-    fn check(&self, header: &Header) -> Result<(), Reason> {
+    /// Its kind, if it is one that people may write.
+    fn check<'a>(&self, header: &'a Header) -> Result<&'a str, Reason> {
         let Some(kind) = &header.kind else {
             return Err((self.line, "an object has no kind".to_owned()));
         };
@@ -145,12 +150,14 @@ impl Document<'_> {
         let version = header.api_version.as_ref().map_or("", |version| &version.value);
         let kind = kind.value.as_str();
         match (version, kind) {
-            (API_VERSION, "Network") => Ok(()),
+            known if WRITABLE.contains(&known) => Ok(kind),
             (API_VERSION, kind) if READ_ONLY.contains(&kind) => {
                 Err((line, format!("kind {kind} is kept by weft itself, and cannot be written")))
             }
             _ => {
-                Err((line, format!("unknown kind {kind:?} of apiVersion {version:?}: write Network of {API_VERSION}")))
+                let known: Vec<_> = WRITABLE.iter().map(|(version, kind)| format!("{kind} of {version}")).collect();
+                let known = known.join(", ");
+                Err((line, format!("unknown kind {kind:?} of apiVersion {version:?}: write {known}")))
             }
         }
     }
@@ -177,7 +184,7 @@ mod tests {
         r#"{"apiVersion":"weft.dev/v1alpha1","kind":"Network","metadata":{"name":"web"},"spec":{"mode":"none"}}"#;
 
     fn names(text: &str) -> Vec<String> {
-        parse(text).expect("objects").into_iter().map(|object| object.metadata.name).collect()
+        parse(text).expect("objects").iter().map(Object::name).collect()
     }
 
     fn faults(text: &str) -> Vec<String> {
@@ -220,7 +227,8 @@ mod tests {
 
     #[test]
     fn kinds_are_named_when_they_are_not_known() {
-        let known = "write Network of weft.dev/v1alpha1";
+        let known = "write Network of weft.dev/v1alpha1, NetworkPolicy of networking.k8s.io/v1, \
+                     ClusterNetworkPolicy of policy.networking.k8s.io/v1alpha2, Namespace of v1";
         let service = "apiVersion: v1\nkind: Service\n";
         let unknown = format!("unknown kind \"Service\" of apiVersion \"v1\": {known}");
         assert_eq!(faults(service), [format!("document 1, line 2: {unknown}")]);

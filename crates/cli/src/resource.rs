@@ -12,4 +12,13 @@ pub(crate) enum Resource {
     /// Hosts; also node
     #[value(alias = "node")]
     Nodes,
+    /// Policies of namespaces; also networkpolicy, netpol
+    #[value(aliases = ["networkpolicy", "netpol"])]
+    NetworkPolicies,
+    /// Policies of all namespaces; also clusternetworkpolicy, cnp
+    #[value(aliases = ["clusternetworkpolicy", "cnp"])]
+    ClusterNetworkPolicies,
+    /// Labels of namespaces; also namespace, ns
+    #[value(aliases = ["namespace", "ns"])]
+    Namespaces,
 }

@@ -1,7 +1,10 @@
 //! The table of what lists show: what several of it are called, and what one is called by.
 
 use serde::Serialize;
-use weft_api::{Applied, Connection, Counter, EndpointObject, Flow, Lease, NetworkObject, NodeObject, Row};
+use weft_api::{
+    Applied, ClusterPolicyObject, Connection, Counter, EndpointObject, Flow, Lease, NamespaceObject, NetworkObject,
+    NetworkPolicyObject, NodeObject, Object, PolicyRule, PolicySummary, Row,
+};
 
 /// Something that is shown in lists.
 pub(crate) trait Shown: Row + Serialize {
@@ -74,5 +77,56 @@ impl Shown for Lease {
 
     fn name(&self) -> String {
         self.address.clone()
+    }
+}
+
+impl Shown for Object {
+    const PLURAL: &'static str = "objects";
+
+    fn name(&self) -> String {
+        Object::name(self)
+    }
+}
+
+impl Shown for NetworkPolicyObject {
+    const PLURAL: &'static str = "networkpolicies";
+
+    fn name(&self) -> String {
+        format!("{}/{}", self.metadata.namespace_or_default(), self.metadata.name)
+    }
+}
+
+impl Shown for ClusterPolicyObject {
+    const PLURAL: &'static str = "clusternetworkpolicies";
+
+    fn name(&self) -> String {
+        self.metadata.name.clone()
+    }
+}
+
+impl Shown for NamespaceObject {
+    const PLURAL: &'static str = "namespaces";
+
+    fn name(&self) -> String {
+        self.metadata.name.clone()
+    }
+}
+
+impl Shown for PolicySummary {
+    const PLURAL: &'static str = "policies";
+
+    fn name(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}/{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
+impl Shown for PolicyRule {
+    const PLURAL: &'static str = "rules";
+
+    fn name(&self) -> String {
+        self.rule.clone()
     }
 }

@@ -14,6 +14,7 @@ mod man;
 mod network;
 mod observe;
 mod pcap;
+mod policy;
 mod run;
 mod status;
 mod sysdump;
@@ -59,6 +60,8 @@ pub enum Verb {
     Pcap(pcap::Args),
     /// Say whether one may open a connection to another, and who decides
     Why(why::Args),
+    /// Show policies, and what they say about an endpoint
+    Policy(policy::Args),
     /// Show and check held addresses
     Ipam(ipam::Args),
     /// Show what weftd can serve, what it changed on the host, and what is wrong
@@ -94,6 +97,7 @@ impl Verb {
             Verb::Connections(args) => args.run(session),
             Verb::Pcap(args) => args.run(session),
             Verb::Why(args) => return args.run(session),
+            Verb::Policy(args) => args.run(session),
             Verb::Ipam(args) => return args.run(session),
             Verb::Status(args) => args.run(session),
             Verb::Sysdump(args) => args.run(session),

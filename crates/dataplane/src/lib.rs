@@ -3,7 +3,7 @@
 //! ```text
 //!   BPF_DIR/weft_stub_*      ◄── filters on every link: they jump to
 //!   BPF_DIR/weft_programs    ──► endpoint_{out,check,in}, parent_{out,check,in}, uplink_{in,out}, which read
-//!   BPF_DIR/v4/weft_*        ◄── the maps that the agent writes, of this layout
+//!   BPF_DIR/v5/weft_*        ◄── the maps that the agent writes, of this layout
 //!   BPF_DIR/weft_{parent,uplink}_N_{in,out}   what holds the programs of the link numbered N
 //! ```
 //!
@@ -30,6 +30,7 @@ mod hold;
 mod load;
 mod memory;
 mod migrate;
+mod policy;
 mod segment;
 mod set;
 mod settings;
@@ -57,6 +58,7 @@ pub use self::flow::{FLOWS_MAX, Flow, Swept};
 pub use self::front::has_programs_in_front;
 pub use self::hold::Hold;
 pub use self::load::{Loaded, Telling};
+pub use self::policy::Policies;
 pub use self::segment::{Parent, Uplink, uplinks_held};
 pub use self::set::{Allowance, HostAddress, Member, Peering, Set};
 pub use self::table::Table;
@@ -81,6 +83,7 @@ pub struct Dataplane {
     peers: Set<Peering>,
     hosts: Set<HostAddress>,
     counters: Table<abi::counter_key, abi::counter>,
+    policies: Policies,
     flows: Table<abi::flow_key, abi::flow>,
     openings: Table<abi::flow_key, abi::flow>,
     settings: Settings,

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramHandle};
 
 use crate::allowed::Allowed;
+use crate::policy::Policies;
 use crate::segment::Segments;
 use crate::set::Set;
 use crate::settings::Settings;
@@ -189,6 +190,7 @@ impl Loaded {
             counters: Table::open(&self.directory, "weft_counters")?,
             flows: Table::open(&self.directory, "weft_flows")?,
             openings: Table::open(&self.directory, "weft_openings")?,
+            policies: Policies::open(&self.directory, &settings)?,
             settings,
             telling: Table::open(&self.directory, "weft_telling")?,
             captures: Table::open(&self.directory, "weft_captures")?.into(),

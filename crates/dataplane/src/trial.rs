@@ -15,6 +15,9 @@ use crate::{Dataplane, DataplaneError, abi};
 /// Of `struct __sk_buff` (include/uapi/linux/bpf.h): its size, and where the number of the link is.
 const CONTEXT_BYTES: usize = 192;
 const CONTEXT_LINK_AT: usize = 40;
+/// Likewise, the mark, and the number of the link by which a packet came to the host.
+const CONTEXT_MARK_AT: usize = 8;
+const CONTEXT_CAME_BY_AT: usize = 36;
 const TTL: u8 = 64;
 const IDENTIFIER: u16 = 0;
 
@@ -25,8 +28,13 @@ pub enum Verdict {
     Passed,
     /// It goes straight into the container it is for; that one's door has agreed.
     Short,
-    /// It is dropped, for this reason of [`abi::REASONS`].
-    Dropped(u32),
+    /// It is dropped.
+    Dropped {
+        /// For this one of [`abi::REASONS`].
+        reason: u32,
+        /// By the rule of a policy with this number; 0 if by none.
+        rule: u32,
+    },
 }
 
 /// A packet that begins something.
@@ -108,16 +116,19 @@ impl Trial {
     /// thread's namespace.
     pub fn sent_by(&self, door: Door, opening: &Opening) -> Result<Verdict, DataplaneError> {
         match door {
-            Door::Link(link) => run(&self.out, link, &opening.frame()),
-            Door::Parent(link) => run(&self.at_parents(link)?[0], link, &opening.frame()),
+            Door::Link(link) => run(&self.out, link, link, &opening.frame()),
+            Door::Parent(link) => run(&self.at_parents(link)?[0], link, link, &opening.frame()),
         }
     }
 
-    /// What becomes of a packet that is sent to the endpoint behind the door.
-    pub fn sent_to(&self, door: Door, opening: &Opening) -> Result<Verdict, DataplaneError> {
+    /// What becomes of a packet that is sent to the endpoint behind the door: by the host itself, or by somebody it
+    /// forwards for.
+    pub fn sent_to(&self, door: Door, opening: &Opening, is_hosts: bool) -> Result<Verdict, DataplaneError> {
+        // Any link will do: it is asked whether there is one.
+        let came_by = |link: u32| if is_hosts { 0 } else { link };
         match door {
-            Door::Link(link) => run(&self.into, link, &opening.frame()),
-            Door::Parent(link) => run(&self.at_parents(link)?[1], link, &opening.frame()),
+            Door::Link(link) => run(&self.into, link, came_by(link), &opening.frame()),
+            Door::Parent(link) => run(&self.at_parents(link)?[1], link, came_by(link), &opening.frame()),
         }
     }
 
@@ -127,17 +138,28 @@ impl Trial {
     }
 }
 
-fn run(object: &Object, link: u32, frame: &[u8]) -> Result<Verdict, DataplaneError> {
+fn run(object: &Object, link: u32, came_by: u32, frame: &[u8]) -> Result<Verdict, DataplaneError> {
     let refused =
         |reason: &dyn std::fmt::Display| DataplaneError::new("try", format!("a packet at link {link}"), reason);
     let program = object.progs_mut().next().ok_or_else(|| refused(&"there is no program"))?;
     let mut context = [0; CONTEXT_BYTES];
     context[CONTEXT_LINK_AT..CONTEXT_LINK_AT + 4].copy_from_slice(&link.to_ne_bytes());
-    let input = ProgramInput { context_in: Some(&mut context), data_in: Some(frame), ..ProgramInput::default() };
+    context[CONTEXT_CAME_BY_AT..CONTEXT_CAME_BY_AT + 4].copy_from_slice(&came_by.to_ne_bytes());
+    let mut after = context;
+    let input = ProgramInput {
+        context_in: Some(&mut context),
+        context_out: Some(&mut after),
+        data_in: Some(frame),
+        ..ProgramInput::default()
+    };
     let answer = program.test_run(input).map_err(|error| refused(&error))?.return_value;
+    let mark: [u8; 4] = after[CONTEXT_MARK_AT..CONTEXT_MARK_AT + 4].try_into().unwrap_or_default();
     Ok(match answer {
         abi::TRIAL_PASSED => Verdict::Passed,
         abi::TRIAL_SHORT => Verdict::Short,
-        dropped => Verdict::Dropped(dropped.saturating_sub(abi::TRIAL_DROPPED)),
+        dropped => {
+            let reason = dropped.saturating_sub(abi::TRIAL_DROPPED);
+            Verdict::Dropped { reason, rule: u32::from_ne_bytes(mark) }
+        }
     })
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use weft_dataplane::{Admission, Allowance, DataplaneError, HostAddress, Member, Peering, Seat, Set};
+use weft_dataplane::{Admission, Allowance, Dataplane, DataplaneError, HostAddress, Member, Peering, Seat, Set};
 use weft_kernel::link::{self, GROUP_LIVE, Link};
 use weft_kernel::{Errno, KernelError, Netlink, Snapshot};
 use weft_model::{Endpoint, IfName, MacAddr, Network, NetworkName, fnv32};
@@ -15,6 +15,7 @@ use super::endpoints;
 use crate::attach::Attacher;
 use crate::attachment;
 use crate::ledger::Entry;
+use crate::policies::Policies;
 
 /// What `endpoint` may do, with the numbers of the links it needs, as far as they are there.
 pub fn admission(endpoint: &Endpoint, Detours { throttle, bridge, parent }: Detours) -> Option<Admission> {
@@ -132,6 +133,25 @@ pub fn refused(link: u32, error: &DataplaneError) -> KernelError {
     }
 }
 
+/// Lets an endpoint in, with what policies say of it in force before that.
+pub fn admit(
+    dataplane: &Dataplane,
+    policies: Option<&Policies>,
+    link: u32,
+    endpoint: &Endpoint,
+    admission: &Admission,
+) -> Result<(), KernelError> {
+    let refused = |error: DataplaneError| refused(link, &error);
+    policies.map_or(Ok(()), |policies| policies.admit(dataplane, link, endpoint)).map_err(refused)?;
+    dataplane.admit(link, admission).map_err(refused)
+}
+
+/// Lets nothing of it pass any more, and forgets what policies say of it.
+pub fn dismiss(dataplane: &Dataplane, policies: &Policies, link: u32) -> Result<(), KernelError> {
+    let dismissed = dataplane.dismiss(link).and_then(|()| policies.dismiss(dataplane, link));
+    dismissed.map_err(|error| refused(link, &error))
+}
+
 /// Endpoints of one host, by the number of their link.
 pub struct Admissions<'a> {
     /// The host's socket.
@@ -150,8 +170,10 @@ impl Target for Admissions<'_> {
         Ok(self.attacher.dataplane().admitted().into_iter().map(|link| (link, ())).collect())
     }
 
-    fn is_settled(&self, link: &u32, (_, admission): &(Arc<Endpoint>, Admission), (): &()) -> bool {
-        self.attacher.dataplane().has_admitted(*link, admission).unwrap_or(false)
+    fn is_settled(&self, link: &u32, (endpoint, admission): &(Arc<Endpoint>, Admission), (): &()) -> bool {
+        let dataplane = self.attacher.dataplane();
+        dataplane.has_admitted(*link, admission).unwrap_or(false)
+            && self.attacher.policies().has_admitted(dataplane, *link, endpoint)
     }
 
     /// Only if the endpoint is still the one that was seen, behind the link that was seen: it may have died and been
@@ -163,7 +185,7 @@ impl Target for Admissions<'_> {
             if !is_same || endpoints::number(netlink, endpoint)? != Some(*link) {
                 return Ok(());
             }
-            dataplane.admit(*link, admission).map_err(|e| refused(*link, &e))
+            admit(dataplane, Some(self.attacher.policies()), *link, endpoint, admission)
         };
         // One that is busy is being born or dying.
         self.attacher.alone(&endpoint.key, admit).unwrap_or(Ok(()))
@@ -176,7 +198,7 @@ impl Target for Admissions<'_> {
         }
         match link::find_index(self.netlink, *link)? {
             Some(found) if found.group == GROUP_LIVE => Ok(()),
-            _ => self.attacher.dataplane().dismiss(*link).map_err(|e| refused(*link, &e)),
+            _ => dismiss(self.attacher.dataplane(), self.attacher.policies(), *link),
         }
     }
 }

@@ -22,6 +22,7 @@ use super::admissions::{self, Detours, ParentLink};
 use super::{Indexes, lanes, parents, reach};
 use crate::attachment::{self, parent};
 use crate::devices::Losses;
+use crate::policies::Policies;
 
 /// What the names of endpoints' links begin with on the host, and those of their throttles.
 const NAME_PREFIXES: [&str; 2] = ["wefte", "wefti"];
@@ -43,6 +44,8 @@ pub struct Endpoints<'a> {
     pub indexes: &'a Indexes,
     /// The programs at their doors.
     pub dataplane: &'a Dataplane,
+    /// What policies say of them.
+    pub policies: &'a Policies,
     /// What the host had when the round began; empty at birth and death, which look for themselves.
     pub snapshot: &'a Snapshot,
     /// Devices that do not come back.
@@ -129,7 +132,8 @@ impl Endpoints<'_> {
         }
         let bridge = self.bridge(endpoint)?;
         let Some(plan) = plan(endpoint, bridge) else { return Ok(endpoint::create_loopback(netns)?) };
-        let mut door = Doorway { indexes: self.indexes, dataplane: self.dataplane, endpoint, bridge };
+        let (dataplane, policies) = (self.dataplane, Some(self.policies));
+        let mut door = Doorway { indexes: self.indexes, dataplane, policies, endpoint, bridge };
         Ok(endpoint::create(self.netlink, netns, &plan, &mut door)?)
     }
 
@@ -172,7 +176,7 @@ impl Endpoints<'_> {
     fn admit_at(&self, endpoint: &Endpoint, index: u32, parent: ParentLink) -> Result<(), KernelError> {
         let detours = Detours { throttle: None, bridge: None, parent: Some(parent) };
         let Some(admission) = admissions::admission(endpoint, detours) else { return Ok(()) };
-        self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))
+        admissions::admit(self.dataplane, Some(self.policies), index, endpoint, &admission)
     }
 
     /// Takes down an endpoint that is on a segment.
@@ -190,7 +194,7 @@ impl Endpoints<'_> {
         } else if let Some(netns) = self.netns {
             upper::delete(netns, index)?;
         }
-        self.dataplane.dismiss(index).map_err(|e| admissions::refused(index, &e))?;
+        admissions::dismiss(self.dataplane, self.policies, index)?;
         if is_station {
             self.dataplane.forget_parent(index).map_err(|e| admissions::refused(index, &e))?;
         }
@@ -207,7 +211,7 @@ impl Endpoints<'_> {
         };
         let detours = Detours { throttle, ..Detours::of(endpoint, self.snapshot) };
         if let Some(admission) = admissions::admission(endpoint, detours) {
-            self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))?;
+            admissions::admit(self.dataplane, Some(self.policies), index, endpoint, &admission)?;
         }
         match link::find(self.netlink, plan.throttle.as_str())?.filter(throttle::is_throttle) {
             Some(found) if throttle.is_none() => self.netlink.run(&[link::delete(found.index, &found.name)]),
@@ -232,8 +236,7 @@ impl Endpoints<'_> {
         let throttle = endpoint.limits.egress.map(|_| endpoint.key.throttle_link());
         let remains = Remains { host: &host, on_bridge, throttle: throttle.as_ref() };
         let link = endpoint::delete(self.netlink, self.netns, &remains)?;
-        let dismissed =
-            link.map_or(Ok(()), |link| self.dataplane.dismiss(link).map_err(|e| admissions::refused(link, &e)));
+        let dismissed = link.map_or(Ok(()), |link| admissions::dismiss(self.dataplane, self.policies, link));
         Ok(dismissed?)
     }
 
@@ -315,6 +318,8 @@ pub struct Doorway<'a> {
     pub indexes: &'a Indexes,
     /// The programs at the door.
     pub dataplane: &'a Dataplane,
+    /// What policies say of it, if anybody asks them.
+    pub policies: Option<&'a Policies>,
     /// Who is born.
     pub endpoint: &'a Endpoint,
     /// Number of its network's bridge, where it has one.
@@ -333,7 +338,7 @@ impl Door for Doorway<'_> {
     fn admit(&mut self, index: u32, throttle: Option<u32>) -> Result<(), KernelError> {
         let detours = Detours { throttle, bridge: self.bridge, parent: None };
         let Some(admission) = admissions::admission(self.endpoint, detours) else { return Ok(()) };
-        self.dataplane.admit(index, &admission).map_err(|e| admissions::refused(index, &e))
+        admissions::admit(self.dataplane, self.policies, index, self.endpoint, &admission)
     }
 }
 

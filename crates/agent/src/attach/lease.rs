@@ -227,7 +227,7 @@ impl Attacher {
             // Its parent is gone: the reconciler lets it in when that is back.
             return Ok(());
         };
-        self.dataplane.admit(link, &admission).map_err(|e| admissions::refused(link, &e))
+        admissions::admit(&self.dataplane, Some(&self.policies), link, endpoint, &admission)
     }
 
     /// The addresses that the kernel inside forms, once one of them is known to be nobody else's.

@@ -264,6 +264,7 @@ impl<'a> Call<'a> {
             namespace,
             name,
             labels: wishes.labels.clone(),
+            ports: wishes.ports.clone(),
             aliases: first.map(|wishes| wishes.aliases.clone()).unwrap_or_default(),
             cni_name: Some(self.config.name.clone()),
             cgroup_path: wishes.cgroup_path.clone(),

@@ -146,6 +146,7 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
         namespace,
         name,
         labels: request.labels.clone(),
+        ports: Vec::new(),
         aliases: Vec::new(),
         cni_name: None,
         cgroup_path: None,

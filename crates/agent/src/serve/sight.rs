@@ -110,7 +110,8 @@ pub(super) async fn why(State(node): Shared, asked: Result<Query<Between>, Query
     let foreign = node.reconciler.report().stack_has_say;
     let judged = node.workers.call(|netlink| {
         let (trial, mut nft) = (node.attacher.dataplane().trial()?, Nft::open()?);
-        let mut witnesses = Witnesses { trial: &trial, netlink, nft: &mut nft, foreign };
+        let policies = node.attacher.policies();
+        let mut witnesses = Witnesses { trial: &trial, netlink, nft: &mut nft, foreign, policies };
         questions.iter().map(|question| witnesses.judge(question)).collect::<anyhow::Result<Vec<_>>>()
     });
     let judged = judged.await?;

@@ -104,8 +104,9 @@ impl Listening {
         let door = self.attacher.dataplane().address_behind(event.link).ok().flatten();
         let time = started + Duration::from_nanos(event.time);
         let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let rule = self.attacher.policies().decider(event.reason.into(), event.rule);
         let ledger = self.attacher.ledger();
-        self.listener.history().note(event, time_ms, door, |ip| ledger.at(ip).cloned());
+        self.listener.history().note(event, time_ms, door, rule, |ip| ledger.at(ip).cloned());
     }
 }
 

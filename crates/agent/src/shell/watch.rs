@@ -12,6 +12,7 @@ use weft_model::IfName;
 
 use super::reconciler::Reconciler;
 use crate::apply::Indexes;
+use crate::apply::admissions;
 use crate::attach::Attacher;
 
 /// How long news gather before they are read: a birth makes a dozen, and nobody may be busy with them in its midst.
@@ -58,7 +59,7 @@ impl Links {
     /// An endpoint's namespace died, most likely, and no runtime will tell.
     fn link_gone(&mut self, link: &Link) {
         if link.is_ours()
-            && let Err(error) = self.attacher.dataplane().dismiss(link.index)
+            && let Err(error) = admissions::dismiss(self.attacher.dataplane(), self.attacher.policies(), link.index)
         {
             tracing::warn!(%error, "a dead endpoint is still known to the programs");
             self.reconciler.note();

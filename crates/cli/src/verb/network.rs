@@ -4,7 +4,7 @@ mod create;
 
 use anyhow::Result;
 
-use super::delete;
+use super::delete::{self, Doomed};
 use crate::fetch;
 use crate::session::Session;
 
@@ -38,7 +38,10 @@ impl Args {
                 let networks = fetch::networks(&session.client)?;
                 session.show_list(networks)
             }
-            Action::Delete { names } => delete::networks(session, &names),
+            Action::Delete { names } => {
+                let doomed: Vec<_> = names.iter().map(|name| Doomed::network(name)).collect();
+                delete::delete(session, &doomed)
+            }
         }
     }
 }

@@ -77,7 +77,7 @@ fn gather(archive: &mut Archive, session: &mut Session<'_>) -> Result<()> {
 }
 
 /// Routes that read and need to be told what is asked.
-const QUESTIONS: [&str; 1] = ["/v1/why"];
+const QUESTIONS: [&str; 2] = ["/v1/why", "/v1/policies/rules"];
 
 /// Every route that reads and needs nothing more to be asked.
 fn ask(archive: &mut Archive, client: &Client) -> Result<()> {

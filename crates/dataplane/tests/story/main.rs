@@ -10,6 +10,7 @@ mod frames;
 mod full;
 
 mod load;
+mod policy;
 mod segment;
 mod short;
 mod source;

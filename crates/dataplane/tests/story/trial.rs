@@ -24,14 +24,26 @@ fn a_trial_says_what_a_packet_would_hear_and_changes_nothing() {
         assert_eq!(sent("10.1.0.2", "10.1.0.3"), Verdict::Short, "{protocol}");
         assert_eq!(sent("fd61::2", "fd61::3"), Verdict::Short, "{protocol}");
         assert_eq!(sent("10.1.0.2", "198.51.100.1"), Verdict::Passed, "{protocol}");
-        assert_eq!(sent("10.1.0.2", "10.2.0.2"), Verdict::Dropped(abi::REASON_NETWORK), "{protocol}");
-        assert_eq!(sent("10.1.0.7", "10.1.0.3"), Verdict::Dropped(abi::REASON_SOURCE_ADDRESS), "{protocol}");
-        let got = trial.sent_to(Door::Link(LINK), &opening("198.51.100.1", "10.1.0.2", protocol)).unwrap();
+        assert_eq!(
+            sent("10.1.0.2", "10.2.0.2"),
+            Verdict::Dropped { reason: abi::REASON_NETWORK, rule: 0 },
+            "{protocol}"
+        );
+        assert_eq!(
+            sent("10.1.0.7", "10.1.0.3"),
+            Verdict::Dropped { reason: abi::REASON_SOURCE_ADDRESS, rule: 0 },
+            "{protocol}"
+        );
+        let got = trial.sent_to(Door::Link(LINK), &opening("198.51.100.1", "10.1.0.2", protocol), false).unwrap();
         assert_eq!(got, Verdict::Passed, "{protocol}");
     }
     assert_eq!(world.dataplane.counted(LINK).unwrap(), before, "nothing was counted");
     assert!(world.dataplane.flows(Duration::ZERO).unwrap().is_empty(), "nothing was remembered");
     world.dataplane.dismiss(LINK).unwrap();
     let gone = trial.sent_by(Door::Link(LINK), &opening("10.1.0.2", "10.1.0.3", Protocol::TCP)).unwrap();
-    assert_eq!(gone, Verdict::Dropped(abi::REASON_NO_ENDPOINT), "it reads the entries that are in force");
+    assert_eq!(
+        gone,
+        Verdict::Dropped { reason: abi::REASON_NO_ENDPOINT, rule: 0 },
+        "it reads the entries that are in force"
+    );
 }

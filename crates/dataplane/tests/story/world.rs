@@ -29,6 +29,8 @@ const REDIRECT: u32 = 7;
 /// Of `struct __sk_buff` (include/uapi/linux/bpf.h): its size, and where the number of the link is.
 const CONTEXT_BYTES: usize = 192;
 const CONTEXT_LINK_AT: usize = 40;
+/// Likewise, the number of the link by which a packet came to the host; 0 of what the host itself sends.
+const CONTEXT_CAME_BY_AT: usize = 36;
 /// Bytes of a frame in front of its kind: the two Ethernet addresses.
 const MACS_BYTES: usize = 12;
 /// What became of a packet that went straight into the container it is for.
@@ -117,40 +119,45 @@ impl World {
         self.gets_by(LINK, frame)
     }
 
+    /// The same of a frame that the host forwards to the endpoint.
+    pub(crate) fn gets_forwarded(&self, frame: &[u8]) -> &'static str {
+        self.run((abi::HOOK_ENDPOINT_IN, LINK), THIRD_LINK, (LINK, abi::DIRECTION_IN), frame)
+    }
+
     /// The same of a frame that the endpoint behind another link sends.
     pub(crate) fn sends_by(&self, link: u32, frame: &[u8]) -> &'static str {
-        self.run((abi::HOOK_ENDPOINT_OUT, link), (link, abi::DIRECTION_OUT), frame)
+        self.run((abi::HOOK_ENDPOINT_OUT, link), link, (link, abi::DIRECTION_OUT), frame)
     }
 
     /// The same of a frame sent to the endpoint behind another link.
     pub(crate) fn gets_by(&self, link: u32, frame: &[u8]) -> &'static str {
-        self.run((abi::HOOK_ENDPOINT_IN, link), (link, abi::DIRECTION_IN), frame)
+        self.run((abi::HOOK_ENDPOINT_IN, link), 0, (link, abi::DIRECTION_IN), frame)
     }
 
     /// What becomes of a frame that leaves by the parent [`LINK`], as the endpoint with this link is told.
     pub(crate) fn sends_by_parent(&self, link: u32, frame: &[u8]) -> &'static str {
-        self.run((abi::HOOK_PARENT_OUT, LINK), (link, abi::DIRECTION_OUT), frame)
+        self.run((abi::HOOK_PARENT_OUT, LINK), LINK, (link, abi::DIRECTION_OUT), frame)
     }
 
     /// What becomes of a frame that comes by the parent that is this endpoint's own link.
     pub(crate) fn sends_by_own(&self, link: u32, frame: &[u8]) -> &'static str {
-        self.run((abi::HOOK_PARENT_OUT, link), (link, abi::DIRECTION_OUT), frame)
+        self.run((abi::HOOK_PARENT_OUT, link), link, (link, abi::DIRECTION_OUT), frame)
     }
 
     /// The same of a frame that leaves by it.
     pub(crate) fn gets_by_own(&self, link: u32, frame: &[u8]) -> &'static str {
-        self.run((abi::HOOK_PARENT_IN, link), (link, abi::DIRECTION_IN), frame)
+        self.run((abi::HOOK_PARENT_IN, link), 0, (link, abi::DIRECTION_IN), frame)
     }
 
     /// The same of a frame that comes in by the parent.
     pub(crate) fn gets_by_parent(&self, link: u32, frame: &[u8]) -> &'static str {
-        self.run((abi::HOOK_PARENT_IN, LINK), (link, abi::DIRECTION_IN), frame)
+        self.run((abi::HOOK_PARENT_IN, LINK), 0, (link, abi::DIRECTION_IN), frame)
     }
 
     /// Whether a frame that comes in by the link to the outside, or that the host sends by it (`hook`), is handed to an
     /// endpoint: `on` if not, `dropped` if it may not be.
     pub(crate) fn at_uplink(&self, hook: u32, frame: &[u8]) -> &'static str {
-        match self.answer(hook, THIRD_LINK, frame, &mut vec![0; frame.len()]) {
+        match self.answer((hook, THIRD_LINK), 0, frame, &mut vec![0; frame.len()]) {
             REDIRECT => REDIRECTED,
             SHOT => "dropped",
             UNSPEC => "on",
@@ -160,12 +167,13 @@ impl World {
 
     /// Both, of a frame that goes by the host's stack: passed at the door of who sends it, then at that of who gets it.
     pub(crate) fn carries(&self, from: u32, to: u32, frame: &[u8]) -> [&'static str; 2] {
-        [self.sends_by(from, frame), self.gets_by(to, frame)]
+        let gets = || self.run((abi::HOOK_ENDPOINT_IN, to), from, (to, abi::DIRECTION_IN), frame);
+        [self.sends_by(from, frame), gets()]
     }
 
     /// What the program answers to a frame that the endpoint sends: `passed` or `dropped`. Nothing is said of counters.
     pub(crate) fn sends_uncounted(&self, frame: &[u8]) -> &'static str {
-        let answer = self.answer(abi::HOOK_ENDPOINT_OUT, LINK, frame, &mut vec![0; frame.len()]);
+        let answer = self.answer((abi::HOOK_ENDPOINT_OUT, LINK), LINK, frame, &mut vec![0; frame.len()]);
         if answer == SHOT { "dropped" } else { "passed" }
     }
 
@@ -174,8 +182,9 @@ impl World {
         MapHandle::from_pinned_path(self.directory.join(format!("v{}", abi::ABI_VERSION)).join(name)).unwrap()
     }
 
-    fn answer(&self, hook: u32, link: u32, frame: &[u8], out: &mut [u8]) -> u32 {
+    fn answer(&self, (hook, link): (u32, u32), came_by: u32, frame: &[u8], out: &mut [u8]) -> u32 {
         let mut context = [0; CONTEXT_BYTES];
+        context[CONTEXT_CAME_BY_AT..CONTEXT_CAME_BY_AT + 4].copy_from_slice(&came_by.to_ne_bytes());
         context[CONTEXT_LINK_AT..CONTEXT_LINK_AT + 4].copy_from_slice(&link.to_ne_bytes());
         let input = ProgramInput {
             context_in: Some(&mut context),
@@ -188,11 +197,11 @@ impl World {
         program.test_run(input).unwrap().return_value
     }
 
-    /// `hook` with the link that has the packet; who is told of it, and in which direction.
-    fn run(&self, (hook, at): (u32, u32), (link, direction): (u32, u32), frame: &[u8]) -> &'static str {
+    /// `hook` with the link that has the packet; by which link it came; who is told of it, and in which direction.
+    fn run(&self, at: (u32, u32), came_by: u32, (link, direction): (u32, u32), frame: &[u8]) -> &'static str {
         let (before, others_before) = (self.dataplane.counted(link).unwrap(), self.handed_over(link));
         let mut out = vec![0; frame.len()];
-        let answer = self.answer(hook, at, frame, &mut out);
+        let answer = self.answer(at, came_by, frame, &mut out);
         let is_handed_over = self.handed_over(link) > others_before;
         let same_from = if is_handed_over { MACS_BYTES } else { 0 };
         assert_eq!(out[same_from..], frame[same_from..], "nobody rewrites it");

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use weft_model::{
-    Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAddr, Name, PciAddress, resolve_allowed,
+    Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAddr, Name, NamedPort, PciAddress, Protocol,
+    resolve_allowed,
 };
 
 use super::VERSIONS;
@@ -17,6 +18,8 @@ use super::selection::Selection;
 const VERSION_IF_ABSENT: &str = "0.1.0";
 /// Pod annotations, as containerd and CRI-O pass them.
 const ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+/// The annotation with names of ports: `web=80/TCP,dns=53/UDP`.
+const PORTS_ANNOTATION: &str = "weft.dev/ports";
 /// The annotation with labels: `a=b,c=d`.
 const LABELS_ANNOTATION: &str = "weft.dev/labels";
 /// The annotation with what may be sent from besides the pod's own addresses: `10.0.0.9, fd00::/64`.
@@ -119,6 +122,7 @@ pub(super) struct Wishes {
     pub(super) namespace: Option<Name>,
     pub(super) name: Option<Name>,
     pub(super) labels: Labels,
+    pub(super) ports: Vec<NamedPort>,
     pub(super) aliases: Vec<String>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) mac: Option<MacAddr>,
@@ -164,6 +168,7 @@ impl Wishes {
             namespace: named("K8S_POD_NAMESPACE"),
             name: named("K8S_POD_NAME"),
             labels: labels(config)?,
+            ports: ports(config)?,
             aliases: aliases(config)?,
             addresses: addresses(config, variable("IP"))?,
             mac: mac.map(|(field, value)| parse_mac(field, value)).transpose()?,
@@ -243,6 +248,24 @@ fn labels(config: &Config) -> Result<Labels, Failure> {
         labels.insert(part("key")?, part("value")?);
     }
     Ok(labels)
+}
+
+/// Ports that policies may call by a name: `NAME=PORT` or `NAME=PORT/PROTOCOL`.
+fn ports(config: &Config) -> Result<Vec<NamedPort>, Failure> {
+    let faulty = |text: &str, reason: &str| {
+        Failure::new(Code::Config, format!("annotation {PORTS_ANNOTATION} {text:?}: {reason}"))
+    };
+    let parse = |text: &str| {
+        let (name, port) = text.split_once('=').ok_or_else(|| faulty(text, "write NAME=PORT[/PROTOCOL]"))?;
+        let (number, protocol) = port.split_once('/').unwrap_or((port, "TCP"));
+        let protocol = protocol.parse::<Protocol>().ok().filter(|protocol| protocol.has_ports());
+        Ok(NamedPort {
+            name: name.trim().to_owned(),
+            protocol: protocol.ok_or_else(|| faulty(text, "the protocol is TCP, UDP or SCTP"))?,
+            number: number.trim().parse().map_err(|_| faulty(text, "a port is a number from 1 to 65535"))?,
+        })
+    };
+    config.annotated(PORTS_ANNOTATION)?.into_iter().map(parse).collect()
 }
 
 fn allowed_addresses(config: &Config) -> Result<BTreeSet<IpNet>, Failure> {

@@ -86,8 +86,13 @@ impl Contender for Bare {
         self.with_netlink(|netlink| match &self.doors {
             None => Ok(endpoint::create(netlink, &netns, &plan, &mut || self.indexes.next())?),
             Some(dataplane) => {
-                let mut doorway =
-                    Doorway { indexes: &self.indexes, dataplane, endpoint: &endpoint, bridge: self.bridge };
+                let mut doorway = Doorway {
+                    indexes: &self.indexes,
+                    dataplane,
+                    policies: None,
+                    endpoint: &endpoint,
+                    bridge: self.bridge,
+                };
                 Ok(endpoint::create(netlink, &netns, &plan, &mut doorway)?)
             }
         })?;
@@ -137,6 +142,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         namespace: Name::parse("default")?,
         name: Name::parse(slot.container.id.as_str())?,
         labels: Labels::new(),
+        ports: Vec::new(),
         aliases: Vec::new(),
         cni_name: None,
         cni_call: None,
