@@ -87,7 +87,7 @@ fn check_sees_what_is_broken() {
         ("routed", "tc qdisc delete dev $L clsact"),
         (
             "bridge",
-            "bpftool map delete pinned /sys/fs/bpf/weft/v3/weft_endpoints key $(cat /sys/class/net/$L/ifindex | \
+            "bpftool map delete pinned /sys/fs/bpf/weft/v*/weft_endpoints key $(cat /sys/class/net/$L/ifindex | \
             awk '{printf \"%d %d %d %d\", $1%256, int($1/256)%256, int($1/65536)%256, int($1/16777216)}')",
         ),
     ] {

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const GUESTS: [&str; 2] = ["10.7.0.9", "fd67::9"];
 /// The same as they are shown.
 const SHOWN: [&str; 2] = ["10.7.0.9/32", "fd67::9/128"];
-const MAP: &str = "/sys/fs/bpf/weft/v3/weft_endpoint_allowed";
+const MAP: &str = "/sys/fs/bpf/weft/v*/weft_endpoint_allowed";
 
 /// The addresses of an endpoint.
 fn addresses(api: &Api, endpoint: &str) -> [String; 2] {
@@ -59,7 +59,7 @@ fn allow(api: &Api, request: Value) -> Value {
 }
 
 fn is_map_empty(host: &Host) -> bool {
-    let entries = host.run(&["bpftool", "map", "dump", "pinned", MAP]).unwrap();
+    let entries = host.run(&["sh", "-c", &format!("bpftool map dump pinned {MAP}")]).unwrap();
     entries.contains("Found 0 elements") || entries.trim() == "[]"
 }
 

@@ -15,6 +15,7 @@ mod limit;
 mod networks;
 mod parents;
 mod pcap;
+mod policies;
 mod population;
 mod run;
 mod scarcity;

@@ -49,7 +49,7 @@ fn packets(host: &Host, path: &str) -> Vec<(u32, String, Vec<u8>)> {
 
 /// Slots of the programs' map that are taken, and whether the programs look at it.
 fn taken(host: &Host) -> Vec<String> {
-    let of = |map: &str| host.run(&["bpftool", "-j", "map", "dump", "pinned", &format!("/sys/fs/bpf/weft/v3/{map}")]);
+    let of = |map: &str| host.run(&["sh", "-c", &format!("bpftool -j map dump pinned /sys/fs/bpf/weft/v*/{map}")]);
     let entries = |map: &str| serde_json::from_str::<Vec<serde_json::Value>>(&of(map).unwrap()).unwrap();
     let slots = entries("weft_captures").into_iter().filter(|slot| slot["formatted"]["value"]["link"] != 0);
     let settings = entries("weft_settings").into_iter().map(|entry| entry["formatted"]["value"]["flags"].clone());

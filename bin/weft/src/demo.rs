@@ -187,16 +187,23 @@ fn talk(host: &Host, containers: &Containers<'_>, endpoints: &[EndpointObject]) 
 fn forbid(host: &Host, containers: &Containers<'_>, endpoints: &[EndpointObject]) -> anyhow::Result<()> {
     let found = endpoints.iter().find(|endpoint| endpoint.metadata.name == Place::PodmanBack.endpoint());
     let addresses: Vec<_> = found.context("db has no endpoint")?.status.addresses.iter().map(|net| bare(net)).collect();
-    let networks = addresses.iter().map(|address| match address.contains(':') {
-        true => format!("\"{address}/128\""),
-        false => format!("\"{address}/32\""),
-    });
-    let manifest = format!(
-        "apiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {{ name: private }}\nspec:\n  \
-         tier: Admin\n  priority: 10\n  subject: {{ namespaces: {{}} }}\n  egress:\n  - name: nobody-asks-db\n    \
-         action: Deny\n    to: [{{ networks: [{}] }}]\n",
-        networks.collect::<Vec<_>>().join(", ")
-    );
+    let whole = |address: &String| format!("\"{address}/{}\"", if address.contains(':') { 128 } else { 32 });
+    let networks = addresses.iter().map(whole).collect::<Vec<_>>().join(", ");
+    let to = format!("    to: [{{ networks: [{networks}] }}]");
+    let manifest = [
+        "apiVersion: policy.networking.k8s.io/v1alpha2",
+        "kind: ClusterNetworkPolicy",
+        "metadata: { name: private }",
+        "spec:",
+        "  tier: Admin",
+        "  priority: 10",
+        "  subject: { namespaces: {} }",
+        "  egress:",
+        "  - name: nobody-asks-db",
+        "    action: Deny",
+        &to,
+    ]
+    .join("\n");
     println!("{}", indent(&manifest));
     let path = "/run/private.yaml";
     std::fs::write(host.path(path), manifest)?;

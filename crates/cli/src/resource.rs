@@ -13,10 +13,10 @@ pub(crate) enum Resource {
     #[value(alias = "node")]
     Nodes,
     /// Policies of namespaces; also networkpolicy, netpol
-    #[value(aliases = ["networkpolicy", "netpol"])]
+    #[value(name = "networkpolicies", aliases = ["networkpolicy", "netpol"])]
     NetworkPolicies,
     /// Policies of all namespaces; also clusternetworkpolicy, cnp
-    #[value(aliases = ["clusternetworkpolicy", "cnp"])]
+    #[value(name = "clusternetworkpolicies", aliases = ["clusternetworkpolicy", "cnp"])]
     ClusterNetworkPolicies,
     /// Labels of namespaces; also namespace, ns
     #[value(aliases = ["namespace", "ns"])]

@@ -65,7 +65,10 @@ fn every_verb_has_its_manual_page() {
 fn what_makes_no_sense_is_refused() {
     for (line, reason) in [
         ("apply", "--file <FILE>"),
-        ("get pods", "[possible values: networks, endpoints, nodes]"),
+        (
+            "get pods",
+            "[possible values: networks, endpoints, nodes, networkpolicies, clusternetworkpolicies, namespaces]",
+        ),
         ("delete", "<KIND>"),
         ("delete network", "<NAME>..."),
         ("delete network a -f b", "cannot be used with"),
