@@ -55,8 +55,9 @@ struct event {
 	/* The connection goes from door to door, past the host's stack. */
 	__u8 is_short;
 	__u8 pad[2];
-	/* Of a packet that policies dropped: the rule that says so, 0 if none does, and the settings' generation. */
+	/* Of a packet that policies dropped: the rule that says so; 0 if none does. */
 	__u32 rule;
+	/* Of a packet that was dropped: the settings'. */
 	__u32 generation;
 };
 

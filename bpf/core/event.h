@@ -56,7 +56,7 @@ static __always_inline void event_fill(struct event *event, struct __sk_buff *sk
 	event->is_short = p->is_short;
 	event->pad[0] = event->pad[1] = 0;
 	event->rule = p->rule;
-	event->generation = settings_now().generation;
+	event->generation = kind == EVENT_DROPPED ? settings_now().generation : 0;
 }
 
 /* Tells of a packet, without waking anybody for it alone; unless nobody is to be told of any. */

@@ -140,7 +140,7 @@ static __always_inline enum verdict policy_decide_out(struct packet *p, const st
 
 /* Drops what the receiver's policies do not allow. Whether the other end is an endpoint of this host, its own door has
  * said. */
-static __always_inline enum verdict policy_decide_in(struct __sk_buff *skb, struct packet *p, struct connection *c,
+static __always_inline enum verdict policy_decide_in(struct packet *p, struct connection *c,
 						     const struct endpoint *endpoint, const struct settings *settings)
 {
 	bool opens = c->flow ? c->flow->opener == c->own : false;

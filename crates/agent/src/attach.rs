@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use weft_dataplane::Dataplane;
 use weft_ipam::{Request, Rest};
-use weft_kernel::{KernelError, Netlink, Snapshot, device, function, link};
+use weft_kernel::{Netlink, Snapshot, device, function, link};
 use weft_model::{
     ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, DeviceReference, Dns, Endpoint, EndpointKey, Family,
     IfName, Labels, Lease, Limits, Loan, MacAddr, Name, NamedPort, NetnsRecord, Network, NetworkName, Pool, Route,
@@ -283,7 +283,7 @@ impl Attacher {
     }
 
     /// Has what policies say be in force as this agent has it, before anything else is compared.
-    pub fn adopt_policies(&self, netlink: &mut Netlink) -> Result<(), KernelError> {
+    pub fn adopt_policies(&self, netlink: &mut Netlink) -> anyhow::Result<()> {
         let endpoints: Vec<_> = self.ledger().entries().map(|entry| Arc::clone(&entry.endpoint)).collect();
         let mut behind = Vec::with_capacity(endpoints.len());
         for endpoint in &endpoints {
@@ -291,8 +291,7 @@ impl Attacher {
                 behind.push((link, &**endpoint));
             }
         }
-        let adopted = self.policies.adopt(&self.dataplane, behind.into_iter());
-        adopted.map_err(|error| admissions::refused(0, &error))
+        Ok(self.policies.adopt(&self.dataplane, behind.into_iter())?)
     }
 
     /// Whether the programs know of the endpoint behind the link with this number what they must.

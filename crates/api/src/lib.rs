@@ -27,8 +27,8 @@ pub use object::{
 };
 pub use openapi::openapi;
 pub use policy::{
-    CLUSTER_POLICY_VERSION, ClusterPolicyObject, NAMESPACE_VERSION, NETWORK_POLICY_VERSION, NamespaceObject,
-    NetworkPolicyObject, Object, PolicyRule, PolicyStatus, PolicySummary, UpstreamMetadata, WRITABLE,
+    ClusterPolicyObject, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicyStatus, PolicySummary,
+    UpstreamMetadata, WRITABLE,
 };
 pub use report::{
     Applied, ApplyAction, Availability, Counter, ErrorReply, Finding, ForeignRule, IpamCheck, Lease, Setting, Status,

@@ -11,11 +11,11 @@ use weft_model::{ClusterPolicySpec, NetworkPolicySpec};
 use crate::object::{API_VERSION, Condition, NetworkObject};
 
 /// Group and version of `NetworkPolicy`.
-pub const NETWORK_POLICY_VERSION: &str = "networking.k8s.io/v1";
+const NETWORK_POLICY_VERSION: &str = "networking.k8s.io/v1";
 /// Group and version of `ClusterNetworkPolicy`.
-pub const CLUSTER_POLICY_VERSION: &str = "policy.networking.k8s.io/v1alpha2";
+const CLUSTER_POLICY_VERSION: &str = "policy.networking.k8s.io/v1alpha2";
 /// Version of `Namespace`.
-pub const NAMESPACE_VERSION: &str = "v1";
+const NAMESPACE_VERSION: &str = "v1";
 /// Kinds that people may write, each with its version.
 pub const WRITABLE: [(&str, &str); 4] = [
     (API_VERSION, "Network"),

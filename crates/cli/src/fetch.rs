@@ -1,12 +1,15 @@
 //! Objects from the agent: all of a kind, or the one that an argument means.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use weft_api::{
     Client, ClusterPolicyObject, Connection, Counter, EndpointObject, Flow, Judgement, Lease, List, NamespaceObject,
     NetworkObject, NetworkPolicyObject, NodeObject, Object, PolicyRule, PolicySummary,
 };
 
 use crate::table::table;
+
+/// The namespace of what names none.
+const DEFAULT_NAMESPACE: &str = "default";
 
 /// Every network.
 pub(crate) fn networks(client: &Client) -> Result<Vec<NetworkObject>> {
@@ -106,6 +109,34 @@ pub(crate) fn network_policies(client: &Client, namespace: Option<&str>) -> Resu
     let mut all = client.get::<List<NetworkPolicyObject>>("/v1/networkpolicies")?.items;
     all.retain(|policy| namespace.is_none_or(|wanted| policy.metadata.namespace_or_default() == wanted));
     Ok(all)
+}
+
+/// The policy that `[NAMESPACE/]NAME` means: of the namespace given beside it, or of `default`, if it names none.
+pub(crate) fn network_policy(client: &Client, reference: &str, beside: Option<&str>) -> Result<NetworkPolicyObject> {
+    let (namespace, name) = policy_name(reference, beside);
+    let found = network_policies(client, Some(namespace))?.into_iter().find(|policy| policy.metadata.name == name);
+    found.with_context(|| absent("NetworkPolicy", &format!("{namespace}/{name}")))
+}
+
+/// Namespace and name of such a policy.
+pub(crate) fn policy_name<'a>(reference: &'a str, beside: Option<&'a str>) -> (&'a str, &'a str) {
+    reference.split_once('/').unwrap_or((beside.unwrap_or(DEFAULT_NAMESPACE), reference))
+}
+
+/// The policy of all namespaces that is called so.
+pub(crate) fn cluster_policy(client: &Client, name: &str) -> Result<ClusterPolicyObject> {
+    let found = cluster_policies(client)?.into_iter().find(|policy| policy.metadata.name == name);
+    found.with_context(|| absent("ClusterNetworkPolicy", name))
+}
+
+/// The namespace that is called so.
+pub(crate) fn namespace(client: &Client, name: &str) -> Result<NamespaceObject> {
+    let found = namespaces(client)?.into_iter().find(|namespace| namespace.metadata.name == name);
+    found.with_context(|| absent("Namespace", name))
+}
+
+fn absent(kind: &str, name: &str) -> String {
+    format!("there is no {kind} {name:?}: see `weft policy list`")
 }
 
 /// Every policy of all namespaces.

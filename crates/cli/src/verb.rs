@@ -38,7 +38,7 @@ pub enum Verb {
     Get(get::Args),
     /// Show all there is to know about an object
     Describe(describe::Args),
-    /// Delete networks that have no endpoints
+    /// Delete objects: networks that have no endpoints, policies, labels of namespaces
     Delete(delete::Args),
     /// Create, list and delete networks
     Network(network::Args),

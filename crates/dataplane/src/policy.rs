@@ -36,11 +36,6 @@ impl Policies {
         self.settings.set(abi::SETTING_POLICIES, is_asked)
     }
 
-    /// Whether connections are asked about.
-    pub fn are_enforced(&self) -> Result<bool, DataplaneError> {
-        self.settings.has(abi::SETTING_POLICIES)
-    }
-
     /// What was written since counts for living connections, too.
     pub fn renew(&self) -> Result<(), DataplaneError> {
         self.settings.renew()

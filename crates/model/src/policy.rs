@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::protocol::Protocol;
 use crate::selector::Selector;
 
-/// Rules per direction of one policy: of a `ClusterNetworkPolicy` as upstream has it, of a `NetworkPolicy` what a host
-/// can still read.
+/// Rules per direction of one `ClusterNetworkPolicy`, as upstream has it.
 pub const CLUSTER_RULES_MAX: usize = 25;
 /// Highest priority of a `ClusterNetworkPolicy`; the lowest number goes first.
 pub const PRIORITY_MAX: u32 = 1000;

@@ -205,11 +205,6 @@ impl World {
         true
     }
 
-    /// The policies in force, in the order of their names.
-    pub fn policies(&self) -> impl Iterator<Item = &Arc<Policy>> {
-        self.policies.values().map(|installed| &installed.policy)
-    }
-
     /// Gives a namespace these labels; none if it is not written down any more.
     pub fn set_namespace(&mut self, name: &str, labels: Labels) {
         let former = self.namespaces.get(name).cloned().unwrap_or_default();

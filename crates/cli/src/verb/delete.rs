@@ -8,7 +8,6 @@ use weft_api::Object;
 use crate::output::Output;
 use crate::resource::Resource;
 use crate::session::{Session, UsageError};
-use crate::verb::get::DEFAULT_NAMESPACE;
 use crate::{fetch, manifest};
 
 /// Arguments of `weft delete`.
@@ -31,14 +30,17 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<()> {
-        let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let each = |kind: &'static str, path: &dyn Fn(&str) -> String| {
             self.names.iter().map(|name| Doomed { kind, name: name.clone(), path: path(name) }).collect()
         };
         let doomed: Vec<Doomed> = match self.resource {
             Some(Resource::Networks) => each("network", &fetch::network_path),
             Some(Resource::NetworkPolicies) => {
-                each("networkpolicy", &|name| fetch::network_policy_path(namespace, name))
+                let beside = self.namespace.as_deref();
+                each("networkpolicy", &|name| {
+                    let (namespace, name) = fetch::policy_name(name, beside);
+                    fetch::network_policy_path(namespace, name)
+                })
             }
             Some(Resource::ClusterNetworkPolicies) => each("clusternetworkpolicy", &fetch::cluster_policy_path),
             Some(Resource::Namespaces) => each("namespace", &fetch::namespace_path),

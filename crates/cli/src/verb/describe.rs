@@ -1,6 +1,6 @@
 //! `weft describe`: all there is to know about an object, as text.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use weft_api::{
     EndpointObject, EndpointSpec, EndpointStatus, LeaseStatus, Metadata, NetworkObject, NetworkStatus, NodeObject,
     NodeStatus,
@@ -10,7 +10,6 @@ use weft_model::{DeviceSpec, Dns, Limits, MasqueradeSpec, MtuSpec, NetworkSpec, 
 use crate::resource::Resource;
 use crate::session::Session;
 use crate::sheet::Sheet;
-use crate::verb::get::{DEFAULT_NAMESPACE, absent};
 use crate::{date, fetch};
 
 /// Arguments of `weft describe`.
@@ -30,23 +29,11 @@ impl Args {
         match self.resource {
             Resource::Networks => session.show_text(&fetch::network(&client, &self.name)?, network),
             Resource::Endpoints => session.show_text(&fetch::endpoint(&client, &self.name, None)?, endpoint),
-            Resource::NetworkPolicies => {
-                let (namespace, name) = self.name.split_once('/').unwrap_or((DEFAULT_NAMESPACE, &self.name));
-                let found = fetch::network_policies(&client, Some(namespace))?
-                    .into_iter()
-                    .find(|policy| policy.metadata.name == name);
-                session.show_text(&found.with_context(|| absent("NetworkPolicy", &self.name))?, as_yaml)
-            }
+            Resource::NetworkPolicies => session.show_text(&fetch::network_policy(&client, &self.name, None)?, as_yaml),
             Resource::ClusterNetworkPolicies => {
-                let found =
-                    fetch::cluster_policies(&client)?.into_iter().find(|policy| policy.metadata.name == self.name);
-                session.show_text(&found.with_context(|| absent("ClusterNetworkPolicy", &self.name))?, as_yaml)
+                session.show_text(&fetch::cluster_policy(&client, &self.name)?, as_yaml)
             }
-            Resource::Namespaces => {
-                let found =
-                    fetch::namespaces(&client)?.into_iter().find(|namespace| namespace.metadata.name == self.name);
-                session.show_text(&found.with_context(|| absent("Namespace", &self.name))?, as_yaml)
-            }
+            Resource::Namespaces => session.show_text(&fetch::namespace(&client, &self.name)?, as_yaml),
             Resource::Nodes => session.show_text(&fetch::node(&client, &self.name)?, node),
         }
     }

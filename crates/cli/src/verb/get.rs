@@ -1,14 +1,10 @@
 //! `weft get`: objects as lines of a table.
 
-use anyhow::{Context as _, Result, bail};
-use weft_api::NetworkPolicyObject;
+use anyhow::{Result, bail};
 
 use crate::fetch;
 use crate::resource::Resource;
 use crate::session::{Session, UsageError};
-
-/// The namespace of what names none.
-pub(super) const DEFAULT_NAMESPACE: &str = "default";
 
 /// Arguments of `weft get`.
 #[derive(Debug, clap::Args)]
@@ -45,27 +41,14 @@ impl Args {
             (Resource::Endpoints, Some(name)) => session.show_one(fetch::endpoint(&client, name, network)?),
             (Resource::NetworkPolicies, None) => session.show_list(fetch::network_policies(&client, namespace)?),
             (Resource::NetworkPolicies, Some(name)) => {
-                let name = (namespace.unwrap_or(DEFAULT_NAMESPACE), name);
-                let is_it = |policy: &NetworkPolicyObject| policy.metadata.name == name.1;
-                let found = fetch::network_policies(&client, Some(name.0))?.into_iter().find(is_it);
-                session.show_one(found.with_context(|| absent("NetworkPolicy", &format!("{}/{}", name.0, name.1)))?)
+                session.show_one(fetch::network_policy(&client, name, namespace)?)
             }
             (Resource::ClusterNetworkPolicies, None) => session.show_list(fetch::cluster_policies(&client)?),
-            (Resource::ClusterNetworkPolicies, Some(name)) => {
-                let found = fetch::cluster_policies(&client)?.into_iter().find(|policy| policy.metadata.name == name);
-                session.show_one(found.with_context(|| absent("ClusterNetworkPolicy", name))?)
-            }
+            (Resource::ClusterNetworkPolicies, Some(name)) => session.show_one(fetch::cluster_policy(&client, name)?),
             (Resource::Namespaces, None) => session.show_list(fetch::namespaces(&client)?),
-            (Resource::Namespaces, Some(name)) => {
-                let found = fetch::namespaces(&client)?.into_iter().find(|namespace| namespace.metadata.name == name);
-                session.show_one(found.with_context(|| absent("Namespace", name))?)
-            }
+            (Resource::Namespaces, Some(name)) => session.show_one(fetch::namespace(&client, name)?),
             (Resource::Nodes, None) => session.show_list(fetch::nodes(&client)?),
             (Resource::Nodes, Some(name)) => session.show_one(fetch::node(&client, name)?),
         }
     }
-}
-
-pub(super) fn absent(kind: &str, name: &str) -> String {
-    format!("there is no {kind} {name:?}: see `weft policy list`")
 }
