@@ -26,7 +26,7 @@ int endpoint_check(struct __sk_buff *skb)
 	if (verdict == VERDICT_CONTINUE) {
 		connection_find(skb, &p, &c, DIRECTION_OUT);
 		receiver_find(&p, &c);
-		verdict = network_check(&p, endpoint);
+		verdict = network_check(&p, endpoint->network, endpoint->flags);
 	}
 	if (verdict == VERDICT_CONTINUE)
 		verdict = connection_check(skb, &p, &c, DIRECTION_OUT);

@@ -24,7 +24,7 @@ static __always_inline enum verdict parent_decide(struct __sk_buff *skb, struct 
 	if (verdict == VERDICT_CONTINUE) {
 		connection_find(skb, p, c, DIRECTION_OUT);
 		receiver_find(p, c);
-		verdict = network_check(p, endpoint);
+		verdict = network_check(p, endpoint->network, endpoint->flags);
 	}
 	if (verdict == VERDICT_CONTINUE)
 		verdict = connection_check(skb, p, c, DIRECTION_OUT);
@@ -33,7 +33,7 @@ static __always_inline enum verdict parent_decide(struct __sk_buff *skb, struct 
 	if (verdict == VERDICT_CONTINUE)
 		verdict = policy_decide_out(p, c, endpoint, settings);
 	if (verdict != VERDICT_DROP)
-		verdict = segment_choose(skb, p, endpoint, parent);
+		verdict = segment_choose(skb, p, endpoint->network, endpoint->flags);
 	if (verdict != VERDICT_DROP) {
 		c->generation = settings->generation;
 		connection_make(skb, p, c, DIRECTION_OUT);

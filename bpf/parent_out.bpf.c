@@ -14,7 +14,6 @@ int parent_out(struct __sk_buff *skb)
 {
 	struct settings settings = settings_now();
 	const struct endpoint *endpoint;
-	const struct parent *parent;
 	struct connection c = {};
 	struct packet p = {};
 	enum verdict verdict;
@@ -32,12 +31,8 @@ int parent_out(struct __sk_buff *skb)
 	if (!endpoint || endpoint->parent != skb->ifindex || !segment_is_sent_inside(skb, endpoint))
 		jump(skb, HOOK_PARENT_CHECK);
 	verdict = segment_choose_short(skb, &p, endpoint);
-	if (verdict == VERDICT_CONTINUE) {
-		parent = parent_find(skb->ifindex);
-		if (!parent)
-			jump(skb, HOOK_PARENT_CHECK);
-		verdict = segment_choose(skb, &p, endpoint, parent);
-	}
+	if (verdict == VERDICT_CONTINUE)
+		verdict = segment_choose(skb, &p, endpoint->network, endpoint->flags);
 	if (verdict != VERDICT_DROP)
 		connection_make(skb, &p, &c, DIRECTION_OUT);
 	return verdict_finish(skb, &p, DIRECTION_OUT, &settings, verdict);

@@ -45,10 +45,12 @@ static __always_inline void capture_tell(struct __sk_buff *skb, const struct pac
 }
 
 /* Gives a packet to those who capture at its door; one that passes two doors at once, at either. Such a one has the
- * Ethernet addresses already with which it goes on. */
-static __always_inline void captures_tell(struct __sk_buff *skb, const struct packet *p, enum direction direction,
-					  enum verdict verdict)
+ * Ethernet addresses already with which it goes on. Not inlined, so that it is verified once. */
+__noinline int captures_tell(struct __sk_buff *skb, const struct packet *p, enum direction direction,
+			     enum verdict verdict)
 {
+	if (!p)
+		return 0;
 	/* The key is another variable than the counter, and that one is wide: of what is in memory, the verifier of Linux 6.1
 	 * knows no more than eight bytes that were written at once, and it must know how often it has been here. */
 #pragma clang loop unroll(disable)
@@ -62,4 +64,5 @@ static __always_inline void captures_tell(struct __sk_buff *skb, const struct pa
 		else if (verdict == VERDICT_REDIRECT && capture->link == p->receiver_link)
 			capture_tell(skb, p, capture, DIRECTION_IN, verdict);
 	}
+	return 0;
 }

@@ -59,29 +59,31 @@ static __always_inline void event_fill(struct event *event, struct __sk_buff *sk
 	event->generation = kind == EVENT_DROPPED ? settings_now().generation : 0;
 }
 
-/* Tells of a packet, without waking anybody for it alone; unless nobody is to be told of any. */
-static __always_inline void event_tell(struct __sk_buff *skb, const struct packet *p, enum direction direction,
-				       enum event_kind kind)
+/* Tells of a packet, without waking anybody for it alone; unless nobody is to be told of any. Not inlined, so that it
+ * is verified once. */
+__noinline int event_tell(struct __sk_buff *skb, const struct packet *p, enum direction direction,
+			  enum event_kind kind)
 {
 	struct telling *telling;
 	struct event *event;
 	__u64 wake;
 
-	if (knobs.silent)
-		return;
+	if (knobs.silent || !p)
+		return 0;
 	telling = telling_of_cpu();
 	if (!telling)
-		return;
+		return 0;
 	if (kind == EVENT_DROPPED && !telling_has_room(telling)) {
 		telling->untold += 1;
-		return;
+		return 0;
 	}
 	event = bpf_ringbuf_reserve(&weft_events, sizeof(*event), 0);
 	if (!event) {
 		telling->untold += 1;
-		return;
+		return 0;
 	}
 	event_fill(event, skb, p, direction, kind);
 	wake = bpf_ringbuf_query(&weft_events, BPF_RB_AVAIL_DATA) > EVENTS_WAKE_BYTES;
 	bpf_ringbuf_submit(event, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	return 0;
 }

@@ -186,5 +186,8 @@ struct {
 
 static __always_inline bool host_has(const struct address *address)
 {
-	return bpf_map_lookup_elem(&weft_hosts, address);
+	/* As above. */
+	struct address key = *address;
+
+	return bpf_map_lookup_elem(&weft_hosts, &key);
 }

@@ -273,8 +273,8 @@ static __always_inline enum verdict parse_ipv6(struct __sk_buff *skb, struct pac
 	return parse_extensions(skb, p, ip.nexthdr, is_quoted);
 }
 
-/* Reads the headers of an Ethernet frame. */
-static __always_inline enum verdict packet_parse(struct __sk_buff *skb, struct packet *p)
+/* Reads the headers of an Ethernet frame. Not inlined, so that it is verified once. */
+__noinline int packet_parse(struct __sk_buff *skb, struct packet *p)
 {
 	/* Read at once, since each call takes longer than what it reads; behind two bytes, which align the rest. */
 	struct {
@@ -285,6 +285,8 @@ static __always_inline enum verdict packet_parse(struct __sk_buff *skb, struct p
 		struct iphdr ip;
 	} head = {};
 
+	if (!p)
+		return VERDICT_DROP;
 	if (bpf_skb_load_bytes(skb, 0, head.destination_mac, ETH_HLEN + sizeof(head.ip)) &&
 	    bpf_skb_load_bytes(skb, 0, head.destination_mac, ETH_HLEN))
 		return packet_drop(p, REASON_MALFORMED);

@@ -127,9 +127,8 @@ static __always_inline void connection_forget(struct packet *p, struct connectio
 }
 
 /* An error is let through if it is about a packet of a connection that this door has let through, and sent to who sent
- * that packet. */
-static __always_inline enum verdict connection_relate(struct __sk_buff *skb, struct packet *p,
-						      enum direction direction)
+ * that packet. Not inlined, so that it is verified once. */
+__noinline int connection_relate(struct __sk_buff *skb, struct packet *p, enum direction direction)
 {
 	struct scratch *scratch = scratch_of_cpu();
 	struct packet *about;
@@ -139,6 +138,8 @@ static __always_inline enum verdict connection_relate(struct __sk_buff *skb, str
 	struct iphdr ip;
 	__u8 from;
 
+	if (!p)
+		return VERDICT_DROP;
 	if (!scratch)
 		return packet_drop(p, REASON_UNRELATED);
 	about = &scratch->about;

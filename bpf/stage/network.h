@@ -31,14 +31,15 @@ static __always_inline void receiver_find(struct packet *p, struct connection *c
 		connection_forget(p, c);
 }
 
-/* Drops what is for an endpoint that the sender may not reach. What is for nobody here is none of this stage's business. */
-static __always_inline enum verdict network_check(struct packet *p, const struct endpoint *endpoint)
+/* Drops what is for an endpoint that the sender may not reach, which is of this network and has these flags. What is for
+ * nobody here is none of this stage's business. */
+static __always_inline enum verdict network_check(struct packet *p, __u32 network, __u32 flags)
 {
 	if (!p->receiver_link)
 		return VERDICT_CONTINUE;
-	if (p->receiver_network != endpoint->network && !peers(endpoint->network, p->receiver_network))
+	if (p->receiver_network != network && !peers(network, p->receiver_network))
 		return packet_drop(p, REASON_NETWORK);
-	if (endpoint->flags & ENDPOINT_ISOLATED && p->receiver_network == endpoint->network && p->receiver_link != p->link)
+	if (flags & ENDPOINT_ISOLATED && p->receiver_network == network && p->receiver_link != p->link)
 		return packet_drop(p, REASON_ISOLATED);
 	return VERDICT_CONTINUE;
 }

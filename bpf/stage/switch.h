@@ -31,20 +31,25 @@ static __always_inline enum reason segment_unknown(const struct parent *parent)
 	return parent->flags & PARENT_BY_ADDRESS ? REASON_SOURCE_ADDRESS : REASON_NO_ENDPOINT;
 }
 
-/* Whether a frame is for the neighbours on the segment, too, and given to them here. */
-static __always_inline bool segment_floods(const struct packet *p, const struct endpoint *endpoint)
+/* Whether a frame of an endpoint with these flags is for the neighbours on the segment, too, and given to them here. */
+static __always_inline bool segment_floods(const struct packet *p, __u32 flags)
 {
-	return mac_is_group(p->destination_mac) && !(endpoint->flags & (ENDPOINT_BY_SWITCH | ENDPOINT_ISOLATED));
+	return mac_is_group(p->destination_mac) && !(flags & (ENDPOINT_BY_SWITCH | ENDPOINT_ISOLATED));
 }
 
-/* Where a frame of an endpoint's goes. Who gets it is asked of the frame itself, also where its connection vouches for
- * it: the same connection may be sent to anybody. */
-static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct packet *p,
-						   const struct endpoint *endpoint, const struct parent *parent)
+/* Where a frame goes that an endpoint of this network with these flags sends. Who gets it is asked of the frame itself,
+ * also where its connection vouches for it: the same connection may be sent to anybody. Not inlined, so that it is
+ * verified once. */
+__noinline int segment_choose(struct __sk_buff *skb, struct packet *p, __u32 network, __u32 flags)
 {
+	const struct parent *parent = parent_find(skb->ifindex);
 	const struct endpoint *receiver = NULL;
 	__u32 link = 0;
 
+	if (!p)
+		return VERDICT_DROP;
+	if (!parent)
+		return packet_drop(p, REASON_NO_ENDPOINT);
 	/* What its frame says of that, who routes does not go by. */
 	if (parent->flags & PARENT_ROUTED && address_is_group(&p->destination))
 		return packet_drop(p, REASON_GROUP);
@@ -52,16 +57,16 @@ static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct
 		link = segment_receiver(skb, p, parent->segment, parent->mac);
 	if (link)
 		receiver = endpoint_find(link);
-	if (receiver && receiver->parent && !(endpoint->flags & ENDPOINT_BY_SWITCH)) {
+	if (receiver && receiver->parent && !(flags & ENDPOINT_BY_SWITCH)) {
 		p->receiver_link = link;
 		p->receiver_network = receiver->network;
 		p->detour = receiver->parent;
 		p->detour_flags = segment_is_own(receiver, link) ? 0 : BPF_F_INGRESS;
 		skb->tc_index = 0;
-		return network_check(p, endpoint) == VERDICT_DROP ? VERDICT_DROP : VERDICT_BY;
+		return network_check(p, network, flags) == VERDICT_DROP ? VERDICT_DROP : VERDICT_BY;
 	}
 	if (!parent->uplink)
-		return segment_floods(p, endpoint) ? VERDICT_HEARD : packet_drop(p, REASON_NO_PARENT);
+		return segment_floods(p, flags) ? VERDICT_HEARD : packet_drop(p, REASON_NO_PARENT);
 	p->detour = parent->uplink;
 	if (parent->flags & PARENT_ROUTED) {
 		/* To whom it goes on the segment is not known yet: it may be for an endpoint there. */
@@ -74,7 +79,7 @@ static __always_inline enum verdict segment_choose(struct __sk_buff *skb, struct
 	}
 	skb->tc_index = MARK_SWITCHED;
 	p->detour_flags = BPF_F_INGRESS;
-	return endpoint->flags & ENDPOINT_WITHOUT_HOST ? packet_drop(p, REASON_HOST) : VERDICT_BY;
+	return flags & ENDPOINT_WITHOUT_HOST ? packet_drop(p, REASON_HOST) : VERDICT_BY;
 }
 
 /* Whether a frame that came by the parent `from` could go straight to the endpoint behind `link`: that one has its parent
@@ -178,7 +183,7 @@ static __always_inline enum verdict segment_choose_short(struct __sk_buff *skb, 
 static __always_inline void segment_flood(struct __sk_buff *skb, const struct packet *p,
 					  const struct endpoint *endpoint, const struct parent *parent)
 {
-	if (segment_floods(p, endpoint)) {
+	if (segment_floods(p, endpoint->flags)) {
 		stations_hear(skb, parent->segment);
 		if (parent->flags & PARENT_BY_ADDRESS)
 			bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
