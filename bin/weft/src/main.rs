@@ -38,7 +38,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let Weft { global, verb } = Weft::parse();
-    weft_cli::run(&global, Weft::command(), |session| match verb {
+    weft_cli::run(&global, Weft::command, |session| match verb {
         Verb::Agent(verb) => verb.run(session),
         Verb::Uninstall(uninstall) => uninstall::run(&uninstall, session),
         Verb::Bench(_) => bench(),

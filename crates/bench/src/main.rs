@@ -26,5 +26,5 @@ enum Verb {
 
 fn main() -> ExitCode {
     let Weft { global, verb: Verb::Bench(bench) } = Weft::parse();
-    weft_cli::run(&global, Weft::command(), |session| bench.run(session))
+    weft_cli::run(&global, Weft::command, |session| bench.run(session))
 }

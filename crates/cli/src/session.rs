@@ -45,8 +45,8 @@ pub struct Session<'a> {
     pub client: Client,
     /// How to show the answer.
     pub output: Output,
-    /// The whole command line, for completions and manual pages.
-    pub command: clap::Command,
+    /// Makes the whole command line, for completions and manual pages.
+    pub command: fn() -> clap::Command,
     /// Standard output.
     pub out: &'a mut dyn Write,
     /// It is a terminal, which cannot show what is no text.
@@ -56,8 +56,8 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// A session with these options; `command` is the root's whole command line.
-    pub fn new(global: &Global, command: clap::Command, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
+    /// A session with these options; `command` makes the root's whole command line.
+    pub fn new(global: &Global, command: fn() -> clap::Command, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
         Self { client: Client::new(&global.socket), output: global.output, command, out, out_is_terminal: false, err }
     }
 
@@ -71,7 +71,7 @@ impl<'a> Session<'a> {
 /// or 2 for a command line that makes no sense.
 pub fn run(
     global: &Global,
-    command: clap::Command,
+    command: fn() -> clap::Command,
     work: impl FnOnce(&mut Session<'_>) -> Result<ExitCode>,
 ) -> ExitCode {
     let (mut out, mut err) = (io::stdout().lock(), io::stderr());

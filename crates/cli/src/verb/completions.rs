@@ -14,10 +14,11 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<()> {
-        let name = session.command.get_name().to_owned();
+        let mut command = (session.command)();
+        let name = command.get_name().to_owned();
         // Into memory first: the generator panics where its writer fails, as with `weft completions bash | head`.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut session.command, name, &mut script);
+        clap_complete::generate(self.shell, &mut command, name, &mut script);
         Ok(session.out.write_all(&script)?)
     }
 }

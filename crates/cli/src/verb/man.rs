@@ -18,7 +18,7 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<()> {
-        let command = session.command.clone();
+        let command = (session.command)();
         let Some(dir) = self.dir else {
             return Ok(Man::new(command).render(&mut session.out)?);
         };

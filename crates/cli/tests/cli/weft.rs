@@ -77,7 +77,7 @@ pub(crate) fn weft_into(into: Into, socket: &Path, line: &str) -> Outcome {
     let words = words.chain(line.split_whitespace().map(str::to_owned));
     let Weft { global, verb } = Weft::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut session = Session::new(&global, Weft::command(), &mut out, &mut err);
+    let mut session = Session::new(&global, Weft::command, &mut out, &mut err);
     session.out_is_terminal = into == Into::Terminal;
     let result = verb.run(&mut session);
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
