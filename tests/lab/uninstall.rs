@@ -43,9 +43,12 @@ fn populate(host: &Host) -> Api {
         host.netns(id).unwrap();
         Call::new("ADD", id, network).done(host);
     }
-    let (status, limited) =
-        api.post("/v1/endpoints/limits", &json!({"endpoint": "b", "egress": {"rate": 1_000_000_000}}));
-    assert_eq!(status, 200, "{limited}");
+    // Where the kernel holds nothing back, there is one link less to take away.
+    if api.lack("limits of what is sent").is_none() {
+        let limit = json!({"endpoint": "b", "egress": {"rate": 1_000_000_000}});
+        let (status, limited) = api.post("/v1/endpoints/limits", &limit);
+        assert_eq!(status, 200, "{limited}");
+    }
     host.run(&["weft", "install", "cni", "--bin-dir", BIN_DIR, "--network", "app", "--shim", SHIM]).unwrap();
     api
 }
