@@ -33,7 +33,7 @@ int endpoint_check(struct __sk_buff *skb)
 	if (verdict == VERDICT_CONTINUE) {
 		if (!c.flow)
 			p.is_short = route_may_be_short(&p, &c, endpoint, &settings);
-		verdict = policy_decide_out(&p, &c, endpoint, &settings);
+		verdict = policy_decide_out(skb, &p, &c, endpoint, &settings);
 	}
 	if (verdict == VERDICT_CONTINUE) {
 		route_note(&p, &c, endpoint, &settings);

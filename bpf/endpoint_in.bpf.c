@@ -20,7 +20,7 @@ int endpoint_in(struct __sk_buff *skb)
 		verdict = connection_check(skb, &p, &c, DIRECTION_IN);
 	}
 	if (verdict == VERDICT_CONTINUE)
-		verdict = policy_decide_in(&p, &c, endpoint, &settings);
+		verdict = policy_decide_in(skb, &p, &c, endpoint, &settings);
 	if (verdict == VERDICT_CONTINUE)
 		connection_make(skb, &p, &c, DIRECTION_IN);
 	return verdict_finish(skb, &p, DIRECTION_IN, &settings, verdict);

@@ -31,7 +31,7 @@ static __always_inline enum verdict parent_decide(struct __sk_buff *skb, struct 
 	if (verdict != VERDICT_DROP)
 		segment_note(skb, p, c, parent);
 	if (verdict == VERDICT_CONTINUE)
-		verdict = policy_decide_out(p, c, endpoint, settings);
+		verdict = policy_decide_out(skb, p, c, endpoint, settings);
 	if (verdict != VERDICT_DROP)
 		verdict = segment_choose(skb, p, endpoint->network, endpoint->flags);
 	if (verdict != VERDICT_DROP) {

@@ -36,7 +36,7 @@ int parent_in(struct __sk_buff *skb)
 	}
 	endpoint = verdict == VERDICT_CONTINUE ? endpoint_find(p.link) : NULL;
 	if (endpoint)
-		verdict = policy_decide_in(&p, &c, endpoint, &settings);
+		verdict = policy_decide_in(skb, &p, &c, endpoint, &settings);
 	if (verdict == VERDICT_CONTINUE)
 		connection_make(skb, &p, &c, DIRECTION_IN);
 	return verdict_finish(skb, &p, DIRECTION_IN, &settings, verdict);

@@ -4,7 +4,7 @@
 
 /* Layout of all maps in this folder. A change of any of them changes it, by the rules of crates/dataplane/src/migrate.rs:
  * keys stay as they are, new fields of values go to the end, and zero in them means what it meant without them. */
-#define ABI_VERSION 5
+#define ABI_VERSION 6
 
 /* Endpoints of one host. */
 #define ENDPOINTS_MAX 16384

@@ -23,6 +23,8 @@ enum event_kind {
 	EVENT_DROPPED = 3,
 	/* A packet passed: told to who captures alone. */
 	EVENT_PASSED = 4,
+	/* A packet passed that policies would have dropped if nothing were in audit. */
+	EVENT_AUDITED = 5,
 };
 
 struct event {
@@ -55,9 +57,9 @@ struct event {
 	/* The connection goes from door to door, past the host's stack. */
 	__u8 is_short;
 	__u8 pad[2];
-	/* Of a packet that policies dropped: the rule that says so; 0 if none does. */
+	/* Of a packet that policies dropped, or would have: the rule that says so; 0 if none does. */
 	__u32 rule;
-	/* Of a packet that was dropped: the settings'. */
+	/* Of such a packet: the settings'. */
 	__u32 generation;
 };
 

@@ -14,6 +14,8 @@
 #define POLICY_BLOCKS_MAX 131072
 /* Prefixes of ports, all tables together. */
 #define POLICY_PORTS_MAX 131072
+/* Rules that something is counted of. */
+#define POLICY_COUNTS_MAX 65536
 
 /* Which way a connection is opened, as an endpoint sees it. */
 enum way {
@@ -31,12 +33,17 @@ struct subject {
 	__u32 sets[2];
 	/* SUBJECT_*. */
 	__u32 flags;
+	/* What would hold if nothing were in audit, by way; 0 where nothing is. */
+	__u32 audited[2];
 };
 
 /* It gets what some rule of a NetworkPolicy accepts, and nothing else. */
 #define SUBJECT_INGRESS_ISOLATED 1
 /* It may open what some rule of a NetworkPolicy accepts, and nothing else. */
 #define SUBJECT_EGRESS_ISOLATED 2
+/* The same if nothing were in audit. */
+#define SUBJECT_INGRESS_ISOLATED_AUDITED 4
+#define SUBJECT_EGRESS_ISOLATED_AUDITED 8
 
 struct policy_peer {
 	__u32 set;
@@ -92,4 +99,14 @@ struct policy_verdict {
 	__u8 admin_action;
 	__u8 baseline_action;
 	__u8 pad[2];
+};
+
+/* What a rule has decided. */
+struct policy_count {
+	/* Connections that it let begin. */
+	__u64 accepted;
+	/* Packets that it dropped. */
+	__u64 denied;
+	/* Packets that passed, and that it would have dropped if nothing were in audit. */
+	__u64 audited;
 };

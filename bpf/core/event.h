@@ -35,6 +35,12 @@ static __always_inline bool telling_has_room(struct telling *telling)
 	return ++telling->told <= DROPS_TOLD_MAX;
 }
 
+/* There may be one with each packet. */
+static __always_inline bool event_has_reason(enum event_kind kind)
+{
+	return kind == EVENT_DROPPED || kind == EVENT_AUDITED;
+}
+
 /* Says what there is to say of a packet. */
 static __always_inline void event_fill(struct event *event, struct __sk_buff *skb, const struct packet *p,
 				       enum direction direction, enum event_kind kind)
@@ -45,7 +51,7 @@ static __always_inline void event_fill(struct event *event, struct __sk_buff *sk
 	event->source_port = p->source_port;
 	event->destination_port = p->destination_port;
 	event->ethertype = p->ethertype;
-	event->reason = kind == EVENT_DROPPED ? p->reason : REASON_PASSED;
+	event->reason = event_has_reason(kind) ? p->reason : REASON_PASSED;
 	event->link = p->link;
 	event->bytes = skb->len;
 	event->kind = kind;
@@ -56,7 +62,7 @@ static __always_inline void event_fill(struct event *event, struct __sk_buff *sk
 	event->is_short = p->is_short;
 	event->pad[0] = event->pad[1] = 0;
 	event->rule = p->rule;
-	event->generation = kind == EVENT_DROPPED ? settings_now().generation : 0;
+	event->generation = event_has_reason(kind) ? settings_now().generation : 0;
 }
 
 /* Tells of a packet, without waking anybody for it alone; unless nobody is to be told of any. Not inlined, so that it
@@ -73,7 +79,7 @@ __noinline int event_tell(struct __sk_buff *skb, const struct packet *p, enum di
 	telling = telling_of_cpu();
 	if (!telling)
 		return 0;
-	if (kind == EVENT_DROPPED && !telling_has_room(telling)) {
+	if (event_has_reason(kind) && !telling_has_room(telling)) {
 		telling->untold += 1;
 		return 0;
 	}

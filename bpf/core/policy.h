@@ -75,3 +75,24 @@ static __always_inline const struct policy_verdict *policy_verdict_find(__u32 ta
 
 	return table ? bpf_map_lookup_elem(&weft_policy_ports, &key) : NULL;
 }
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, POLICY_COUNTS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct policy_count);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} weft_policy_counts SEC(".maps");
+
+/* What is counted of a rule; NULL if there is no room for it. */
+static __always_inline struct policy_count *policy_count_of(__u32 rule)
+{
+	struct policy_count *count = bpf_map_lookup_elem(&weft_policy_counts, &rule);
+	struct policy_count first = {};
+
+	if (count)
+		return count;
+	bpf_map_update_elem(&weft_policy_counts, &rule, &first, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&weft_policy_counts, &rule);
+}

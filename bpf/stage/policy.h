@@ -24,8 +24,18 @@ struct question {
 	__u8 protocol;
 	/* By the end; else by the other one. */
 	__u8 opens;
+	/* The connection begins. */
+	__u8 begins;
 	/* The rule that decides; 0 if none does. Set by `policy_answer`. */
 	__u32 rule;
+};
+
+/* What policies say. */
+enum answer {
+	ANSWER_DENIED = 0,
+	ANSWER_ALLOWED = 1,
+	/* It is allowed, and would not be if nothing were in audit. */
+	ANSWER_AUDITED = 2,
 };
 
 /* The rule that goes first, of two verdicts: 0 if neither has any. */
@@ -61,32 +71,72 @@ static __always_inline int policy_weigh(struct question *q, const struct policy_
 	return 1;
 }
 
-/* Whether it is allowed. Not inlined, so that it is verified once. */
-__noinline int policy_answer(struct question *q)
+/* Whether a set allows it. `identity` is the other end's, 0 if it has none. Not inlined, so that it is verified once. */
+__noinline int policy_ask(struct question *q, __u32 set, __u32 identity, __u32 is_isolated)
 {
 	const struct policy_verdict *by_identity = NULL, *by_address;
-	const struct subject *subject, *of_other;
 	struct policy_verdict a = {}, b = {};
-	__u32 set, isolated;
 
 	if (!q)
 		return 0;
-	subject = subject_find(q->link);
-	if (!subject)
-		return 1;
-	set = q->opens ? subject->sets[WAY_EGRESS] : subject->sets[WAY_INGRESS];
-	isolated = subject->flags & (q->opens ? SUBJECT_EGRESS_ISOLATED : SUBJECT_INGRESS_ISOLATED);
+	q->rule = 0;
 	if (!set)
 		return 1;
-	of_other = q->other ? subject_find(q->other) : NULL;
-	if (of_other)
-		by_identity = policy_verdict_find(policy_of_identity(set, of_other->identity), q->protocol, q->port);
+	if (identity)
+		by_identity = policy_verdict_find(policy_of_identity(set, identity), q->protocol, q->port);
 	by_address = policy_verdict_find(policy_of_address(set, &q->address), q->protocol, q->port);
 	if (by_identity)
 		a = *by_identity;
 	if (by_address)
 		b = *by_address;
-	return policy_weigh(q, &a, &b, isolated);
+	return policy_weigh(q, &a, &b, is_isolated);
+}
+
+static __always_inline void policy_count(const struct question *q, enum answer answer)
+{
+	struct policy_count *count;
+
+	if (knobs.trial || !q->rule || (answer == ANSWER_ALLOWED && !q->begins))
+		return;
+	count = policy_count_of(q->rule);
+	if (!count)
+		return;
+	if (answer == ANSWER_DENIED)
+		count->denied += 1;
+	else if (answer == ANSWER_AUDITED)
+		count->audited += 1;
+	else
+		count->accepted += 1;
+}
+
+/* What an end's policies say. Not inlined, so that it is verified once. */
+__noinline int policy_answer(struct question *q)
+{
+	const struct subject *subject, *of_other;
+	__u32 set, audited, isolated, identity;
+
+	if (!q)
+		return ANSWER_DENIED;
+	subject = subject_find(q->link);
+	if (!subject)
+		return ANSWER_ALLOWED;
+	of_other = q->other ? subject_find(q->other) : NULL;
+	identity = of_other ? of_other->identity : 0;
+	set = q->opens ? subject->sets[WAY_EGRESS] : subject->sets[WAY_INGRESS];
+	isolated = subject->flags & (q->opens ? SUBJECT_EGRESS_ISOLATED : SUBJECT_INGRESS_ISOLATED);
+	if (!policy_ask(q, set, identity, isolated)) {
+		policy_count(q, ANSWER_DENIED);
+		return ANSWER_DENIED;
+	}
+	policy_count(q, ANSWER_ALLOWED);
+	audited = q->opens ? subject->audited[WAY_EGRESS] : subject->audited[WAY_INGRESS];
+	if (!audited)
+		return ANSWER_ALLOWED;
+	isolated = subject->flags & (q->opens ? SUBJECT_EGRESS_ISOLATED_AUDITED : SUBJECT_INGRESS_ISOLATED_AUDITED);
+	if (policy_ask(q, audited, identity, isolated))
+		return ANSWER_ALLOWED;
+	policy_count(q, ANSWER_AUDITED);
+	return ANSWER_AUDITED;
 }
 
 /* Whether policies have no say: among a link's neighbours, and with who leases addresses to the endpoint. */
@@ -101,66 +151,87 @@ static __always_inline bool policy_is_silent(const struct packet *p, const struc
 	return false;
 }
 
-/* Asks one end. */
-static __always_inline bool policy_allows(struct packet *p, __u32 link, __u32 other, bool opens,
-					  const struct address *address, __u16 port)
+/* Asks one end, and drops what it does not allow. What would be dropped if nothing were in audit is told of. */
+static __always_inline enum verdict policy_apply(struct __sk_buff *skb, struct packet *p, enum direction direction,
+						 struct question *q)
 {
-	struct question q = {
-		.link = link,
-		.other = other,
-		.address = *address,
-		.port = port,
-		.protocol = p->protocol,
-		.opens = opens,
-	};
+	enum reason reason = q->opens ? REASON_POLICY_EGRESS : REASON_POLICY_INGRESS;
+	int answer = policy_answer(q);
 
-	if (policy_answer(&q))
-		return true;
-	p->rule = q.rule;
-	return false;
+	if (answer == ANSWER_ALLOWED)
+		return VERDICT_CONTINUE;
+	p->rule = q->rule;
+	if (answer == ANSWER_DENIED)
+		return packet_drop(p, reason);
+	if (!knobs.trial) {
+		p->reason = reason;
+		event_tell(skb, p, direction, EVENT_AUDITED);
+	}
+	p->reason = REASON_PASSED;
+	p->rule = 0;
+	return VERDICT_CONTINUE;
 }
 
 /* Drops what the sender's policies do not allow; and on the short way, where nobody else asks, the receiver's. */
-static __always_inline enum verdict policy_decide_out(struct packet *p, const struct connection *c,
-						      const struct endpoint *endpoint, const struct settings *settings)
+static __always_inline enum verdict policy_decide_out(struct __sk_buff *skb, struct packet *p,
+						      const struct connection *c, const struct endpoint *endpoint,
+						      const struct settings *settings)
 {
 	bool opens = c->flow ? c->flow->opener == c->own : true;
-	__u16 port = opens ? p->destination_port : p->source_port;
+	struct question q = {
+		.link = p->link,
+		.other = p->receiver_link,
+		.address = p->destination,
+		.port = opens ? p->destination_port : p->source_port,
+		.protocol = p->protocol,
+		.opens = opens,
+		.begins = !c->flow,
+	};
+	enum verdict verdict;
 
 	if (!(settings->flags & SETTING_POLICIES) || policy_is_silent(p, c, endpoint) || p->receiver_link == p->link)
 		return VERDICT_CONTINUE;
 	if (opens ? host_has(&p->destination) : c->flow && c->flow->flags & FLOW_BY_HOST)
 		return VERDICT_CONTINUE;
-	if (!policy_allows(p, p->link, p->receiver_link, opens, &p->destination, port))
-		return packet_drop(p, opens ? REASON_POLICY_EGRESS : REASON_POLICY_INGRESS);
-	if (p->is_short && !policy_allows(p, p->receiver_link, p->link, !opens, &p->source, port))
-		return packet_drop(p, opens ? REASON_POLICY_INGRESS : REASON_POLICY_EGRESS);
-	return VERDICT_CONTINUE;
+	verdict = policy_apply(skb, p, DIRECTION_OUT, &q);
+	if (verdict != VERDICT_CONTINUE || !p->is_short)
+		return verdict;
+	q.link = p->receiver_link;
+	q.other = p->link;
+	q.address = p->source;
+	q.opens = !opens;
+	return policy_apply(skb, p, DIRECTION_OUT, &q);
 }
 
 /* Drops what the receiver's policies do not allow. Whether the other end is an endpoint of this host, its own door has
  * said. */
-static __always_inline enum verdict policy_decide_in(struct packet *p, struct connection *c,
+static __always_inline enum verdict policy_decide_in(struct __sk_buff *skb, struct packet *p, struct connection *c,
 						     const struct endpoint *endpoint, const struct settings *settings)
 {
 	bool opens = c->flow ? c->flow->opener == c->own : false;
-	__u16 port = opens ? p->source_port : p->destination_port;
-	__u32 other = c->flow ? flow_link(c->flow, c->from) : 0;
+	struct question q = {
+		.link = p->link,
+		.other = c->flow ? flow_link(c->flow, c->from) : 0,
+		.address = p->source,
+		.port = opens ? p->source_port : p->destination_port,
+		.protocol = p->protocol,
+		.opens = opens,
+		/* The sender's door asked for one on the short way, and the opener's for what it opened. */
+		.begins = !opens && !p->is_short && (!c->flow || !flow_decided(c->flow, c->own)),
+	};
 	const struct holder *holder;
 
-	if (!(settings->flags & SETTING_POLICIES) || policy_is_silent(p, c, endpoint) || other == p->link)
+	if (!(settings->flags & SETTING_POLICIES) || policy_is_silent(p, c, endpoint) || q.other == p->link)
 		return VERDICT_CONTINUE;
 	/* What nobody sent, no door has seen. */
 	if (knobs.trial && !c->flow) {
 		holder = address_find(&p->source);
-		other = holder ? holder->link : 0;
+		q.other = holder ? holder->link : 0;
 	}
 	c->decided = settings->generation;
 	if (c->flow ? c->flow->flags & FLOW_BY_HOST || flow_decided(c->flow, c->own) == c->decided : p->is_hosts)
 		return VERDICT_CONTINUE;
 	if (opens && host_has(&p->source))
 		return VERDICT_CONTINUE;
-	if (policy_allows(p, p->link, other, opens, &p->source, port))
-		return VERDICT_CONTINUE;
-	return packet_drop(p, opens ? REASON_POLICY_EGRESS : REASON_POLICY_INGRESS);
+	return policy_apply(skb, p, DIRECTION_IN, &q);
 }

@@ -116,6 +116,25 @@ fn selected_by_labels(host: &Host, api: &Api) {
     assert!(explained.contains("not-from-front") && explained.contains("what no rule of them accepts"), "{explained}");
     host.run(&["weft", "delete", "clusternetworkpolicy", "guard"]).unwrap();
     assert!(connects(host, "front", &addresses[0], WEB));
+
+    // Labels may change, and what was allowed by them ends.
+    let mut kept = connect(host, "front", &addresses[1], WEB).unwrap();
+    assert!(host.run(&["weft", "endpoint", "label", "shop/other", "app=front"]).unwrap().contains("app=front"));
+    host.run(&["weft", "endpoint", "label", "shop/front", "app-", "tier=old"]).unwrap();
+    for address in &addresses {
+        assert!(connects(host, "other", address, WEB) && !connects(host, "front", address, WEB), "{address}");
+    }
+    let before = api.counted("shop/front", "out", "policy_ingress") + api.counted("shop/web", "in", "policy_ingress");
+    kept.write_all(b"x").unwrap();
+    until("its packets are dropped", || {
+        let now = api.counted("shop/front", "out", "policy_ingress") + api.counted("shop/web", "in", "policy_ingress");
+        (now > before).then_some(())
+    });
+    let refused = host.run(&["sh", "-c", "weft endpoint label shop/front app- 2>&1 || true"]).unwrap();
+    assert!(refused.contains("has no label \"app\""), "{refused}");
+    let refused = host.run(&["sh", "-c", "weft endpoint label shop/front 'a b=c' 2>&1 || true"]).unwrap();
+    assert!(refused.contains("a label's key is"), "{refused}");
+
     host.run(&["weft", "delete", "networkpolicy", "web", "--namespace", "shop"]).unwrap();
     assert!(connects(host, "other", &addresses[1], WEB));
 }
@@ -226,4 +245,54 @@ fn blocks_hold_for_the_outside_and_for_containers_by_their_addresses() {
     assert!(connects(&host, "other", &web, WEB) && !pings(&host, "other", &web), "by its address, at its port");
     assert!(pings(&host, "front", &outside), "nobody else is held");
     assert!(api.counted("shop/other", "out", "policy_egress") > 0);
+}
+
+#[test]
+fn in_audit_what_is_forbidden_passes_and_is_told_of() {
+    let host = Host::start("policy-audit").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, pools("bridge"));
+    let _listener = listen(&host, "web", WEB);
+    let web = api.address("shop/web", 1);
+    let spec = json!({"podSelector": {"matchLabels": {"app": "web"}},
+                      "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "front"}}}]}]});
+    let in_mode = |mode: &str| {
+        let mut object = policy("shop", "web", spec.clone());
+        object["metadata"]["annotations"] = json!({"weft.dev/policy-mode": mode});
+        object
+    };
+    apply(&api, json!([in_mode("audit")]));
+    assert!(connects(&host, "other", &web, WEB) && connects(&host, "front", &web, WEB));
+    let audited = || host.run(&["weft", "observe", "--verdict", "audited", "-o", "json"]).unwrap();
+    until("what would be dropped is told of", || audited().contains("\"shop/other\"").then_some(()));
+    assert!(audited().contains("no rule of the policies that select it") && !audited().contains("\"shop/front\""));
+    let listed = host.run(&["weft", "policy", "list"]).unwrap();
+    assert!(listed.contains("audit"), "{listed}");
+    let explained = host.run(&["weft", "policy", "explain", "shop/web"]).unwrap();
+    assert!(explained.lines().skip(1).all(|line| line.contains(" audit ")), "{explained}");
+
+    apply(&api, json!([in_mode("enforce")]));
+    assert!(!connects(&host, "other", &web, WEB) && connects(&host, "front", &web, WEB));
+    let (_, list) = api.get("/v1/networkpolicies");
+    let status = &list["items"][0]["status"];
+    assert_eq!((&status["accepted"], &status["endpoints"]), (&json!(1), &json!(1)), "{status}");
+    let (status, answer) = api.post("/v1/apply", &json!({"items": [in_mode("watch")]}));
+    assert_eq!(status, 400, "{answer}");
+    let error = answer["errors"][0].as_str().unwrap();
+    assert!(error.contains("metadata.annotations[weft.dev/policy-mode]") && error.contains("audit"), "{error}");
+
+    // A whole network.
+    let mut network = api.get("/v1/networks/app").1;
+    network["spec"]["policyMode"] = json!("audit");
+    apply(&api, json!([network]));
+    assert!(connects(&host, "other", &web, WEB));
+    assert!(host.run(&["weft", "describe", "network", "app"]).unwrap().contains("in audit"));
+    network["spec"]["policyMode"] = json!("enforce");
+    apply(&api, json!([network]));
+    assert!(!connects(&host, "other", &web, WEB));
+    let metrics = api.metrics();
+    for expected in ["weft_policy_connections_accepted_total{kind=\"NetworkPolicy\",policy=\"shop/web\"} ", "refusals"]
+    {
+        assert!(metrics.contains(expected), "{expected}: {metrics}");
+    }
 }

@@ -18,7 +18,8 @@ use weft_ipam::{Request, Rest};
 use weft_kernel::{Netlink, Snapshot, device, function, link};
 use weft_model::{
     ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, DeviceReference, Dns, Endpoint, EndpointKey, Family,
-    IfName, Labels, Lease, Limits, Loan, MacAddr, Name, NamedPort, NetnsRecord, Network, NetworkName, Pool, Route,
+    IfName, Labels, Lease, Limits, Loan, MacAddr, Name, NamedPort, NetnsRecord, Network, NetworkName, PolicyMode, Pool,
+    Route,
 };
 use weft_netns::{Netns, NetnsId};
 use weft_reconcile::Target as _;
@@ -282,8 +283,16 @@ impl Attacher {
         &self.policies
     }
 
+    /// Tells policies which networks are in audit.
+    pub fn watch_networks(&self) {
+        let networks = self.networks.all().into_values();
+        let watched = networks.filter(|network| network.policy_mode == PolicyMode::Audit);
+        self.policies.watch(watched.map(|network| network.name).collect());
+    }
+
     /// Has what policies say be in force as this agent has it, before anything else is compared.
     pub fn adopt_policies(&self, netlink: &mut Netlink) -> anyhow::Result<()> {
+        self.watch_networks();
         let endpoints: Vec<_> = self.ledger().entries().map(|entry| Arc::clone(&entry.endpoint)).collect();
         let mut behind = Vec::with_capacity(endpoints.len());
         for endpoint in &endpoints {
@@ -528,6 +537,16 @@ impl Attacher {
         })
     }
 
+    /// Gives an endpoint other labels, and has what policies say of those hold from its next packet on.
+    pub fn label(
+        &self,
+        netlink: &mut Netlink,
+        key: &EndpointKey,
+        change: impl FnOnce(&Labels) -> Labels,
+    ) -> Result<Arc<Endpoint>, AttachError> {
+        self.change(netlink, key, |endpoint| Ok(Change::Labels(change(&endpoint.labels))))
+    }
+
     /// Changes a living endpoint. If the kernel refuses, the record is what it was, and the reconciler brings back what
     /// belongs to it.
     fn change(
@@ -543,7 +562,9 @@ impl Attacher {
         let undo = change.undo(&before);
         let written = self.ledger().change(key, change)?;
         let endpoint = written.ok_or_else(|| AttachError::Gone(key.clone()))?;
-        if let Err(error) = self.mend(netlink, &endpoint) {
+        // Without a door, there is nobody to tell.
+        let mended = if endpoint.attachment.has_door() { self.mend(netlink, &endpoint) } else { Ok(()) };
+        if let Err(error) = mended {
             self.ledger().change(key, undo)?;
             return Err(AttachError::of(key)(error));
         }

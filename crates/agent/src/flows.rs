@@ -99,12 +99,45 @@ impl Seen {
     }
 }
 
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passed.
+    Passed,
+    /// It passed, and policies would have dropped it if nothing were in audit.
+    Audited,
+    /// It was dropped.
+    Dropped,
+}
+
+impl Verdict {
+    /// All of them.
+    pub const ALL: [Verdict; 3] = [Verdict::Passed, Verdict::Audited, Verdict::Dropped];
+
+    /// As people write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Passed => "passed",
+            Verdict::Audited => "audited",
+            Verdict::Dropped => "dropped",
+        }
+    }
+
+    fn of(event: &abi::event) -> Self {
+        match u32::from(event.kind) {
+            abi::EVENT_DROPPED => Verdict::Dropped,
+            abi::EVENT_AUDITED => Verdict::Audited,
+            _ => Verdict::Passed,
+        }
+    }
+}
+
 /// What a packet is, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// `passed` or `dropped`.
+    /// `passed`, `audited` or `dropped`.
     pub verdict: String,
-    /// Why it was dropped: a word; empty if it passed.
+    /// Why it was dropped, or would have been: a word; empty if it just passed.
     pub reason: String,
     /// What the reason means.
     pub meaning: String,
@@ -126,8 +159,8 @@ impl Told {
     /// What the programs told; `sender` and `receiver` have its addresses.
     pub fn of(event: &abi::event, sender: Option<&Arc<Endpoint>>, receiver: Option<&Arc<Endpoint>>) -> Self {
         let protocol = Protocol(event.protocol);
-        let dropped = u32::from(event.kind) == abi::EVENT_DROPPED;
-        let known = abi::REASONS.get(usize::from(event.reason)).filter(|_| dropped);
+        let verdict = Verdict::of(event);
+        let known = abi::REASONS.get(usize::from(event.reason)).filter(|_| verdict != Verdict::Passed);
         let (reason, meaning) = known.copied().unwrap_or_default();
         let has_addresses = event.source.bytes != [0; 16] || event.protocol != 0;
         let word = match event.ethertype {
@@ -136,7 +169,7 @@ impl Told {
             _ => protocol.to_string(),
         };
         Self {
-            verdict: if dropped { "dropped" } else { "passed" }.to_owned(),
+            verdict: verdict.word().to_owned(),
             reason: reason.to_owned(),
             meaning: meaning.to_owned(),
             direction: if u32::from(event.direction) == abi::DIRECTION_OUT { "out" } else { "in" }.to_owned(),
@@ -154,6 +187,7 @@ fn kind(kind: u8) -> &'static str {
         abi::EVENT_OPENED => "opened",
         abi::EVENT_ESTABLISHED => "established",
         abi::EVENT_ENDED => "ended",
+        abi::EVENT_AUDITED => "audited",
         _ => "dropped",
     }
 }
@@ -230,8 +264,8 @@ pub struct Wanted {
     pub endpoint: Option<Party>,
     /// An end's network.
     pub network: Option<String>,
-    /// Whether it was dropped.
-    pub dropped: Option<bool>,
+    /// What became of it.
+    pub verdict: Option<Verdict>,
     /// The word of a reason.
     pub reason: Option<String>,
     /// Of protocol.
@@ -243,7 +277,7 @@ pub struct Wanted {
 impl Wanted {
     fn has(&self, seen: &Seen) -> bool {
         let event = &seen.event;
-        let dropped = u32::from(event.kind) == abi::EVENT_DROPPED;
+        let verdict = Verdict::of(event);
         let at_door = |party: &Party| {
             let door = seen.door.as_deref();
             door.is_some_and(|door| door.addresses.iter().any(|net| party.is(net.addr(), Some(door))))
@@ -256,8 +290,8 @@ impl Wanted {
         };
         let beside = Wanted { endpoint: None, ..self.clone() };
         (beside.matches(&ends) && self.endpoint.as_ref().is_none_or(|party| ends.has(party) || at_door(party)))
-            && self.dropped.is_none_or(|wanted| wanted == dropped)
-            && self.reason.as_deref().is_none_or(|wanted| dropped && reason() == Some(wanted))
+            && self.verdict.is_none_or(|wanted| wanted == verdict)
+            && self.reason.as_deref().is_none_or(|wanted| verdict != Verdict::Passed && reason() == Some(wanted))
     }
 
     /// Whether a tracked connection is asked for; `holder` knows who has an address.
@@ -348,11 +382,11 @@ mod tests {
         assert_eq!(shown(Wanted { to: party("10.1.0.0/24"), ..Wanted::default() }), [1, 2]);
         assert_eq!(shown(Wanted { endpoint: party("10.1.0.2"), ..Wanted::default() }), [1, 2]);
         assert!(shown(Wanted { to: party("web"), ..Wanted::default() }).is_empty());
-        assert_eq!(shown(Wanted { dropped: Some(true), ..Wanted::default() }), [3]);
+        assert_eq!(shown(Wanted { verdict: Some(Verdict::Dropped), ..Wanted::default() }), [3]);
         assert_eq!(shown(Wanted { reason: Some("network".to_owned()), ..Wanted::default() }), [3]);
         assert_eq!(shown(Wanted { port: Some(443), ..Wanted::default() }), [2]);
         assert!(shown(Wanted { protocol: Some(Protocol::UDP), ..Wanted::default() }).is_empty());
-        let dropped = history.wanted(&Wanted { dropped: Some(true), ..Wanted::default() }, 0, 1).remove(0);
+        let dropped = history.wanted(&Wanted { verdict: Some(Verdict::Dropped), ..Wanted::default() }, 0, 1).remove(0);
         assert_eq!(
             (dropped.reason.as_str(), dropped.flags.as_str(), dropped.protocol.as_str()),
             ("network", "SA", "TCP")

@@ -85,6 +85,9 @@ pub fn read_endpoints(run_dir: &Path) -> Result<Vec<Endpoint>, JournalError> {
             Event::Allowed { key, addresses } => {
                 endpoints.entry(key).and_modify(|endpoint| Change::Allowed(addresses).write(endpoint));
             }
+            Event::Labels { key, labels } => {
+                endpoints.entry(key).and_modify(|endpoint| Change::Labels(labels).write(endpoint));
+            }
             Event::Routes { key, routes, source_routes } => {
                 let change = Change::Routes { routes, source_routes };
                 endpoints.entry(key).and_modify(|endpoint| change.write(endpoint));
@@ -139,6 +142,7 @@ impl Ledger {
             Event::Live { key } => self.set_phase(&key, Phase::Live),
             Event::Limits { key, limits } => drop(self.write(&key, Change::Limits(limits))),
             Event::Allowed { key, addresses } => drop(self.write(&key, Change::Allowed(addresses))),
+            Event::Labels { key, labels } => drop(self.write(&key, Change::Labels(labels))),
             Event::Routes { key, routes, source_routes } => {
                 self.write(&key, Change::Routes { routes, source_routes });
             }
@@ -526,6 +530,7 @@ mod tests {
             let first = u32::try_from(n).unwrap();
             Change::Allowed((first..first + 3).map(|ip| IpNet::from(IpAddr::from(ip.to_be_bytes()))).collect())
         };
+        let labels = |n: u64| Change::Labels(BTreeMap::from([("app".to_owned(), n.to_string())]));
         let routes = |n: u64| {
             let route = |third: u64| Route { to: format!("10.9.{}.0/24", third % 256).parse().unwrap(), via: None };
             Change::Routes { routes: vec![route(n), route(n + 1)], source_routes: vec![route(n + 2)] }
@@ -560,9 +565,10 @@ mod tests {
                 lease: Lease { v4: Some(grant), ..Lease::default() },
             }))
         };
-        let changes: [(Change, &dyn Fn(u64) -> Change); 4] = [
+        let changes: [(Change, &dyn Fn(u64) -> Change); 5] = [
             (Change::Limits(Limits::default()), &limits),
             (Change::Allowed(BTreeSet::new()), &allowed),
+            (Change::Labels(BTreeMap::new()), &labels),
             (Change::Routes { routes: Vec::new(), source_routes: Vec::new() }, &routes),
             (Change::Lease(Box::default()), &lease),
         ];

@@ -8,11 +8,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use weft_api::Counter as Counted;
+use weft_api::{Counter as Counted, Object};
 use weft_dataplane::{FLOWS_MAX, Unseen};
 use weft_model::{Network, NetworkName};
 
 use crate::ledger::Ledger;
+use crate::policies::Decided;
 
 /// The content type of what [`text`] gives (OpenMetrics, section 4.1).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,6 +44,21 @@ struct OfBuild {
     version: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPolicy {
+    kind: &'static str,
+    policy: String,
+}
+
+/// What policies have decided.
+#[derive(Debug, Clone, Default)]
+pub struct Decisions {
+    /// By each of them.
+    pub decided: Vec<(Object, Decided)>,
+    /// How often there was no room for more.
+    pub refusals: u64,
+}
+
 /// What weft takes of the host's memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Memory {
@@ -67,6 +83,7 @@ pub fn text(
     networks: &BTreeMap<NetworkName, Network>,
     ledger: &Ledger,
     counted: &[(String, Vec<Counted>)],
+    decisions: &Decisions,
     tracking: Tracking,
     memory: Memory,
 ) -> String {
@@ -75,6 +92,7 @@ pub fn text(
     connections(&mut registry, tracking);
     leases(&mut registry, networks, ledger);
     packets(&mut registry, counted);
+    policies(&mut registry, decisions);
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = encode(&mut text, &registry);
@@ -142,6 +160,22 @@ fn packets(registry: &mut Registry, counted: &[(String, Vec<Counted>)]) {
     }
     registry.register("packets", "Packets at endpoints' doors, since their birth", packets);
     registry.register_with_unit("packets", "Bytes at endpoints' doors, since their birth", Unit::Bytes, bytes);
+}
+
+fn policies(registry: &mut Registry, decisions: &Decisions) {
+    let (accepted, denied, audited) = <(Family<OfPolicy, Counter>, Family<_, Counter>, Family<_, Counter>)>::default();
+    for (object, decided) in decisions.decided.iter().filter(|(object, _)| object.is_policy()) {
+        let labels = OfPolicy { kind: object.kind(), policy: object.name() };
+        accepted.get_or_create(&labels).inc_by(decided.accepted);
+        denied.get_or_create(&labels).inc_by(decided.denied);
+        audited.get_or_create(&labels).inc_by(decided.audited);
+    }
+    let refusals: Counter = Counter::default();
+    refusals.inc_by(decisions.refusals);
+    registry.register("policy_connections_accepted", "Connections that a policy's rules let begin", accepted);
+    registry.register("policy_packets_denied", "Packets that a policy's rules dropped", denied);
+    registry.register("policy_packets_audited", "Packets that a policy's rules would drop, but for audit", audited);
+    registry.register("policy_refusals", "Changes and births for which policies' maps had no room", refusals);
 }
 
 /// Pools of IPv6 hold more than any counter.

@@ -7,19 +7,19 @@
 //!
 //! A policy that could not be written down is not in force either: the world takes back what it was told.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weft_api::{ApplyAction, Object};
 use weft_dataplane::{Dataplane, DataplaneError, abi};
-use weft_model::{Endpoint, Invalid, InvalidFields, Name, Policy, PolicyKey, PolicyKind, Way};
+use weft_model::{Endpoint, Invalid, InvalidFields, Name, NetworkName, Policy, PolicyKey, PolicyKind, PolicyMode, Way};
 use weft_policy::{Identity, World};
 use weft_store::{CommitError, Expectation, Store, StoreError, Txn};
 
 pub mod maps;
 pub mod shown;
 
-use maps::{Maps, block_key, subject};
+use maps::{Maps, Subject, block_key};
 
 /// Why policies were not changed. Nothing was, then.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,34 @@ struct State {
     /// By the store's key.
     objects: BTreeMap<String, Stored>,
     maps: Maps,
+    /// Networks in audit.
+    watched: BTreeSet<NetworkName>,
+    /// Why the last change of an object was not taken, by the store's key.
+    refused: BTreeMap<String, String>,
+    /// How often there was no room, for a change or for a newborn.
+    refusals: u64,
+}
+
+/// What is true of a policy here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Endpoints that it is about.
+    pub endpoints: usize,
+    /// Of all of its rules.
+    pub decided: Decided,
+    /// Why the last change of it was not taken, if it was not.
+    pub refused: Option<String>,
+}
+
+/// What rules have decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// Connections that they let begin.
+    pub accepted: u64,
+    /// Packets that they dropped.
+    pub denied: u64,
+    /// Packets that they would have dropped if nothing were in audit.
+    pub audited: u64,
 }
 
 /// One policy that selects an endpoint.
@@ -135,8 +163,9 @@ impl Policies {
         state.world.reserve(identity, set, ports.iter().map(|key| key.table).max().unwrap_or(0));
         for (link, endpoint) in endpoints {
             let number = before.get(&link).map_or(0, |subject| subject.identity);
-            let held = state.world.hold_as(identity_of(endpoint), number);
-            state.maps.subjects.insert(link, held);
+            let identity = state.world.hold_as(identity_of(endpoint), number);
+            let mode = state.mode_of(endpoint);
+            state.maps.subjects.insert(link, Subject { identity, mode });
         }
         state.world.take_changes();
         let State { world, maps: written, .. } = &mut *state;
@@ -152,6 +181,9 @@ impl Policies {
         blocks.iter().filter(|key| !of_world.contains(key)).try_for_each(|key| maps.blocks.remove(key))?;
         let stale = ports.iter().filter(|key| !known.tables.contains_key(&key.table));
         stale.into_iter().try_for_each(|key| maps.ports.remove(key))?;
+        let counts = maps.counts.keys();
+        let unwritten = counts.iter().filter(|rule| state.world.origin(**rule).is_none());
+        unwritten.into_iter().try_for_each(|rule| maps.counts.remove(rule))?;
         maps.enforce(!state.world.is_silent())
     }
 
@@ -185,7 +217,7 @@ impl Policies {
                 txn = std::mem::take(&mut txn).put(key.clone(), expected, value);
                 former.push((object.clone(), old));
                 state.tell(&object)?;
-                state.admit_room(&object)?;
+                state.admit_room(&title(&object))?;
                 state.objects.insert(key, Stored { object: object.clone(), revision: 0 });
             }
             actions.push((object, action));
@@ -194,6 +226,7 @@ impl Policies {
         let committed = outcome.and_then(|()| Ok(self.store.commit(txn)?));
         match committed {
             Ok(revision) => {
+                former.iter().for_each(|(object, _)| drop(state.refused.remove(&key_of(object))));
                 state
                     .objects
                     .values_mut()
@@ -203,6 +236,7 @@ impl Policies {
                 Ok(actions)
             }
             Err(error) => {
+                state.note_refusal(&error, &former);
                 state.take_back(former);
                 state.flush(dataplane)?;
                 Err(error)
@@ -216,6 +250,7 @@ impl Policies {
         let Some(stored) = state.objects.get(key).cloned() else { return Err(absent) };
         self.store.commit(Txn::new().delete(key, Expectation::Revision(stored.revision)))?;
         state.objects.remove(key);
+        state.refused.remove(key);
         state.untell(&stored.object);
         state.flush(dataplane)?;
         Ok(stored.object)
@@ -236,48 +271,80 @@ impl Policies {
         self.delete(dataplane, &format!("{NAMESPACES}{name}"), absent)
     }
 
-    /// All objects, in the order of kinds and names, and how many endpoints each policy is about.
-    pub fn objects(&self) -> Vec<(Object, usize)> {
+    /// All objects, in the order of kinds and names, and what is true of each.
+    pub fn objects(&self, dataplane: &Dataplane) -> Result<Vec<(Object, Standing)>, DataplaneError> {
         let state = self.lock();
-        let about = |object: &Object| policy_key(object).map_or(0, |key| state.world.selected_by(&key));
-        state.objects.values().map(|stored| (stored.object.clone(), about(&stored.object))).collect()
+        let standing = |(key, stored): (&String, &Stored)| {
+            let refused = state.refused.get(key).cloned();
+            let standing = match policy_key(&stored.object) {
+                Some(policy) => Standing {
+                    endpoints: state.world.selected_by(&policy),
+                    decided: decided(dataplane, state.world.rules_of(&policy))?,
+                    refused,
+                },
+                None => Standing { refused, ..Standing::default() },
+            };
+            Ok((stored.object.clone(), standing))
+        };
+        state.objects.iter().map(standing).collect()
     }
 
-    /// The programs know what holds for an endpoint, from before its link is raised.
-    pub fn admit(&self, dataplane: &Dataplane, link: u32, endpoint: &Endpoint) -> Result<(), DataplaneError> {
+    /// How often there was no room, for a change or for a newborn.
+    pub fn refusals(&self) -> u64 {
+        self.lock().refusals
+    }
+
+    /// Which networks are in audit: of their endpoints nothing is dropped that policies forbid. Those that live follow
+    /// in the reconciler's next round.
+    pub fn watch(&self, networks: BTreeSet<NetworkName>) {
+        self.lock().watched = networks;
+    }
+
+    /// The programs know what holds for an endpoint, from before its link is raised. One for which there is no room is
+    /// refused, and nothing is known of it.
+    pub fn admit(&self, dataplane: &Dataplane, link: u32, endpoint: &Endpoint) -> Result<(), PoliciesError> {
         let mut state = self.lock();
-        let identity = state.world.hold(identity_of(endpoint));
-        if let Some(former) = state.maps.subjects.insert(link, identity) {
-            state.world.release(former);
+        let subject = Subject { identity: state.world.hold(identity_of(endpoint)), mode: state.mode_of(endpoint) };
+        if let Err(error) = state.admit_room(&format!("endpoint {}", endpoint.title())) {
+            state.refusals += 1;
+            state.world.release(subject.identity);
+            state.flush(dataplane)?;
+            return Err(error);
         }
+        let former = state.maps.subjects.insert(link, subject);
         state.flush(dataplane)?;
-        state.maps.put(dataplane, &state.world, link, identity)
+        maps::put(dataplane, &state.world, link, subject)?;
+        let Some(former) = former else { return Ok(()) };
+        // What it was is forgotten when it is that no more.
+        state.world.release(former.identity);
+        state.flush(dataplane)?;
+        if former == subject { Ok(()) } else { Ok(dataplane.policies().renew()?) }
     }
 
     /// Whether the programs know that.
     pub fn has_admitted(&self, dataplane: &Dataplane, link: u32, endpoint: &Endpoint) -> bool {
         let state = self.lock();
-        let Some(identity) = state.maps.subjects.get(&link) else { return false };
-        let is_same = state.world.identity(*identity).is_some_and(|known| *known == identity_of(endpoint));
-        is_same
-            && dataplane.policies().subjects.get(&link).ok().flatten()
-                == Some(subject(*identity, state.world.sets(*identity)))
+        let Some(subject) = state.maps.subjects.get(&link) else { return false };
+        let is_same = state.world.identity(subject.identity).is_some_and(|known| *known == identity_of(endpoint));
+        (is_same && subject.mode == state.mode_of(endpoint))
+            && dataplane.policies().subjects.get(&link).ok().flatten() == Some(maps::entry(&state.world, *subject))
     }
 
     /// Nothing is known of whoever was behind the link any more.
     pub fn dismiss(&self, dataplane: &Dataplane, link: u32) -> Result<(), DataplaneError> {
         let mut state = self.lock();
-        let Some(identity) = state.maps.subjects.remove(&link) else { return Ok(()) };
+        let Some(subject) = state.maps.subjects.remove(&link) else { return Ok(()) };
         dataplane.policies().subjects.remove(&link)?;
-        state.world.release(identity);
+        state.world.release(subject.identity);
         state.flush(dataplane)
     }
 
     /// The policies that select the endpoint behind a link, in the order in which they have their say.
     pub fn selecting(&self, link: u32) -> Vec<Selecting> {
         let state = self.lock();
-        let Some(identity) = state.maps.subjects.get(&link) else { return Vec::new() };
-        let of = |way| state.world.selecting(*identity, way).into_iter().map(move |policy| Selecting { policy, way });
+        let Some(subject) = state.maps.subjects.get(&link) else { return Vec::new() };
+        let of =
+            |way| state.world.selecting(subject.identity, way).into_iter().map(move |policy| Selecting { policy, way });
         Way::BOTH.into_iter().flat_map(of).collect()
     }
 
@@ -344,7 +411,8 @@ impl State {
         }
     }
 
-    fn admit_room(&self, object: &Object) -> Result<(), PoliciesError> {
+    /// Whether there is room for what the world comes to with `object`.
+    fn admit_room(&self, object: &str) -> Result<(), PoliciesError> {
         let [peers, blocks, ports] = self.world.size();
         let rooms = [
             (peers, abi::POLICY_PEERS_MAX, "endpoints that rules are about", "select fewer by their labels"),
@@ -353,10 +421,26 @@ impl State {
         ];
         match rooms.into_iter().find(|(count, room, ..)| *count > *room as usize) {
             Some((count, room, what, remedy)) => {
-                Err(PoliciesError::NoRoom { object: title(object), count, what, room, remedy })
+                Err(PoliciesError::NoRoom { object: object.to_owned(), count, what, room, remedy })
             }
             None => Ok(()),
         }
+    }
+
+    /// Of objects that are there, what they were stays in force, and they say so.
+    fn note_refusal(&mut self, error: &PoliciesError, former: &[(Object, Option<Stored>)]) {
+        if !matches!(error, PoliciesError::NoRoom { .. }) {
+            return;
+        }
+        self.refusals += 1;
+        for (object, _) in former.iter().filter(|(_, old)| old.is_some()) {
+            self.refused.insert(key_of(object), error.to_string());
+        }
+    }
+
+    /// That of an endpoint's network.
+    fn mode_of(&self, endpoint: &Endpoint) -> PolicyMode {
+        if self.watched.contains(&endpoint.network) { PolicyMode::Audit } else { PolicyMode::Enforce }
     }
 
     /// Writes what has changed.
@@ -366,6 +450,19 @@ impl State {
     }
 }
 
+/// What these rules have decided, on all CPUs.
+fn decided(dataplane: &Dataplane, rules: impl Iterator<Item = u32>) -> Result<Decided, DataplaneError> {
+    let mut sum = Decided::default();
+    for rule in rules {
+        for count in dataplane.policies().counts.per_cpu(&rule)? {
+            sum.accepted += count.accepted;
+            sum.denied += count.denied;
+            sum.audited += count.audited;
+        }
+    }
+    Ok(sum)
+}
+
 /// What policies tell an endpoint by.
 fn identity_of(endpoint: &Endpoint) -> Identity {
     let mut ports = endpoint.ports.clone();
@@ -373,6 +470,8 @@ fn identity_of(endpoint: &Endpoint) -> Identity {
     Identity { namespace: endpoint.namespace.to_string(), labels: endpoint.labels.clone(), ports }
 }
 
+/// Of a policy: `audit` for one of which it is only watched what it would drop.
+const MODE_ANNOTATION: &str = "weft.dev/policy-mode";
 const NETWORK_POLICIES: &str = "networkpolicies/";
 const CLUSTER_POLICIES: &str = "clusternetworkpolicies/";
 const NAMESPACES: &str = "namespaces/";
@@ -418,10 +517,26 @@ fn policy_key(object: &Object) -> Option<PolicyKey> {
 /// What a policy means; `None` of what is none.
 fn resolve(object: &Object) -> Result<Option<Policy>, InvalidFields> {
     let Some(key) = policy_key(object) else { return Ok(None) };
-    match object {
-        Object::NetworkPolicy(policy) => policy.spec.resolve(key).map(Some),
-        Object::ClusterNetworkPolicy(policy) => policy.spec.resolve(key).map(Some),
-        Object::Network(_) | Object::Namespace(_) => Ok(None),
+    let (policy, metadata) = match object {
+        Object::NetworkPolicy(policy) => (policy.spec.resolve(key), &policy.metadata),
+        Object::ClusterNetworkPolicy(policy) => (policy.spec.resolve(key), &policy.metadata),
+        Object::Network(_) | Object::Namespace(_) => return Ok(None),
+    };
+    let mode = match metadata.annotations.get(MODE_ANNOTATION) {
+        None => Ok(PolicyMode::default()),
+        Some(text) => PolicyMode::ALL.into_iter().find(|mode| mode.word() == text).ok_or_else(|| Invalid {
+            object: title(object),
+            field: format!("metadata.annotations[{MODE_ANNOTATION}]"),
+            value: text.clone(),
+            remedy: "write enforce or audit".to_owned(),
+        }),
+    };
+    match (policy, mode) {
+        (Ok(policy), Ok(mode)) => Ok(Some(Policy { mode, ..policy })),
+        (policy, mode) => {
+            let faults = policy.err().map(|InvalidFields(found)| found).into_iter().flatten();
+            Err(InvalidFields(faults.chain(mode.err()).collect()))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod allowances;
 mod attach;
 mod capture;
+mod labels;
 mod limits;
 mod policies;
 mod sight;
@@ -70,6 +71,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/endpoints", get(endpoints).post(attach::attach).delete(attach::detach))
         .route("/v1/endpoints/limits", post(limits::limit))
         .route("/v1/endpoints/allowances", post(allowances::allow))
+        .route("/v1/endpoints/labels", post(labels::label))
         .route("/v1/counters", get(counters))
         .route("/v1/flows", get(sight::flows))
         .route("/v1/connections", get(sight::connections))
@@ -368,6 +370,7 @@ async fn commit(
         node.networks.apply(objects, create, &around).map_err(Refusal::from)
     });
     let actions = written.await??;
+    node.attacher.watch_networks();
     node.reconciler.settle().await;
     Ok(actions)
 }
@@ -382,6 +385,7 @@ async fn delete_network(State(node): Shared, Path(name): Path<String>) -> Answer
         node.networks.delete(&name, users)
     });
     let object = deleted.await??;
+    node.attacher.watch_networks();
     node.reconciler.settle().await;
     Ok(Json(object))
 }
@@ -455,7 +459,14 @@ async fn metrics(State(node): Shared) -> Result<Response, Refusal> {
     let tracking = metrics::Tracking { living: node.listener.swept().living, unseen };
     let map_bytes = node.attacher.dataplane().map_bytes();
     let memory = metrics::Memory { resident_bytes: shell::resident_bytes(), map_bytes };
-    let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, tracking, memory);
+    let policies = node.attacher.policies();
+    let standings = policies.objects(node.attacher.dataplane());
+    let standings = standings.map_err(|e| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    let decided = metrics::Decisions {
+        decided: standings.into_iter().map(|(object, standing)| (object, standing.decided)).collect(),
+        refusals: policies.refusals(),
+    };
+    let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, &decided, tracking, memory);
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 

@@ -14,10 +14,10 @@ use oracle::{Asked, NAMESPACES, PORTS, Reference, Step, steps};
 use proptest::test_runner::{Config, TestRunner};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::UnshareFlags;
-use weft_agent::policies::maps::Maps;
+use weft_agent::policies::maps::{Maps, Subject, put};
 use weft_dataplane::{Admission, Dataplane, Door, Loaded, Opening, Telling, Trial, Verdict, abi};
-use weft_model::{MacAddr, Protocol, Way};
-use weft_policy::{Identity, IdentityNumber, World};
+use weft_model::{MacAddr, PolicyMode, Protocol, Way};
+use weft_policy::{Identity, IdentityNumber, View, World};
 
 /// Endpoints at most: as many have a link of the namespace's own to be behind.
 const ENDPOINTS: usize = 6;
@@ -72,9 +72,10 @@ impl Host<'_> {
         let free = (2..).take(ENDPOINTS).find(|link| !self.endpoints.contains_key(link));
         let Some(link) = free else { return };
         let number = self.world.hold(identity.clone());
-        self.maps.subjects.insert(link, number);
+        let subject = Subject { identity: number, mode: PolicyMode::Enforce };
+        self.maps.subjects.insert(link, subject);
         self.write();
-        self.maps.put(self.dataplane, &self.world, link, number).unwrap();
+        put(self.dataplane, &self.world, link, subject).unwrap();
         let admission = Admission {
             addresses: vec![address(link)],
             allowed: Vec::new(),
@@ -106,12 +107,29 @@ impl Host<'_> {
         self.maps.write(self.dataplane, &self.world, changes).unwrap();
     }
 
+    /// About what is enforced; and about what would be if nothing were in audit, which is put in force for that.
     fn agree(&self) {
+        self.agree_on(View::Enforced);
+        let subjects = &self.dataplane.policies().subjects;
+        for link in self.endpoints.keys() {
+            let entry = subjects.get(link).unwrap().unwrap();
+            let whole = |way: usize| if entry.audited[way] == 0 { entry.sets[way] } else { entry.audited[way] };
+            let flags = entry.flags / (abi::SUBJECT_INGRESS_ISOLATED_AUDITED / abi::SUBJECT_INGRESS_ISOLATED);
+            subjects.put(link, &abi::subject { sets: [whole(0), whole(1)], flags, ..entry }).unwrap();
+        }
+        self.dataplane.policies().renew().unwrap();
+        self.agree_on(View::Whole);
+        for (link, subject) in &self.maps.subjects {
+            put(self.dataplane, &self.world, *link, *subject).unwrap();
+        }
+    }
+
+    fn agree_on(&self, view: View) {
         for (link, (_, identity)) in &self.endpoints {
             for (protocol, port) in questions() {
                 for (other, (_, of_other)) in self.endpoints.iter().filter(|(other, _)| *other != link) {
                     let asked = |own, way, other, address| {
-                        let asked = Asked { own, way, other: Some(other), address, protocol, port };
+                        let asked = Asked { own, view, way, other: Some(other), address, protocol, port };
                         self.reference.is_allowed(&asked)
                     };
                     let expected = asked(identity, Way::Egress, of_other, address(*other))
@@ -122,14 +140,14 @@ impl Host<'_> {
                     assert_eq!(verdict == Verdict::Short, expected, "{story}");
                     assert!(expected || is_policys(verdict), "{story}");
                 }
-                self.agree_about_the_outside(*link, identity, (protocol, port));
+                self.agree_about_the_outside(view, *link, identity, (protocol, port));
             }
         }
     }
 
-    fn agree_about_the_outside(&self, link: u32, identity: &Identity, (protocol, port): (Protocol, u16)) {
+    fn agree_about_the_outside(&self, view: View, link: u32, identity: &Identity, (protocol, port): (Protocol, u16)) {
         let outside: IpAddr = OUTSIDE.parse().unwrap();
-        let asked = |way| Asked { own: identity, way, other: None, address: outside, protocol, port };
+        let asked = |way| Asked { own: identity, view, way, other: None, address: outside, protocol, port };
         let sent = self.trial.sent_by(Door::Link(link), &opening(link, outside, protocol, port)).unwrap();
         assert_eq!(sent == Verdict::Passed, self.reference.is_allowed(&asked(Way::Egress)), "{identity:?} {sent:?}");
         let opening = Opening { from: outside, ..opening(link, address(link), protocol, port) };

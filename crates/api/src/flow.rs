@@ -27,11 +27,11 @@ pub struct Flow {
     pub sequence: u64,
     /// Milliseconds since 1970.
     pub time_ms: u64,
-    /// `opened`, `established`, `ended` or `dropped`.
+    /// `opened`, `established`, `ended`, `dropped` or `audited`.
     pub event: String,
-    /// `passed` or `dropped`.
+    /// `passed`, `dropped`, or `audited` if it passed and policies would have dropped it if nothing were in audit.
     pub verdict: String,
-    /// Why it was dropped: a word; empty if it passed.
+    /// Why it was dropped, or would have been: a word; empty if it just passed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// What the reason means.

@@ -22,8 +22,8 @@ pub use flow::{Connection, Flow, FlowEnd};
 pub use judgement::{Judgement, Step};
 pub use object::{
     API_VERSION, AllowanceRequest, AttachRequest, AttachmentDns, Condition, DeviceStatus, EndpointObject, EndpointSpec,
-    EndpointStatus, LeaseStatus, LimitRequest, List, Metadata, NetworkAttachment, NetworkObject, NetworkStatus,
-    NodeObject, NodeStatus, PoolStatus,
+    EndpointStatus, LabelRequest, LeaseStatus, LimitRequest, List, Metadata, NetworkAttachment, NetworkObject,
+    NetworkStatus, NodeObject, NodeStatus, PoolStatus,
 };
 pub use openapi::openapi;
 pub use policy::{

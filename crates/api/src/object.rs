@@ -341,6 +341,21 @@ pub struct AllowanceRequest {
     pub add: Vec<String>,
 }
 
+/// What an endpoint is to be selected by, from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelRequest {
+    /// `[NAMESPACE/]NAME`, a container id or 4 and more of its first characters, or an address. All interfaces of the
+    /// container are meant.
+    pub endpoint: String,
+    /// Keys that it is not to have any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// Labels that it is to have besides what is left, in place of those with the same keys.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub add: BTreeMap<String, String>,
+}
+
 /// A host of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

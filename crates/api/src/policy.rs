@@ -93,7 +93,16 @@ pub struct NamespaceObject {
 pub struct PolicyStatus {
     /// Endpoints of this host that it is about.
     pub endpoints: usize,
-    /// `Ready`: it is in force.
+    /// Connections that its rules let begin.
+    #[serde(default)]
+    pub accepted: u64,
+    /// Packets that its rules dropped.
+    #[serde(default)]
+    pub denied: u64,
+    /// Packets that its rules would have dropped if nothing were in audit.
+    #[serde(default)]
+    pub audited: u64,
+    /// `Accepted`: its last change was taken. `Ready`: it is in force.
     pub conditions: Vec<Condition>,
 }
 
@@ -126,6 +135,11 @@ impl Object {
             Object::ClusterNetworkPolicy(_) => "ClusterNetworkPolicy",
             Object::Namespace(_) => "Namespace",
         }
+    }
+
+    /// Whether it is a policy.
+    pub fn is_policy(&self) -> bool {
+        matches!(self, Object::NetworkPolicy(_) | Object::ClusterNetworkPolicy(_))
     }
 
     /// Its name, with the namespace of one that has one.
@@ -182,6 +196,8 @@ pub struct PolicySummary {
     pub name: String,
     /// `Admin`, `Network` or `Baseline`: which policies have their say first.
     pub tier: String,
+    /// `enforce`, or `audit` if it is only watched what it would drop.
+    pub mode: String,
     /// Among those of its tier.
     pub priority: u32,
     /// `Ingress`, `Egress`, or both.
@@ -190,6 +206,12 @@ pub struct PolicySummary {
     pub rules: usize,
     /// Endpoints of this host that it is about.
     pub endpoints: usize,
+    /// Connections that its rules let begin.
+    pub accepted: u64,
+    /// Packets that its rules dropped.
+    pub denied: u64,
+    /// Packets that its rules would have dropped if nothing were in audit.
+    pub audited: u64,
 }
 
 /// One rule that has a say about an endpoint, in the order in which rules have it.
@@ -206,6 +228,8 @@ pub struct PolicyRule {
     pub rule: String,
     /// `Accept`, `Deny` or `Pass`.
     pub action: String,
+    /// `enforce`, or `audit` if it is only watched what it would drop.
+    pub mode: String,
     /// Who the other end is.
     pub peers: String,
     /// Where the connection is opened to.

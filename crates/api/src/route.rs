@@ -6,7 +6,9 @@ use crate::capture::{Capture, CaptureWish, Packets};
 use crate::cni::{CniError, CniRequest};
 use crate::flow::{Connection, Flow};
 use crate::judgement::Judgement;
-use crate::object::{AllowanceRequest, AttachRequest, EndpointObject, LimitRequest, List, NetworkObject, NodeObject};
+use crate::object::{
+    AllowanceRequest, AttachRequest, EndpointObject, LabelRequest, LimitRequest, List, NetworkObject, NodeObject,
+};
 use crate::policy::{ClusterPolicyObject, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicySummary};
 use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
 
@@ -263,6 +265,14 @@ pub const ROUTES: &[Route] = &[
         replies: &[ok(schema::<EndpointObject>), BAD_REQUEST, NOT_FOUND, CONFLICT, TOO_LARGE, FAILED, BUSY],
     },
     Route {
+        method: Method::Post,
+        path: "/v1/endpoints/labels",
+        summary: "Gives a container's endpoints other labels, and takes labels away; policies follow at once",
+        query: &[],
+        request: Some(schema::<LabelRequest>),
+        replies: &[ok(schema::<List<EndpointObject>>), BAD_REQUEST, NOT_FOUND, CONFLICT, TOO_LARGE, FAILED, BUSY],
+    },
+    Route {
         method: Method::Get,
         path: "/v1/counters",
         summary: "What became of endpoints' packets",
@@ -285,8 +295,8 @@ pub const ROUTES: &[Route] = &[
             TO,
             PARTY,
             ("network", "only those of which an end is on this network"),
-            ("verdict", "only those that `passed`, or were `dropped`"),
-            ("reason", "only those that were dropped for this"),
+            ("verdict", "only those that `passed`, were `dropped`, or would have been and were `audited`"),
+            ("reason", "only those that were, or would have been, dropped for this"),
             PROTOCOL,
             PORT,
             ("after", "only those whose sequence number is higher"),

@@ -164,29 +164,34 @@ impl Row for Flow {
 
 impl Row for PolicySummary {
     const HEADER: &'static [&'static str] =
-        &["KIND", "NAMESPACE", "NAME", "TIER", "PRIORITY", "WAYS", "RULES", "ENDPOINTS"];
+        &["KIND", "NAMESPACE", "NAME", "TIER", "PRIORITY", "MODE", "WAYS", "RULES", "ENDPOINTS", "DECIDED"];
 
     fn cells(&self) -> Vec<String> {
-        let PolicySummary { kind, namespace, name, tier, priority, ways, rules, endpoints } = self.clone();
+        let PolicySummary { kind, namespace, name, tier, mode, priority, ways, rules, endpoints, .. } = self.clone();
+        let decided = [(self.accepted, "accepted"), (self.denied, "denied"), (self.audited, "audited")];
+        let decided: Vec<_> = decided.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
         vec![
             kind,
             or_dash(namespace.as_deref()),
             name,
             tier,
             priority.to_string(),
+            mode,
             joined(&ways),
             rules.to_string(),
             endpoints.to_string(),
+            joined(&decided),
         ]
     }
 }
 
 impl Row for PolicyRule {
-    const HEADER: &'static [&'static str] = &["ENDPOINT", "WAY", "TIER", "ACTION", "OTHER-END", "PORTS", "RULE"];
+    const HEADER: &'static [&'static str] =
+        &["ENDPOINT", "WAY", "TIER", "ACTION", "MODE", "OTHER-END", "PORTS", "RULE"];
 
     fn cells(&self) -> Vec<String> {
-        let PolicyRule { endpoint, way, tier, rule, action, peers, ports } = self.clone();
-        vec![endpoint, way, tier, action, peers, ports, rule]
+        let PolicyRule { endpoint, way, tier, rule, action, mode, peers, ports } = self.clone();
+        vec![endpoint, way, tier, action, mode, peers, ports, rule]
     }
 }
 

@@ -57,7 +57,12 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// A session with these options; `command` makes the root's whole command line.
-    pub fn new(global: &Global, command: fn() -> clap::Command, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
+    pub fn new(
+        global: &Global,
+        command: fn() -> clap::Command,
+        out: &'a mut dyn Write,
+        err: &'a mut dyn Write,
+    ) -> Self {
         Self { client: Client::new(&global.socket), output: global.output, command, out, out_is_terminal: false, err }
     }
 

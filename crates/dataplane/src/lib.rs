@@ -3,7 +3,7 @@
 //! ```text
 //!   BPF_DIR/weft_stub_*      ◄── filters on every link: they jump to
 //!   BPF_DIR/weft_programs    ──► endpoint_{out,check,in}, parent_{out,check,in}, uplink_{in,out}, which read
-//!   BPF_DIR/v5/weft_*        ◄── the maps that the agent writes, of this layout
+//!   BPF_DIR/v6/weft_*        ◄── the maps that the agent writes, of this layout
 //!   BPF_DIR/weft_{parent,uplink}_N_{in,out}   what holds the programs of the link numbered N
 //! ```
 //!

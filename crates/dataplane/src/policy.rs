@@ -17,6 +17,8 @@ pub struct Policies {
     pub blocks: Table<abi::policy_block, u32>,
     /// What a table says of ports.
     pub ports: Table<abi::policy_port, abi::policy_verdict>,
+    /// What rules have decided.
+    pub counts: Table<u32, abi::policy_count>,
     settings: Settings,
 }
 
@@ -27,6 +29,7 @@ impl Policies {
             peers: Table::open(directory, "weft_policy_peers")?,
             blocks: Table::open(directory, "weft_policy_blocks")?,
             ports: Table::open(directory, "weft_policy_ports")?,
+            counts: Table::open(directory, "weft_policy_counts")?,
             settings: settings.clone(),
         })
     }

@@ -34,12 +34,12 @@ pub use network::{
     Attachment, Availability, Ipam, IpvlanMode, MODES, MacvlanMode, Masquerade, Mode, Network, Transport,
 };
 pub use policy::{
-    Action, CLUSTER_RULES_MAX, NamedPort, Namespaces, PRIORITY_MAX, Peer, Policy, PolicyKey, PolicyKind, Port,
-    PortNumber, Rule, Scope, Tier, Way,
+    Action, CLUSTER_RULES_MAX, NamedPort, Namespaces, PRIORITY_MAX, Peer, Policy, PolicyKey, PolicyKind, PolicyMode,
+    Port, PortNumber, Rule, Scope, Tier, Way,
 };
 pub use policy_spec::{ClusterPolicySpec, NetworkPolicySpec};
 pub use pool::{AddressRange, Family, Pool};
 pub use prefix::{ALLOWED_PER_ENDPOINT_MAX, resolve_allowed};
 pub use protocol::{Protocol, ProtocolError};
-pub use selector::{Requirement, RequirementSpec, Selector, SelectorSpec};
+pub use selector::{Requirement, RequirementSpec, Selector, SelectorSpec, check_labels};
 pub use spec::{MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::{DeviceSelector, FunctionSettings};
 use crate::endpoint::{Dns, Route};
 use crate::name::{IfName, Labels, NetworkName};
+use crate::policy::PolicyMode;
 use crate::pool::{AddressRange, Family, Pool};
 
 macro_rules! word_enum {
@@ -294,6 +295,8 @@ pub struct Network {
     pub internal: bool,
     /// Endpoints of this network do not reach each other.
     pub isolated: bool,
+    /// Whether what policies forbid its endpoints is dropped.
+    pub policy_mode: PolicyMode,
     /// Networks whose endpoints may be reached, if they say the same of this one. Others on this host may not.
     pub peers: Vec<NetworkName>,
     /// Addresses that every endpoint may send from besides its own: virtual ones, those of what is nested inside.

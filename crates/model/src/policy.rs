@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::Protocol;
@@ -63,6 +64,30 @@ pub enum Tier {
     Baseline,
 }
 
+/// Whether what policies forbid is dropped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyMode {
+    /// It is.
+    #[default]
+    Enforce,
+    /// It passes, and is told of.
+    Audit,
+}
+
+impl PolicyMode {
+    /// Both.
+    pub const ALL: [PolicyMode; 2] = [PolicyMode::Enforce, PolicyMode::Audit];
+
+    /// As people write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            PolicyMode::Enforce => "enforce",
+            PolicyMode::Audit => "audit",
+        }
+    }
+}
+
 /// What becomes of a connection that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
@@ -93,6 +118,8 @@ impl Way {
 pub struct Policy {
     /// Kind and name.
     pub key: PolicyKey,
+    /// Whether it is only watched what it would drop.
+    pub mode: PolicyMode,
     /// When it has its say.
     pub tier: Tier,
     /// Among those of its tier: the lowest first, and by name where they are equal.

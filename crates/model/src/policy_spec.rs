@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::invalid::{Invalid, InvalidFields};
 use crate::policy::{
-    Action, CLUSTER_RULES_MAX, Namespaces, PRIORITY_MAX, Peer, Policy, PolicyKey, PolicyKind, Port, PortNumber, Rule,
-    Scope, Tier,
+    Action, CLUSTER_RULES_MAX, Namespaces, PRIORITY_MAX, Peer, Policy, PolicyKey, PolicyKind, PolicyMode, Port,
+    PortNumber, Rule, Scope, Tier,
 };
 use crate::protocol::Protocol;
 use crate::selector::{Selector, SelectorSpec};
@@ -311,6 +311,7 @@ impl NetworkPolicySpec {
             self::rule(&mut faults, field, ("to", &rule.to), &rule.ports)
         });
         let policy = Policy {
+            mode: PolicyMode::default(),
             tier: Tier::Network,
             priority: 0,
             subject: Scope { namespaces: Namespaces::Named(key.namespace.clone()), endpoints },
@@ -449,6 +450,7 @@ impl ClusterPolicySpec {
         let nobody = Scope { namespaces: Namespaces::Named(String::new()), endpoints: Selector::default() };
         let policy = Policy {
             key: key.clone(),
+            mode: PolicyMode::default(),
             tier,
             priority: self.priority,
             subject: subject.unwrap_or(nobody),

@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::invalid::{Invalid, InvalidFields};
 use crate::name::Labels;
 
 /// What people write.
@@ -115,6 +116,17 @@ impl SelectorSpec {
         }
         if faults.is_empty() { Ok(Selector(requirements)) } else { Err(faults) }
     }
+}
+
+/// What is wrong with labels that `field` of an object has, if anything is.
+pub fn check_labels(object: &str, field: &str, labels: &Labels) -> Result<(), InvalidFields> {
+    let mut faults = Vec::new();
+    for (key, value) in labels {
+        check_key(key, field, &mut faults);
+        check_value(value, &format!("{field}[{key}]"), &mut faults);
+    }
+    let invalid = |(field, value, remedy)| Invalid { object: object.to_owned(), field, value, remedy };
+    if faults.is_empty() { Ok(()) } else { Err(InvalidFields(faults.into_iter().map(invalid).collect())) }
 }
 
 type Faults = Vec<(String, String, String)>;

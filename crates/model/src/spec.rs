@@ -13,6 +13,7 @@ use crate::name::{IfName, Labels, NetworkName};
 use crate::network::{
     Attachment, Availability, Ipam, IpvlanMode, MacvlanMode, Masquerade, Mode, Network, Transport, nets_overlap,
 };
+use crate::policy::PolicyMode;
 use crate::pool::{AddressRange, Family, Pool, is_special};
 use crate::prefix::{parse_net, resolve_allowed};
 
@@ -130,6 +131,9 @@ pub struct NetworkSpec {
     /// Part the endpoints of the network from each other.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub isolated: bool,
+    /// `audit`, if what policies forbid the endpoints is to pass, and to be told of; enforce if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_mode: Option<PolicyMode>,
     /// Networks of this host whose endpoints may be reached, if they list this one too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
@@ -216,6 +220,7 @@ impl NetworkSpec {
             routes: self.resolve_routes(&mut faults),
             internal: self.internal,
             isolated: self.isolated || self.macvlan_mode == Some(MacvlanMode::Private),
+            policy_mode: self.policy_mode.unwrap_or_default(),
             peers: self.resolve_peers(name, &mut faults),
             allowed_addresses: self.resolve_allowed(&mut faults),
             masquerade: self.resolve_masquerade(attachment, &mut faults),

@@ -31,4 +31,4 @@ pub use decide::{Decision, decide};
 pub use prefix::Prefix;
 pub use set::SetNumber;
 pub use table::{PortPrefix, Ranked, RuleNumber, Table, TableNumber, Verdict};
-pub use world::{Changes, Identity, IdentityNumber, RuleOrigin, Sets, Work, World};
+pub use world::{Changes, Identity, IdentityNumber, RuleOrigin, Sets, View, Work, World};

@@ -15,12 +15,15 @@ use crate::world::{Identity, IdentityNumber};
 /// Number of a set. 0 is the one without rules, of which nothing is asked.
 pub type SetNumber = u32;
 
+/// A policy of a set, as it was at some time; in the order in which they have their say.
+pub(crate) type Selected = (Tier, u32, PolicyKey, u64);
+
 /// What makes two sets the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SetKey {
     pub(crate) way: Way,
-    /// In the order in which they have their say, each as it was at some time.
-    pub(crate) policies: Vec<(Tier, u32, PolicyKey, u64)>,
+    /// In their order.
+    pub(crate) policies: Vec<Selected>,
     /// Of ingress: the endpoint's own ports that rules have a name of.
     pub(crate) ports: Vec<NamedPort>,
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use weft_model::{Labels, NamedPort, Namespaces, Policy, PolicyKey, Protocol, Scope, Way};
+use weft_model::{Labels, NamedPort, Namespaces, Policy, PolicyKey, PolicyMode, Protocol, Scope, Way};
 
 use crate::decide::{Decision, decide};
 use crate::prefix::Prefix;
 use crate::scope::{ScopeNumber, Scopes};
-use crate::set::{Set, SetKey, SetNumber, own_ports, scopes};
+use crate::set::{Selected, Set, SetKey, SetNumber, own_ports, scopes};
 use crate::table::{RuleNumber, Table, TableNumber, Verdict, flatten};
 
 /// Number of an identity. 0 is nobody's.
@@ -27,6 +27,15 @@ pub struct Identity {
     pub labels: Labels,
     /// Their ports that have names.
     pub ports: Vec<NamedPort>,
+}
+
+/// Which policies count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum View {
+    /// Those that are enforced.
+    Enforced,
+    /// Those in audit, too.
+    Whole,
 }
 
 /// What holds for an identity, each way.
@@ -66,6 +75,8 @@ pub struct Changes {
     pub blocks: BTreeMap<(SetNumber, Prefix), Option<TableNumber>>,
     /// Identities that have other sets than before.
     pub identities: BTreeSet<IdentityNumber>,
+    /// Rules that are written nowhere any more.
+    pub rules: BTreeSet<RuleNumber>,
     /// What it took.
     pub work: Work,
 }
@@ -73,8 +84,8 @@ pub struct Changes {
 impl Changes {
     /// Whether nothing comes or goes.
     pub fn is_nothing(&self) -> bool {
-        let Changes { tables, peers, blocks, identities, work: _ } = self;
-        tables.is_empty() && peers.is_empty() && blocks.is_empty() && identities.is_empty()
+        let Changes { tables, peers, blocks, identities, rules, work: _ } = self;
+        (tables.is_empty() && peers.is_empty() && blocks.is_empty()) && identities.is_empty() && rules.is_empty()
     }
 }
 
@@ -123,8 +134,8 @@ struct Known {
     holds: usize,
     /// Those that match it.
     scopes: BTreeSet<ScopeNumber>,
-    /// By way.
-    sets: BTreeMap<Way, SetNumber>,
+    /// By way; of the whole view only where that is another one.
+    sets: BTreeMap<(Way, View), SetNumber>,
 }
 
 /// Tables by what is in them, as long as somebody holds them.
@@ -293,26 +304,31 @@ impl World {
         self.identities.get(&number).map(|known| &*known.identity)
     }
 
-    /// What holds for an identity.
-    pub fn sets(&self, number: IdentityNumber) -> Sets {
+    /// What holds for an identity, in a view.
+    pub fn sets(&self, number: IdentityNumber, view: View) -> Sets {
         let set = |way| {
-            let number = self.identities.get(&number).and_then(|known| known.sets.get(&way)).copied().unwrap_or(0);
+            let number = self.set_of(number, way, view).unwrap_or(0);
             (number, self.sets.get(&number).is_some_and(Set::is_isolated))
         };
         let ((ingress, is_ingress_isolated), (egress, is_egress_isolated)) = (set(Way::Ingress), set(Way::Egress));
         Sets { ingress, egress, is_ingress_isolated, is_egress_isolated }
     }
 
+    fn set_of(&self, number: IdentityNumber, way: Way, view: View) -> Option<SetNumber> {
+        let sets = &self.identities.get(&number)?.sets;
+        sets.get(&(way, view)).or_else(|| sets.get(&(way, View::Enforced))).copied()
+    }
+
     /// Decides as the programs do: whether `number` may have a connection with who is there.
     pub fn decide(
         &self,
-        number: IdentityNumber,
+        (number, view): (IdentityNumber, View),
         way: Way,
         other: Option<IdentityNumber>,
         address: IpAddr,
         (protocol, port): (Protocol, u16),
     ) -> Decision {
-        let set = self.identities.get(&number).and_then(|known| self.sets.get(known.sets.get(&way)?));
+        let set = self.set_of(number, way, view).and_then(|set| self.sets.get(&set));
         let Some(set) = set else { return decide(&Verdict::default(), &Verdict::default(), false) };
         let by_identity = other.and_then(|other| set.peers.get(&other));
         let by_address = Prefix::of(address).and_above().find_map(|prefix| set.blocks.get(&prefix));
@@ -322,7 +338,7 @@ impl World {
 
     /// The policies that select an identity for a way, in the order in which they have their say.
     pub fn selecting(&self, number: IdentityNumber, way: Way) -> Vec<Arc<Policy>> {
-        let selected = self.selected(number, way);
+        let selected = self.selected(number, way, View::Whole);
         selected.into_iter().filter_map(|(.., key, _)| Some(Arc::clone(&self.policies.get(&key)?.policy))).collect()
     }
 
@@ -331,6 +347,12 @@ impl World {
         let Some(installed) = self.policies.get(key) else { return 0 };
         let holds = |number| self.identities.get(&number).map_or(0, |known| known.holds);
         self.scopes.matched(installed.subject).map(holds).sum()
+    }
+
+    /// The rules of a policy, both ways.
+    pub fn rules_of(&self, key: &PolicyKey) -> impl Iterator<Item = RuleNumber> {
+        let policy = self.policies.get(key).map(|installed| &*installed.policy);
+        policy.into_iter().flat_map(|policy| origins(policy).map(|(number, _)| number))
     }
 
     /// Where a rule is written.
@@ -357,6 +379,7 @@ impl World {
             peers: peers.collect(),
             blocks: blocks.collect(),
             identities: self.identities.keys().copied().collect(),
+            rules: BTreeSet::new(),
             work: Work::default(),
         }
     }
@@ -383,11 +406,12 @@ impl World {
     }
 
     /// Policies that select an identity for a way, in their order, each as it is now.
-    fn selected(&self, number: IdentityNumber, way: Way) -> Vec<(weft_model::Tier, u32, PolicyKey, u64)> {
+    fn selected(&self, number: IdentityNumber, way: Way, view: View) -> Vec<Selected> {
         let scopes = self.identities.get(&number).into_iter().flat_map(|known| &known.scopes);
         let keys = scopes.filter_map(|scope| self.subjects.get(scope)).flatten();
         let installed = keys.filter_map(|key| self.policies.get(key));
-        let about = installed.filter(|installed| installed.policy.rules(way).is_some());
+        let counts = |policy: &Policy| view == View::Whole || policy.mode == PolicyMode::Enforce;
+        let about = installed.filter(|installed| installed.policy.rules(way).is_some() && counts(&installed.policy));
         let mut selected: Vec<_> = about
             .map(|Installed { policy, revision, .. }| (policy.tier, policy.priority, policy.key.clone(), *revision))
             .collect();
@@ -398,29 +422,31 @@ impl World {
     /// Gives an identity the sets that it should have.
     fn assign(&mut self, number: IdentityNumber) {
         for way in Way::BOTH {
-            let policies = self.selected(number, way);
-            let set = if policies.is_empty() { None } else { Some(self.hold_set(number, way, policies)) };
-            let Some(known) = self.identities.get_mut(&number) else { return };
-            let former = match set {
-                Some(set) => known.sets.insert(way, set),
-                None => known.sets.remove(&way),
-            };
-            if former != set {
-                self.changes.identities.insert(number);
-            }
-            if let Some(former) = former {
-                self.release_set(former);
-            }
+            let enforced = self.selected(number, way, View::Enforced);
+            let whole = self.selected(number, way, View::Whole);
+            let whole = if whole == enforced { Vec::new() } else { whole };
+            self.assign_set(number, (way, View::Enforced), enforced);
+            self.assign_set(number, (way, View::Whole), whole);
+        }
+    }
+
+    fn assign_set(&mut self, number: IdentityNumber, place: (Way, View), policies: Vec<Selected>) {
+        let set = if policies.is_empty() { None } else { Some(self.hold_set(number, place.0, policies)) };
+        let Some(known) = self.identities.get_mut(&number) else { return };
+        let former = match set {
+            Some(set) => known.sets.insert(place, set),
+            None => known.sets.remove(&place),
+        };
+        if former != set {
+            self.changes.identities.insert(number);
+        }
+        if let Some(former) = former {
+            self.release_set(former);
         }
     }
 
     /// Holds the set of these policies for an identity; one that nobody had is worked out.
-    fn hold_set(
-        &mut self,
-        identity: IdentityNumber,
-        way: Way,
-        policies: Vec<(weft_model::Tier, u32, PolicyKey, u64)>,
-    ) -> SetNumber {
+    fn hold_set(&mut self, identity: IdentityNumber, way: Way, policies: Vec<Selected>) -> SetNumber {
         let written: Vec<Arc<Policy>> =
             policies.iter().filter_map(|(.., key, _)| Some(Arc::clone(&self.policies.get(key)?.policy))).collect();
         let ports = match (way, self.identities.get(&identity)) {
@@ -580,12 +606,14 @@ impl World {
     fn note_origins(&mut self, policy: &Policy) {
         for (number, origin) in origins(policy) {
             self.origins.insert(number, origin);
+            self.changes.rules.remove(&number);
         }
     }
 
     fn forget_origins(&mut self, policy: &Policy) {
         for (number, _) in origins(policy) {
             self.origins.remove(&number);
+            self.changes.rules.insert(number);
         }
     }
 }

@@ -10,8 +10,9 @@ use std::net::IpAddr;
 use oracle::{Asked, NAMESPACES, PORTS, PROTOCOLS, Reference, Step, steps};
 use proptest::prelude::*;
 use weft_model::{Protocol, Way};
-use weft_policy::{Changes, Identity, IdentityNumber, Prefix, SetNumber, Table, TableNumber, World};
+use weft_policy::{Changes, Identity, IdentityNumber, Prefix, SetNumber, Table, TableNumber, View, World};
 
+const VIEWS: [View; 2] = [View::Enforced, View::Whole];
 const ADDRESSES: [&str; 5] = ["10.1.0.2", "10.1.2.9", "10.9.0.1", "198.51.100.1", "fd61::2"];
 
 /// What the programs' maps would have, if all changes were written there.
@@ -86,14 +87,16 @@ impl Both {
         let others: Vec<_> = everybody.chain([(None, None)]).collect();
         for (own, identity) in &self.held {
             for (other, of_other) in &others {
-                for (address, protocol, port, way) in questions() {
+                for ((address, protocol, port, way), view) in
+                    questions().flat_map(|asked| VIEWS.map(|view| (asked, view)))
+                {
                     let (asked, told) = (*other, (protocol, port));
-                    let decision = self.world.decide(*own, way, asked, address, told);
-                    let asked = Asked { own: identity, way, other: *of_other, address, protocol, port };
+                    let decision = self.world.decide((*own, view), way, asked, address, told);
+                    let asked = Asked { own: identity, view, way, other: *of_other, address, protocol, port };
                     let expected = self.reference.is_allowed(&asked);
                     assert_eq!(
                         decision.is_allowed, expected,
-                        "{identity:?} {way:?} {of_other:?} {address} {protocol} {port}: {decision:?}"
+                        "{identity:?} {view:?} {way:?} {of_other:?} {address} {protocol} {port}: {decision:?}"
                     );
                     let origin =
                         decision.rule.map(|rule| self.world.origin(rule).expect("a rule is written somewhere"));

@@ -1,9 +1,10 @@
 //! What a change costs: as much as it changes, however much there is besides.
 
 use weft_model::{
-    Action, Labels, Namespaces, Peer, Policy, PolicyKey, PolicyKind, Requirement, Rule, Scope, Selector, Tier,
+    Action, Labels, Namespaces, Peer, Policy, PolicyKey, PolicyKind, PolicyMode, Requirement, Rule, Scope, Selector,
+    Tier,
 };
-use weft_policy::{Identity, Work, World};
+use weft_policy::{Identity, View, Work, World};
 
 /// Endpoints with labels of their own.
 const IDENTITIES: usize = 8_000;
@@ -26,6 +27,7 @@ fn policy(namespace: usize) -> Policy {
     let rule = Rule { name: String::new(), action: Action::Accept, peers: vec![from], ports: Vec::new() };
     Policy {
         key: PolicyKey { kind: PolicyKind::Namespaced, namespace: format!("ns{namespace}"), name: "web".to_owned() },
+        mode: PolicyMode::Enforce,
         tier: Tier::Network,
         priority: 0,
         subject: Scope { namespaces: own, endpoints: labelled("app", "web") },
@@ -58,7 +60,7 @@ fn a_label_that_changes_among_thousands_touches_what_it_selects() {
     let changes = world.take_changes();
     assert_eq!(changes.work, Work { looked_at: 2, worked_out: 0 });
     assert_eq!(changes.peers.values().filter(|table| table.is_none()).count(), 1);
-    assert!(world.sets(web).is_ingress_isolated);
+    assert!(world.sets(web, View::Enforced).is_ingress_isolated);
     let all = world.everything();
     assert_eq!(all.peers.len(), NAMESPACES * IDENTITIES / NAMESPACES / 4);
     assert_eq!(all.tables.len(), NAMESPACES, "one for each rule");

@@ -1,6 +1,7 @@
 //! What the programs at the endpoints' doors know: who is behind each link, and which networks are joined.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -126,7 +127,7 @@ pub fn hosts(snapshot: &Snapshot, also: impl Iterator<Item = IpAddr>) -> BTreeMa
 }
 
 /// The refusal in the words of the kernel's other ones.
-pub fn refused(link: u32, error: &DataplaneError) -> KernelError {
+pub fn refused(link: u32, error: &dyn Display) -> KernelError {
     KernelError {
         detail: error.to_string(),
         ..KernelError::new("admit what is behind link", link.to_string(), Errno::IO)
@@ -141,9 +142,9 @@ pub fn admit(
     endpoint: &Endpoint,
     admission: &Admission,
 ) -> Result<(), KernelError> {
-    let refused = |error: DataplaneError| refused(link, &error);
-    policies.map_or(Ok(()), |policies| policies.admit(dataplane, link, endpoint)).map_err(refused)?;
-    dataplane.admit(link, admission).map_err(refused)
+    let admitted = policies.map_or(Ok(()), |policies| policies.admit(dataplane, link, endpoint));
+    admitted.map_err(|error| refused(link, &error))?;
+    dataplane.admit(link, admission).map_err(|error| refused(link, &error))
 }
 
 /// Lets nothing of it pass any more, and forgets what policies say of it.

@@ -95,6 +95,10 @@ impl Target for Endpoints<'_> {
             Some(netns) => self.create(endpoint, netns),
             None => {
                 let drift = self.drift(endpoint).ok_or_else(|| EndpointError::LinkGone(endpoint.key.clone()))?;
+                if endpoint.seat.is_some() {
+                    self.netlink.run(&drift.repairs)?;
+                    return Ok(self.admit_seated(endpoint)?);
+                }
                 let Some(index) = self.seen(host)? else { return Ok(()) };
                 self.netlink.run(&drift.repairs)?;
                 Ok(self.hold_back(endpoint, index)?)
@@ -177,6 +181,18 @@ impl Endpoints<'_> {
         let detours = Detours { throttle: None, bridge: None, parent: Some(parent) };
         let Some(admission) = admissions::admission(endpoint, detours) else { return Ok(()) };
         admissions::admit(self.dataplane, Some(self.policies), index, endpoint, &admission)
+    }
+
+    /// Tells the programs what an endpoint that is on a segment may do now.
+    fn admit_seated(&self, endpoint: &Endpoint) -> Result<(), KernelError> {
+        let admission = admissions::admission(endpoint, Detours::of(endpoint, self.snapshot));
+        match (endpoint.link, admission) {
+            (Some(link), Some(admission)) => {
+                admissions::admit(self.dataplane, Some(self.policies), link, endpoint, &admission)
+            }
+            // Its parent is gone: the reconciler lets it in when that is back.
+            _ => Ok(()),
+        }
     }
 
     /// Takes down an endpoint that is on a segment.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use weft_model::{Dns, Endpoint, EndpointKey, Lease, Limits, Route};
+use weft_model::{Dns, Endpoint, EndpointKey, Labels, Lease, Limits, Route};
 
 use super::journal::Event;
 
@@ -59,6 +59,8 @@ pub enum Change {
     Limits(Limits),
     /// What it may send from besides its own addresses.
     Allowed(BTreeSet<IpNet>),
+    /// What selectors tell it from others by.
+    Labels(Labels),
     /// Which of its container's routes it has.
     Routes {
         /// For all packets.
@@ -81,6 +83,7 @@ impl Change {
         match self {
             Change::Limits(_) => Change::Limits(endpoint.limits),
             Change::Allowed(_) => Change::Allowed(endpoint.allowed_addresses.clone()),
+            Change::Labels(_) => Change::Labels(endpoint.labels.clone()),
             Change::Routes { .. } => Change::routes_of(endpoint),
             Change::Lease(_) => Change::Lease(Box::new(Leased::of(endpoint))),
         }
@@ -90,6 +93,7 @@ impl Change {
         match self.clone() {
             Change::Limits(limits) => Event::Limits { key, limits },
             Change::Allowed(addresses) => Event::Allowed { key, addresses },
+            Change::Labels(labels) => Event::Labels { key, labels },
             Change::Routes { routes, source_routes } => Event::Routes { key, routes, source_routes },
             Change::Lease(leased) => Event::Lease { key, leased },
         }
@@ -99,6 +103,7 @@ impl Change {
         match self {
             Change::Limits(limits) => endpoint.limits = limits,
             Change::Allowed(addresses) => endpoint.allowed_addresses = addresses,
+            Change::Labels(labels) => endpoint.labels = labels,
             Change::Routes { routes, source_routes } => {
                 endpoint.routes = routes;
                 endpoint.source_routes = source_routes;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
-use weft_model::{Endpoint, EndpointKey, Limits, Route};
+use weft_model::{Endpoint, EndpointKey, Labels, Limits, Route};
 
 use super::change::Leased;
 
@@ -39,6 +39,7 @@ pub(super) enum Event {
     Live { key: EndpointKey },
     Limits { key: EndpointKey, limits: Limits },
     Allowed { key: EndpointKey, addresses: BTreeSet<IpNet> },
+    Labels { key: EndpointKey, labels: Labels },
     Routes { key: EndpointKey, routes: Vec<Route>, source_routes: Vec<Route> },
     Lease { key: EndpointKey, leased: Box<Leased> },
     Death { key: EndpointKey },

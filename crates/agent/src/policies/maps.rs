@@ -6,14 +6,25 @@
 use std::collections::BTreeMap;
 
 use weft_dataplane::{Dataplane, DataplaneError, abi};
-use weft_model::Action;
-use weft_policy::{Changes, IdentityNumber, PortPrefix, Prefix, Ranked, Sets, Table, TableNumber, Verdict, World};
+use weft_model::{Action, PolicyMode};
+use weft_policy::{
+    Changes, IdentityNumber, PortPrefix, Prefix, Ranked, Sets, Table, TableNumber, Verdict, View, World,
+};
+
+/// Who is behind a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject {
+    /// What policies tell him by.
+    pub identity: IdentityNumber,
+    /// That of his network.
+    pub mode: PolicyMode,
+}
 
 /// What was written.
 #[derive(Debug, Default)]
 pub struct Maps {
     /// Who is behind a link.
-    pub subjects: BTreeMap<u32, IdentityNumber>,
+    pub subjects: BTreeMap<u32, Subject>,
     tables: BTreeMap<TableNumber, Table>,
     /// The last change was not written whole.
     is_behind: bool,
@@ -29,25 +40,14 @@ impl Maps {
         self.is_behind = true;
         let maps = dataplane.policies();
         self.write_what_comes(dataplane, &changes)?;
-        let subjects: Vec<_> = self.subjects.iter().map(|(link, identity)| (*link, *identity)).collect();
-        for (link, identity) in subjects.into_iter().filter(|(_, identity)| changes.identities.contains(identity)) {
-            self.put(dataplane, world, link, identity)?;
-        }
+        let changed = self.subjects.iter().filter(|(_, subject)| changes.identities.contains(&subject.identity));
+        changed
+            .map(|(link, subject)| (*link, *subject))
+            .try_for_each(|(link, subject)| put(dataplane, world, link, subject))?;
         maps.enforce(!world.is_silent())?;
         self.take_out_what_goes(dataplane, &changes)?;
         self.is_behind = false;
         Ok(())
-    }
-
-    /// Writes who is behind a link.
-    pub fn put(
-        &self,
-        dataplane: &Dataplane,
-        world: &World,
-        link: u32,
-        identity: IdentityNumber,
-    ) -> Result<(), DataplaneError> {
-        dataplane.policies().subjects.put(&link, &subject(identity, world.sets(identity)))
     }
 
     fn write_what_comes(&mut self, dataplane: &Dataplane, changes: &Changes) -> Result<(), DataplaneError> {
@@ -85,17 +85,33 @@ impl Maps {
                 maps.ports.remove(&port_key(*number, prefix))?;
             }
         }
-        Ok(())
+        changes.rules.iter().try_for_each(|rule| maps.counts.remove(rule))
     }
 }
 
-pub(super) fn subject(identity: IdentityNumber, sets: Sets) -> abi::subject {
+/// Writes who is behind a link.
+pub fn put(dataplane: &Dataplane, world: &World, link: u32, subject: Subject) -> Result<(), DataplaneError> {
+    dataplane.policies().subjects.put(&link, &entry(world, subject))
+}
+
+/// What the programs are to know of him.
+pub(super) fn entry(world: &World, subject: Subject) -> abi::subject {
+    let Subject { identity, mode } = subject;
+    let whole = world.sets(identity, View::Whole);
+    let enforced = match mode {
+        PolicyMode::Enforce => world.sets(identity, View::Enforced),
+        PolicyMode::Audit => Sets::default(),
+    };
+    let audited = |enforced: u32, whole: u32| if whole == enforced { 0 } else { whole };
     let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
     abi::subject {
         identity,
-        sets: [sets.ingress, sets.egress],
-        flags: flag(sets.is_ingress_isolated, abi::SUBJECT_INGRESS_ISOLATED)
-            | flag(sets.is_egress_isolated, abi::SUBJECT_EGRESS_ISOLATED),
+        sets: [enforced.ingress, enforced.egress],
+        flags: flag(enforced.is_ingress_isolated, abi::SUBJECT_INGRESS_ISOLATED)
+            | flag(enforced.is_egress_isolated, abi::SUBJECT_EGRESS_ISOLATED)
+            | flag(whole.is_ingress_isolated, abi::SUBJECT_INGRESS_ISOLATED_AUDITED)
+            | flag(whole.is_egress_isolated, abi::SUBJECT_EGRESS_ISOLATED_AUDITED),
+        audited: [audited(enforced.ingress, whole.ingress), audited(enforced.egress, whole.egress)],
     }
 }
 

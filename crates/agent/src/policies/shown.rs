@@ -4,7 +4,7 @@ use weft_api::{Object, PolicyRule, PolicySummary};
 use weft_model::{Action, Namespaces, Peer, Policy, PolicyKind, Port, PortNumber, Rule, Scope, Selector, Tier, Way};
 use weft_policy::RuleOrigin;
 
-use super::{Selecting, resolve};
+use super::{Selecting, Standing, resolve};
 
 /// A rule, by where it is written.
 pub fn origin(origin: &RuleOrigin) -> String {
@@ -14,7 +14,7 @@ pub fn origin(origin: &RuleOrigin) -> String {
 }
 
 /// A policy as a table has it; `None` of what is none.
-pub fn summary(object: &Object, endpoints: usize) -> Option<PolicySummary> {
+pub fn summary(object: &Object, standing: &Standing) -> Option<PolicySummary> {
     let policy = resolve(object).ok().flatten()?;
     let ways = Way::BOTH.into_iter().filter(|way| policy.rules(*way).is_some());
     Some(PolicySummary {
@@ -22,10 +22,14 @@ pub fn summary(object: &Object, endpoints: usize) -> Option<PolicySummary> {
         namespace: (policy.key.kind == PolicyKind::Namespaced).then(|| policy.key.namespace.clone()),
         name: policy.key.name.clone(),
         tier: tier(policy.tier).to_owned(),
+        mode: policy.mode.word().to_owned(),
         priority: policy.priority,
         ways: ways.map(|way| title(way).to_owned()).collect(),
         rules: Way::BOTH.into_iter().map(|way| policy.rules(way).map_or(0, <[_]>::len)).sum(),
-        endpoints,
+        endpoints: standing.endpoints,
+        accepted: standing.decided.accepted,
+        denied: standing.decided.denied,
+        audited: standing.decided.audited,
     })
 }
 
@@ -46,6 +50,12 @@ pub fn rules(endpoint: &str, selecting: &[Selecting]) -> Vec<PolicyRule> {
                     tier: tier(wanted).to_owned(),
                     rule: "what no rule of them accepts".to_owned(),
                     action: action(Action::Deny).to_owned(),
+                    mode: in_tier(wanted)
+                        .map(|selecting| selecting.policy.mode)
+                        .min()
+                        .unwrap_or_default()
+                        .word()
+                        .to_owned(),
                     peers: "any".to_owned(),
                     ports: "any".to_owned(),
                 });
@@ -63,6 +73,7 @@ fn of_policy(endpoint: &str, policy: &Policy, way: Way) -> Vec<PolicyRule> {
         tier: tier(policy.tier).to_owned(),
         rule: origin(&RuleOrigin { policy: policy.key.clone(), way, place, name: rule.name.clone() }),
         action: action(rule.action).to_owned(),
+        mode: policy.mode.word().to_owned(),
         peers: list(&rule.peers, peer),
         ports: list(&rule.ports, port),
     };

@@ -14,7 +14,7 @@ use weft_model::{PolicyKey, PolicyKind};
 use super::{Answer, Refusal, Shared, the_one};
 use crate::apply::endpoints;
 use crate::node::Node;
-use crate::policies::{PoliciesError, shown};
+use crate::policies::{PoliciesError, Standing, shown};
 
 impl From<PoliciesError> for Refusal {
     fn from(error: PoliciesError) -> Self {
@@ -34,54 +34,68 @@ impl From<PoliciesError> for Refusal {
 }
 
 /// What is true of a policy here.
-fn status(endpoints: usize) -> PolicyStatus {
-    let ready = Condition { kind: "Ready".to_owned(), status: "True".to_owned(), message: String::new() };
-    PolicyStatus { endpoints, conditions: vec![ready] }
+fn status(standing: &Standing) -> PolicyStatus {
+    let condition = |kind: &str, is_true: bool, message: String| Condition {
+        kind: kind.to_owned(),
+        status: if is_true { "True" } else { "False" }.to_owned(),
+        message,
+    };
+    let refused = standing.refused.as_ref();
+    let message = refused.map(|reason| format!("a change was refused, and what was before it holds: {reason}"));
+    PolicyStatus {
+        endpoints: standing.endpoints,
+        accepted: standing.decided.accepted,
+        denied: standing.decided.denied,
+        audited: standing.decided.audited,
+        conditions: vec![
+            condition("Accepted", refused.is_none(), message.unwrap_or_default()),
+            condition("Ready", true, String::new()),
+        ],
+    }
 }
 
 /// All of a kind, with what is true of them.
-fn all<T>(node: &Node, pick: impl Fn(Object, usize) -> Option<T>) -> Json<List<T>> {
-    let objects = node.attacher.policies().objects().into_iter();
-    Json(List { items: objects.filter_map(|(object, endpoints)| pick(object, endpoints)).collect() })
+fn all<T>(node: &Node, pick: impl Fn(Object, &Standing) -> Option<T>) -> Answer<List<T>> {
+    let objects = node.attacher.policies().objects(node.attacher.dataplane());
+    let objects = objects.map_err(PoliciesError::from)?.into_iter();
+    Ok(Json(List { items: objects.filter_map(|(object, standing)| pick(object, &standing)).collect() }))
 }
 
-fn namespaced(object: Object, endpoints: usize) -> Option<NetworkPolicyObject> {
+fn namespaced(object: Object, standing: &Standing) -> Option<NetworkPolicyObject> {
     match object {
-        Object::NetworkPolicy(policy) => Some(NetworkPolicyObject { status: Some(status(endpoints)), ..*policy }),
+        Object::NetworkPolicy(policy) => Some(NetworkPolicyObject { status: Some(status(standing)), ..*policy }),
         _ => None,
     }
 }
 
-fn cluster(object: Object, endpoints: usize) -> Option<ClusterPolicyObject> {
+fn cluster(object: Object, standing: &Standing) -> Option<ClusterPolicyObject> {
     match object {
-        Object::ClusterNetworkPolicy(policy) => {
-            Some(ClusterPolicyObject { status: Some(status(endpoints)), ..*policy })
-        }
+        Object::ClusterNetworkPolicy(policy) => Some(ClusterPolicyObject { status: Some(status(standing)), ..*policy }),
         _ => None,
     }
 }
 
-fn namespace(object: Object, _: usize) -> Option<NamespaceObject> {
+fn namespace(object: Object, _: &Standing) -> Option<NamespaceObject> {
     match object {
         Object::Namespace(namespace) => Some(*namespace),
         _ => None,
     }
 }
 
-pub(super) async fn network_policies(State(node): Shared) -> Json<List<NetworkPolicyObject>> {
+pub(super) async fn network_policies(State(node): Shared) -> Answer<List<NetworkPolicyObject>> {
     all(&node, namespaced)
 }
 
-pub(super) async fn cluster_policies(State(node): Shared) -> Json<List<ClusterPolicyObject>> {
+pub(super) async fn cluster_policies(State(node): Shared) -> Answer<List<ClusterPolicyObject>> {
     all(&node, cluster)
 }
 
-pub(super) async fn namespaces(State(node): Shared) -> Json<List<NamespaceObject>> {
+pub(super) async fn namespaces(State(node): Shared) -> Answer<List<NamespaceObject>> {
     all(&node, namespace)
 }
 
-pub(super) async fn policies(State(node): Shared) -> Json<List<PolicySummary>> {
-    all(&node, |object, endpoints| shown::summary(&object, endpoints))
+pub(super) async fn policies(State(node): Shared) -> Answer<List<PolicySummary>> {
+    all(&node, |object, standing| shown::summary(&object, standing))
 }
 
 pub(super) async fn delete_network_policy(
@@ -91,7 +105,7 @@ pub(super) async fn delete_network_policy(
     let key = PolicyKey { kind: PolicyKind::Namespaced, namespace, name };
     let (policies, dataplane) = (node.attacher.policies(), node.attacher.dataplane());
     let deleted = node.workers.call(|_| policies.delete_policy(dataplane, &key)).await??;
-    namespaced(deleted, 0).map(Json).ok_or_else(other_kind)
+    namespaced(deleted, &Standing::default()).map(Json).ok_or_else(other_kind)
 }
 
 pub(super) async fn delete_cluster_policy(
@@ -101,13 +115,13 @@ pub(super) async fn delete_cluster_policy(
     let key = PolicyKey { kind: PolicyKind::Cluster, namespace: String::new(), name };
     let (policies, dataplane) = (node.attacher.policies(), node.attacher.dataplane());
     let deleted = node.workers.call(|_| policies.delete_policy(dataplane, &key)).await??;
-    cluster(deleted, 0).map(Json).ok_or_else(other_kind)
+    cluster(deleted, &Standing::default()).map(Json).ok_or_else(other_kind)
 }
 
 pub(super) async fn delete_namespace(State(node): Shared, Path(name): Path<String>) -> Answer<NamespaceObject> {
     let (policies, dataplane) = (node.attacher.policies(), node.attacher.dataplane());
     let deleted = node.workers.call(|_| policies.delete_namespace(dataplane, &name)).await??;
-    namespace(deleted, 0).map(Json).ok_or_else(other_kind)
+    namespace(deleted, &Standing::default()).map(Json).ok_or_else(other_kind)
 }
 
 /// Keys tell kinds apart.

@@ -16,7 +16,7 @@ use weft_model::Protocol;
 
 use super::{Answer, Refusal, SILENT, Shared};
 use crate::describe::Reference;
-use crate::flows::{self, HISTORY_MAX, Party, Wanted};
+use crate::flows::{self, HISTORY_MAX, Party, Verdict, Wanted};
 use crate::node::Node;
 use crate::shell::listener::uptime;
 use crate::why::{Question, Side, Witnesses};
@@ -48,12 +48,11 @@ fn refused(text: impl Into<String>) -> Refusal {
 impl Asked {
     fn wanted(&self) -> Result<Wanted, Refusal> {
         let party = |text: &Option<String>| text.as_deref().map(Party::parse);
-        let dropped = match self.verdict.as_deref() {
-            None => None,
-            Some("dropped") => Some(true),
-            Some("passed") => Some(false),
-            Some(other) => return Err(refused(format!("verdict {other:?}: it is `passed` or `dropped`"))),
+        let known = |text: &String| {
+            let verdict = Verdict::ALL.into_iter().find(|verdict| verdict.word() == text);
+            verdict.ok_or_else(|| refused(format!("verdict {text:?}: it is `passed`, `audited` or `dropped`")))
         };
+        let verdict = self.verdict.as_ref().map(known).transpose()?;
         let known = |reason: &&String| weft_dataplane::abi::REASONS.iter().any(|(word, _)| word == reason);
         if let Some(reason) = self.reason.as_ref().filter(|reason| !known(reason)) {
             let words: Vec<_> = weft_dataplane::abi::REASONS.iter().skip(1).map(|(word, _)| *word).collect();
@@ -65,7 +64,7 @@ impl Asked {
             to: party(&self.to),
             endpoint: party(&self.endpoint),
             network: self.network.clone(),
-            dropped,
+            verdict,
             reason: self.reason.clone(),
             protocol: protocol.map_err(|error: weft_model::ProtocolError| refused(format!("protocol: {error}")))?,
             port: self.port,

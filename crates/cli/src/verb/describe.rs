@@ -5,7 +5,7 @@ use weft_api::{
     EndpointObject, EndpointSpec, EndpointStatus, LeaseStatus, Metadata, NetworkObject, NetworkStatus, NodeObject,
     NodeStatus,
 };
-use weft_model::{DeviceSpec, Dns, Limits, MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec, VfSpec};
+use weft_model::{DeviceSpec, Dns, Limits, MasqueradeSpec, MtuSpec, NetworkSpec, PolicyMode, RouteSpec, VfSpec};
 
 use crate::resource::Resource;
 use crate::session::Session;
@@ -75,6 +75,7 @@ fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
         spec;
     let NetworkSpec { device, vf, .. } = spec;
     let NetworkSpec { mtu, parent, routes, internal, isolated, peers, allowed_addresses, masquerade, dns, .. } = spec;
+    let policies = spec.policy_mode.filter(|mode| *mode == PolicyMode::Audit);
     let families: Vec<_> = families.iter().map(|family| format!("{family:?}")).collect();
     let routes: Vec<_> = routes.iter().map(route).collect();
     let sheet = sheet
@@ -88,6 +89,7 @@ fn wishes(sheet: Sheet, spec: &NetworkSpec) -> Sheet {
         .list("Routes", &routes)
         .field("Internal", yes(*internal))
         .field("Isolated", yes(*isolated))
+        .optional("Policies", policies.map(|_| "in audit: what they forbid passes"))
         .list("Peers", peers)
         .list("Allowed addresses", allowed_addresses)
         .optional("Masquerade", masquerade.as_ref().map(self::masquerade));

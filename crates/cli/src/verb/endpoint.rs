@@ -1,6 +1,7 @@
 //! `weft endpoint`: what happens at endpoints' doors.
 
 mod allow;
+mod label;
 mod limit;
 
 use anyhow::Result;
@@ -30,6 +31,9 @@ enum Action {
     /// Show and change what an endpoint may send from besides its own addresses
     #[command(after_help = "Example: weft endpoint allow web 10.0.0.9 fd00::/64")]
     Allow(allow::Args),
+    /// Show and change the labels that policies select an endpoint by; all interfaces of its container have the same
+    #[command(after_help = "Example: weft endpoint label web tier=front canary-")]
+    Label(label::Args),
 }
 
 impl Args {
@@ -41,6 +45,7 @@ impl Args {
             }
             Action::Limit(args) => args.run(session),
             Action::Allow(args) => args.run(session),
+            Action::Label(args) => args.run(session),
         }
     }
 }

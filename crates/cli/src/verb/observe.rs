@@ -55,10 +55,10 @@ impl Filter {
 pub struct Args {
     #[command(flatten)]
     filter: Filter,
-    /// Only what passed, or what was dropped
-    #[arg(long, value_name = "VERDICT", value_parser = ["passed", "dropped"])]
+    /// Only what passed, what was dropped, or what passed and policies would have dropped if nothing were in audit
+    #[arg(long, value_name = "VERDICT", value_parser = ["passed", "dropped", "audited"])]
     verdict: Option<String>,
-    /// Only what was dropped for this reason, as `weft endpoint stats` names it
+    /// Only what was, or would have been, dropped for this reason, as `weft endpoint stats` names it
     #[arg(long, value_name = "REASON")]
     reason: Option<String>,
     /// Begin with so many of what happened before

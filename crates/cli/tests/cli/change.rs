@@ -156,6 +156,24 @@ fn limits_are_sent_as_they_are_written_and_shown_as_they_are() {
 }
 
 #[test]
+fn labels_are_sent_as_they_are_written_and_shown_as_they_are() {
+    let object = fixture::endpoint("eth0", "10.64.1.0/16");
+    let agent = Agent::new()
+        .ok("POST /v1/endpoints/labels", &List { items: vec![object.clone()] })
+        .ok("GET /v1/endpoints?match=web", &List { items: vec![object] })
+        .start();
+    golden("change/endpoint-label.txt", &weft(&agent.socket, "endpoint label web").out());
+    golden("change/endpoint-label.txt", &weft(&agent.socket, "endpoint label web tier=front x/y=z old-").out());
+    let add = json!({ "tier": "front", "x/y": "z" });
+    assert_eq!(
+        agent.questions().pop().expect("a question").1,
+        json!({ "endpoint": "web", "add": add, "remove": ["old"] })
+    );
+    let told = refusal("endpoint label web tier");
+    assert!(told.contains("\"tier\": write KEY=VALUE, or KEY- to take it away"), "{told}");
+}
+
+#[test]
 fn what_is_allowed_is_sent_as_it_is_written_and_shown_as_it_is() {
     let object = fixture::endpoint("eth0", "10.64.1.0/16");
     let mut bare = object.clone();

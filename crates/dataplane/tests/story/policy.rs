@@ -1,5 +1,8 @@
 //! What policies say, at the doors.
 
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use weft_dataplane::{HostAddress, abi, address_of};
 use weft_model::Protocol;
 
@@ -27,7 +30,7 @@ fn populated() -> World {
     let world = World::with_neighbour();
     let policies = world.dataplane.policies();
     let flags = abi::SUBJECT_INGRESS_ISOLATED | abi::SUBJECT_EGRESS_ISOLATED;
-    let own = abi::subject { identity: OWN, sets: [INGRESS, EGRESS], flags };
+    let own = abi::subject { identity: OWN, sets: [INGRESS, EGRESS], flags, ..abi::subject::default() };
     policies.subjects.put(&LINK, &own).unwrap();
     policies.subjects.put(&OTHER_LINK, &abi::subject { identity: OTHER, ..abi::subject::default() }).unwrap();
     let port = 443u16.to_be_bytes();
@@ -177,7 +180,7 @@ fn the_first_of_the_admin_tier_decides_before_all_others() {
         assert_eq!(world.sends(&udp((own.0, port), other)), expected, "{story}");
     }
     // Whom no NetworkPolicy selects, the baseline tier is about.
-    let open = abi::subject { identity: OWN, sets: [INGRESS, EGRESS], flags: 0 };
+    let open = abi::subject { identity: OWN, sets: [INGRESS, EGRESS], ..abi::subject::default() };
     policies.subjects.put(&LINK, &open).unwrap();
     policies.renew().unwrap();
     assert_eq!(world.sends(&udp((own.0, 99), other)), "policy_egress");
@@ -185,4 +188,70 @@ fn the_first_of_the_admin_tier_decides_before_all_others() {
     policies.ports.put(&ports(block), &abi::policy_verdict::default()).unwrap();
     policies.renew().unwrap();
     assert_eq!(world.sends(&udp((own.0, 99), other)), HANDED_OVER, "nobody says anything");
+}
+
+/// What was counted of the rule: connections accepted, packets denied, packets audited.
+fn counted(world: &World) -> [u64; 3] {
+    let each = world.dataplane.policies().counts.per_cpu(&RULE).unwrap();
+    each.iter().fold([0; 3], |[accepted, denied, audited], count| {
+        [accepted + count.accepted, denied + count.denied, audited + count.audited]
+    })
+}
+
+#[test]
+fn what_audit_would_drop_passes_and_is_told_of_with_its_rule() {
+    for [own, other] in PAIRS {
+        let world = populated();
+        let policies = world.dataplane.policies();
+        // Nothing is enforced; if it were, its egress would be denied by a rule, and its ingress by none.
+        let flags = abi::SUBJECT_INGRESS_ISOLATED_AUDITED;
+        let watched = abi::subject { identity: OWN, flags, audited: [INGRESS, EGRESS], ..abi::subject::default() };
+        policies.subjects.put(&LINK, &watched).unwrap();
+        let deny = abi::policy_verdict {
+            admin_rank: 1,
+            admin_rule: RULE,
+            admin_action: abi::POLICY_DENY as u8,
+            ..abi::policy_verdict::default()
+        };
+        let all = abi::policy_port { length: abi::POLICY_TABLE_BITS, table: ALL, ..abi::policy_port::default() };
+        policies.ports.put(&all, &deny).unwrap();
+        about_other(&world, EGRESS, ALL);
+        let (hear, heard) = channel();
+        let events = world.dataplane.events(hear).unwrap();
+        assert_eq!(world.sends(&udp(own, other)), HANDED_OVER);
+        assert_eq!(world.sends(&udp(own, other)), HANDED_OVER, "once for a connection");
+        assert_eq!(world.sends_by(OTHER_LINK, &by_other(udp((other.0, 7), (own.0, 8)))), HANDED_OVER);
+        events.read(Duration::ZERO).unwrap();
+        let told: Vec<_> = heard
+            .try_iter()
+            .filter(|event| u32::from(event.kind) == abi::EVENT_AUDITED)
+            .map(|event| (u32::from(event.reason), event.rule))
+            .collect();
+        assert_eq!(told, [(abi::REASON_POLICY_EGRESS, RULE), (abi::REASON_POLICY_INGRESS, 0)]);
+        assert_eq!(counted(&world), [0, 0, 1]);
+        assert_eq!(world.dataplane.counted(LINK).unwrap().keys().filter(|(_, reason)| *reason != 0).count(), 0);
+    }
+}
+
+#[test]
+fn rules_count_connections_that_they_accept_and_packets_that_they_deny() {
+    for is_short in [true, false] {
+        let [own, other] = PAIRS[0];
+        let world = populated();
+        world.dataplane.set_short_way(is_short).unwrap();
+        about_other(&world, EGRESS, ALL);
+        for port in [1, 1, 2] {
+            world.carries(LINK, OTHER_LINK, &udp((own.0, port), other));
+        }
+        world.dataplane.policies().renew().unwrap();
+        world.carries(LINK, OTHER_LINK, &udp((own.0, 2), other));
+        assert_eq!(counted(&world), [2, 0, 0], "not what is looked at again");
+        about_other(&world, INGRESS, ALL);
+        let opened = by_other(udp((other.0, 5000), (own.0, 443)));
+        world.carries(OTHER_LINK, LINK, &opened);
+        world.carries(OTHER_LINK, LINK, &opened);
+        let answer = udp((own.0, 443), (other.0, 5000));
+        world.carries(LINK, OTHER_LINK, &answer);
+        assert_eq!(counted(&world), [3, 0, 0], "at one door of the two, and not its answers");
+    }
 }

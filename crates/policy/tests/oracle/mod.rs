@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use proptest::prelude::*;
 use weft_model::{
-    Action, Labels, NamedPort, Namespaces, Peer, Policy, PolicyKey, PolicyKind, Port, PortNumber, Protocol,
+    Action, Labels, NamedPort, Namespaces, Peer, Policy, PolicyKey, PolicyKind, PolicyMode, Port, PortNumber, Protocol,
     Requirement, Rule, Scope, Selector, Tier, Way,
 };
-use weft_policy::Identity;
+use weft_policy::{Identity, View};
 
 pub(crate) const NAMESPACES: [&str; 3] = ["a", "b", "c"];
 pub(crate) const KEYS: [&str; 2] = ["app", "tier"];
@@ -30,6 +30,7 @@ pub(crate) struct Reference {
 /// One question.
 pub(crate) struct Asked<'a> {
     pub(crate) own: &'a Identity,
+    pub(crate) view: View,
     pub(crate) way: Way,
     pub(crate) other: Option<&'a Identity>,
     pub(crate) address: IpAddr,
@@ -42,6 +43,7 @@ impl Reference {
         let mut selecting: Vec<_> = self
             .policies
             .values()
+            .filter(|policy| asked.view == View::Whole || policy.mode == PolicyMode::Enforce)
             .filter(|policy| policy.rules(asked.way).is_some() && self.is_in(&policy.subject, asked.own))
             .collect();
         selecting.sort_by_key(|policy| (policy.priority, policy.key.clone()));
@@ -182,21 +184,23 @@ fn rules(actions: &'static [Action], peers_min: usize) -> impl Strategy<Value = 
 }
 
 pub(crate) fn policy() -> impl Strategy<Value = Policy> {
-    let place = (prop::sample::select(&NAMESPACES[..]), 0..3u8, selector());
+    let mode = || prop::sample::select(&[PolicyMode::Enforce, PolicyMode::Enforce, PolicyMode::Audit][..]);
+    let place = (prop::sample::select(&NAMESPACES[..]), 0..3u8, selector(), mode());
     let both = |actions, peers_min| (rules(actions, peers_min), rules(actions, peers_min));
     let namespaced =
-        (place, both(&[Action::Accept], 0)).prop_map(|((namespace, name, endpoints), (ingress, egress))| {
+        (place, both(&[Action::Accept], 0)).prop_map(|((namespace, name, endpoints, mode), (ingress, egress))| {
             let key =
                 PolicyKey { kind: PolicyKind::Namespaced, namespace: namespace.to_owned(), name: name.to_string() };
             let subject = Scope { namespaces: Namespaces::Named(namespace.to_owned()), endpoints };
-            Policy { key, tier: Tier::Network, priority: 0, subject, ingress, egress }
+            Policy { key, mode, tier: Tier::Network, priority: 0, subject, ingress, egress }
         });
-    let order = (prop::sample::select(&[Tier::Admin, Tier::Baseline][..]), 0..3u32, 0..4u8);
+    let order = (prop::sample::select(&[Tier::Admin, Tier::Baseline][..]), 0..3u32, 0..4u8, mode());
     let actions = both(&[Action::Accept, Action::Deny, Action::Pass], 1);
-    let cluster = (order, scope(None), actions).prop_map(|((tier, priority, name), subject, (ingress, egress))| {
-        let key = PolicyKey { kind: PolicyKind::Cluster, namespace: String::new(), name: name.to_string() };
-        Policy { key, tier, priority, subject, ingress, egress }
-    });
+    let cluster =
+        (order, scope(None), actions).prop_map(|((tier, priority, name, mode), subject, (ingress, egress))| {
+            let key = PolicyKey { kind: PolicyKind::Cluster, namespace: String::new(), name: name.to_string() };
+            Policy { key, mode, tier, priority, subject, ingress, egress }
+        });
     prop_oneof![namespaced, cluster]
 }
 

@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use weft_api::{API_VERSION, Metadata, NetworkObject};
 use weft_model::{
     Attachment, DeviceSpec, Dns, Family, Ipam, IpvlanMode, MacvlanMode, MasqueradeSpec, Mode, MtuSpec, NetworkSpec,
-    RouteSpec, Transport, VfSpec,
+    PolicyMode, RouteSpec, Transport, VfSpec,
 };
 
 use crate::session::Session;
@@ -101,6 +101,9 @@ pub(super) struct Args {
     /// Part the endpoints from each other
     #[arg(long)]
     isolated: bool,
+    /// Let pass what policies forbid the endpoints, and tell of it
+    #[arg(long)]
+    audit: bool,
     /// A network of this host whose containers may be reached, if it lists this one too
     #[arg(long = "peer", value_name = "NETWORK")]
     peers: Vec<String>,
@@ -166,6 +169,7 @@ impl Args {
             routes: self.routes,
             internal: self.internal,
             isolated: self.isolated,
+            policy_mode: self.audit.then_some(PolicyMode::Audit),
             peers: self.peers,
             allowed_addresses: self.allowed_addresses,
             masquerade,
