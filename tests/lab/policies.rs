@@ -296,3 +296,49 @@ fn in_audit_what_is_forbidden_passes_and_is_told_of() {
         assert!(metrics.contains(expected), "{expected}: {metrics}");
     }
 }
+
+#[test]
+fn a_policy_is_tested_against_what_was_seen_before_it_is_in_force() {
+    let host = Host::start("policy-test").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = populate(&host, pools("bridge"));
+    let _listener = listen(&host, "web", WEB);
+    let web = api.address("shop/web", 0);
+    let _kept = ["front", "other", "other"].map(|from| connect(&host, from, &web, WEB).unwrap());
+    let only = |app: &str| {
+        policy(
+            "shop",
+            "web",
+            json!({"podSelector": {"matchLabels": {"app": "web"}},
+            "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": app}}}], "ports": [{"port": "web"}]}]}),
+        )
+    };
+    let test = |object: &Value| {
+        std::fs::write(host.path("/run/new.yaml"), serde_json::to_string(object).unwrap()).unwrap();
+        let told: Value =
+            serde_json::from_str(&host.run(&["weft", "policy", "test", "/run/new.yaml", "-o", "json"]).unwrap())
+                .unwrap();
+        let flow = |flow: &Value| {
+            let word = |field: &str| flow[field].as_str().unwrap_or_default().to_owned();
+            let from = flow["from"]["endpoint"].as_str().unwrap_or_default().to_owned();
+            (from, word("now"), word("then"), flow["seen"].as_u64().unwrap())
+        };
+        told["flows"].as_array().unwrap().iter().map(flow).collect::<Vec<_>>()
+    };
+    let told = |from: &str, now: &str, then: &str, seen: u64| (from.to_owned(), now.to_owned(), then.to_owned(), seen);
+    let seen = || host.run(&["weft", "connections"]).unwrap().lines().filter(|line| line.contains(":80")).count();
+    until("three connections are seen", || (seen() == 3).then_some(()));
+    assert_eq!(test(&only("front")), [told("shop/other", "passed", "dropped", 2)]);
+    assert!(connects(&host, "other", &web, WEB), "it is not in force");
+    apply(&api, json!([only("front")]));
+    assert!(!connects(&host, "other", &web, WEB));
+    let all = test(&only("other"));
+    assert!(all.iter().any(|flow| flow.1 == "dropped" && flow.0 == "shop/other" && flow.2 == "passed"), "{all:?}");
+    assert!(all.contains(&told("shop/front", "passed", "dropped", 1)), "{all:?}");
+    let text = host.run(&["weft", "policy", "test", "--all", "/run/new.yaml"]).unwrap();
+    assert!(text.contains("NetworkPolicy shop/web, ingress rule 1"), "{text}");
+    let network = json!({"apiVersion": "weft.dev/v1alpha1", "kind": "Network", "metadata": {"name": "x"}, "spec": {}});
+    let (status, answer) = api.post("/v1/policies/test", &json!({"items": [network]}));
+    assert_eq!(status, 400, "{answer}");
+    assert_eq!(api.items("/v1/networkpolicies").len(), 1);
+}

@@ -11,6 +11,7 @@ use weft_model::{Endpoint, Protocol};
 
 use crate::describe::Reference;
 use crate::ledger::Ledger;
+use crate::policies::rehearsal::Opening;
 
 /// Flows that are remembered: a megabyte.
 pub const HISTORY_MAX: usize = 4096;
@@ -65,12 +66,37 @@ impl History {
         self.last
     }
 
+    /// Connections that were opened, and those that policies did not let be opened.
+    pub fn openings(&self) -> impl Iterator<Item = Opening> {
+        self.seen.iter().filter(|seen| is_opening(&seen.event)).map(|seen| Opening {
+            from: seen.event.from(),
+            to: seen.event.to(),
+            protocol: Protocol(seen.event.protocol),
+            opener: seen.from.clone(),
+            target: seen.to.clone(),
+        })
+    }
+
     /// The newest `limit` of those that are wanted and newer than the one numbered `after`, oldest first.
     pub fn wanted(&self, wanted: &Wanted, after: u64, limit: usize) -> Vec<Flow> {
         let newer = self.seen.iter().rev().take_while(|seen| seen.sequence > after);
         let mut found: Vec<_> = newer.filter(|seen| wanted.has(seen)).take(limit).map(Seen::flow).collect();
         found.reverse();
         found
+    }
+}
+
+/// Whether a packet is the first one of a connection, as far as policies have a say about it.
+fn is_opening(event: &abi::event) -> bool {
+    const SYN_OR_ACK: u8 = 0x12;
+    const SYN: u8 = 0x02;
+    let is_first = Protocol(event.protocol) != Protocol::TCP || event.tcp_flags & SYN_OR_ACK == SYN;
+    match u32::from(event.kind) {
+        abi::EVENT_OPENED => true,
+        abi::EVENT_DROPPED => {
+            is_first && [abi::REASON_POLICY_INGRESS, abi::REASON_POLICY_EGRESS].contains(&event.reason.into())
+        }
+        _ => false,
     }
 }
 
@@ -225,6 +251,17 @@ pub fn connection(flow: &weft_dataplane::Flow, ledger: &Ledger) -> Connection {
         state: state.to_owned(),
         way: way(flow.is_short),
         remaining_s: flow.remaining.as_secs(),
+    }
+}
+
+/// A tracked connection, as it was opened.
+pub fn opening(flow: &weft_dataplane::Flow, ledger: &Ledger) -> Opening {
+    Opening {
+        from: flow.opener,
+        to: flow.target,
+        protocol: Protocol(flow.protocol),
+        opener: ledger.at(flow.opener.ip()).cloned(),
+        target: ledger.at(flow.target.ip()).cloned(),
     }
 }
 

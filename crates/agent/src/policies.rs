@@ -8,18 +8,21 @@
 //! A policy that could not be written down is not in force either: the world takes back what it was told.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use weft_api::{ApplyAction, Object};
+use weft_api::{ApplyAction, Object, Rehearsal};
 use weft_dataplane::{Dataplane, DataplaneError, abi};
 use weft_model::{Endpoint, Invalid, InvalidFields, Name, NetworkName, Policy, PolicyKey, PolicyKind, PolicyMode, Way};
 use weft_policy::{Identity, World};
 use weft_store::{CommitError, Expectation, Store, StoreError, Txn};
 
 pub mod maps;
+pub mod rehearsal;
 pub mod shown;
 
 use maps::{Maps, Subject, block_key};
+use rehearsal::{Court, Opening, rehearse};
 
 /// Why policies were not changed. Nothing was, then.
 #[derive(Debug, thiserror::Error)]
@@ -289,6 +292,30 @@ impl Policies {
         state.objects.iter().map(standing).collect()
     }
 
+    /// What these objects, in place of those with their names and beside all others, would say about connections that
+    /// were seen. They count as enforced, also those that are in audit. Nothing changes.
+    pub fn rehearse(
+        &self,
+        objects: Vec<Object>,
+        openings: &[Opening],
+        is_host: impl Fn(IpAddr) -> bool,
+    ) -> Result<Rehearsal, PoliciesError> {
+        Self::check_all(&objects)?;
+        let state = self.lock();
+        let mut written: BTreeMap<_, _> =
+            state.objects.iter().map(|(key, stored)| (key.clone(), stored.object.clone())).collect();
+        written.extend(objects.into_iter().map(enforced).map(|object| (key_of(&object), object)));
+        let mut other = State::default();
+        written.values().try_for_each(|object| other.tell(object))?;
+        let parties = openings.iter().flat_map(|opening| [&opening.opener, &opening.target]).flatten();
+        let identities: BTreeSet<_> = parties.map(|endpoint| identity_of(endpoint)).collect();
+        let numbers: BTreeMap<_, _> =
+            identities.into_iter().map(|identity| (identity.clone(), other.world.hold(identity))).collect();
+        let now = Court { world: &state.world, number: &|endpoint| state.world.number_of(&identity_of(endpoint)) };
+        let then = Court { world: &other.world, number: &|endpoint| numbers.get(&identity_of(endpoint)).copied() };
+        Ok(rehearse(&now, &then, openings, is_host))
+    }
+
     /// How often there was no room, for a change or for a newborn.
     pub fn refusals(&self) -> u64 {
         self.lock().refusals
@@ -356,7 +383,7 @@ impl Policies {
         }
         Some(match self.lock().world.origin(rule) {
             Some(origin) => shown::origin(origin),
-            None if rule == 0 => "no rule of the policies that select it accepts it".to_owned(),
+            None if rule == 0 => shown::NO_RULE.to_owned(),
             None => "a rule that is not there any more".to_owned(),
         })
     }
@@ -570,6 +597,16 @@ fn check(object: &Object) -> Result<(), InvalidFields> {
     let resolved = resolve(object).err().map(|InvalidFields(found)| found);
     faults.extend(resolved.into_iter().flatten());
     if faults.is_empty() { Ok(()) } else { Err(InvalidFields(faults)) }
+}
+
+/// Not in audit, whatever it says.
+fn enforced(mut object: Object) -> Object {
+    match &mut object {
+        Object::NetworkPolicy(policy) => drop(policy.metadata.annotations.remove(MODE_ANNOTATION)),
+        Object::ClusterNetworkPolicy(policy) => drop(policy.metadata.annotations.remove(MODE_ANNOTATION)),
+        Object::Network(_) | Object::Namespace(_) => {}
+    }
+    object
 }
 
 fn title(object: &Object) -> String {

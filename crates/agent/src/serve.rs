@@ -68,6 +68,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/namespaces/{name}", delete(policies::delete_namespace))
         .route("/v1/policies", get(policies::policies))
         .route("/v1/policies/rules", get(policies::rules))
+        .route("/v1/policies/test", post(policies::test))
         .route("/v1/endpoints", get(endpoints).post(attach::attach).delete(attach::detach))
         .route("/v1/endpoints/limits", post(limits::limit))
         .route("/v1/endpoints/allowances", post(allowances::allow))

@@ -28,7 +28,7 @@ pub use object::{
 pub use openapi::openapi;
 pub use policy::{
     ClusterPolicyObject, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicyStatus, PolicySummary,
-    UpstreamMetadata, WRITABLE,
+    Rehearsal, RehearsedFlow, UpstreamMetadata, WRITABLE,
 };
 pub use report::{
     Applied, ApplyAction, Availability, Counter, ErrorReply, Finding, ForeignRule, IpamCheck, Lease, Setting, Status,

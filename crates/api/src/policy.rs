@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use weft_model::{ClusterPolicySpec, NetworkPolicySpec};
 
+use crate::flow::FlowEnd;
 use crate::object::{API_VERSION, Condition, NetworkObject};
 
 /// Group and version of `NetworkPolicy`.
@@ -234,4 +235,36 @@ pub struct PolicyRule {
     pub peers: String,
     /// Where the connection is opened to.
     pub ports: String,
+}
+
+/// What policies that are not in force would say about connections that were seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rehearsal {
+    /// Connections from one to the same port of another are one.
+    pub flows: Vec<RehearsedFlow>,
+}
+
+/// Connections from one end to a port of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RehearsedFlow {
+    /// Who opened them.
+    pub from: FlowEnd,
+    /// Whom they were opened to.
+    pub to: FlowEnd,
+    /// `TCP`, `UDP`, `ICMP`, `ICMPv6`, `SCTP`, or a number.
+    pub protocol: String,
+    /// How many were seen.
+    pub seen: u64,
+    /// What the policies that are in force say: `passed` or `dropped`.
+    pub now: String,
+    /// By which rule, where one decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now_by: Option<String>,
+    /// What the others would say.
+    pub then: String,
+    /// By which rule, where one would decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then_by: Option<String>,
 }

@@ -9,7 +9,9 @@ use crate::judgement::Judgement;
 use crate::object::{
     AllowanceRequest, AttachRequest, EndpointObject, LabelRequest, LimitRequest, List, NetworkObject, NodeObject,
 };
-use crate::policy::{ClusterPolicyObject, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicySummary};
+use crate::policy::{
+    ClusterPolicyObject, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicySummary, Rehearsal,
+};
 use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
 
 /// HTTP method.
@@ -166,7 +168,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Policies of namespaces",
         query: &[],
         request: None,
-        replies: &[ok(schema::<List<NetworkPolicyObject>>)],
+        replies: &[ok(schema::<List<NetworkPolicyObject>>), FAILED],
     },
     Route {
         method: Method::Delete,
@@ -182,7 +184,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Policies of all namespaces",
         query: &[],
         request: None,
-        replies: &[ok(schema::<List<ClusterPolicyObject>>)],
+        replies: &[ok(schema::<List<ClusterPolicyObject>>), FAILED],
     },
     Route {
         method: Method::Delete,
@@ -198,7 +200,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Namespaces that have labels",
         query: &[],
         request: None,
-        replies: &[ok(schema::<List<NamespaceObject>>)],
+        replies: &[ok(schema::<List<NamespaceObject>>), FAILED],
     },
     Route {
         method: Method::Delete,
@@ -214,7 +216,7 @@ pub const ROUTES: &[Route] = &[
         summary: "All policies, and how many endpoints of this host each is about",
         query: &[],
         request: None,
-        replies: &[ok(schema::<List<PolicySummary>>)],
+        replies: &[ok(schema::<List<PolicySummary>>), FAILED],
     },
     Route {
         method: Method::Get,
@@ -223,6 +225,14 @@ pub const ROUTES: &[Route] = &[
         query: &[("match", REFERENCE)],
         request: None,
         replies: &[ok(schema::<List<PolicyRule>>), BAD_REQUEST, NOT_FOUND, CONFLICT, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Post,
+        path: "/v1/policies/test",
+        summary: "What policies and labels of namespaces would have said about the connections that were seen",
+        query: &[],
+        request: Some(schema::<List<Object>>),
+        replies: &[ok(schema::<Rehearsal>), BAD_REQUEST, TOO_LARGE, FAILED, BUSY],
     },
     Route {
         method: Method::Get,

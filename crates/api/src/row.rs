@@ -7,6 +7,7 @@ use crate::object::{
 };
 use crate::policy::{
     ClusterPolicyObject, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicyStatus, PolicySummary,
+    RehearsedFlow,
 };
 use crate::report::{Applied, Availability, Counter, Finding, ForeignRule, Lease, Setting};
 
@@ -180,7 +181,7 @@ impl Row for PolicySummary {
             joined(&ways),
             rules.to_string(),
             endpoints.to_string(),
-            joined(&decided),
+            or_dash(Some(&decided.join(", "))),
         ]
     }
 }
@@ -192,6 +193,27 @@ impl Row for PolicyRule {
     fn cells(&self) -> Vec<String> {
         let PolicyRule { endpoint, way, tier, rule, action, mode, peers, ports } = self.clone();
         vec![endpoint, way, tier, action, mode, peers, ports, rule]
+    }
+}
+
+impl Row for RehearsedFlow {
+    const HEADER: &'static [&'static str] = &["FROM", "TO", "PROTOCOL", "SEEN", "NOW", "THEN", "BY"];
+
+    fn cells(&self) -> Vec<String> {
+        let by = if self.then == "dropped" {
+            self.then_by.as_deref()
+        } else {
+            self.then_by.as_deref().or(self.now_by.as_deref())
+        };
+        vec![
+            self.from.shown(),
+            self.to.shown(),
+            self.protocol.clone(),
+            self.seen.to_string(),
+            self.now.clone(),
+            self.then.clone(),
+            or_dash(by),
+        ]
     }
 }
 

@@ -299,6 +299,11 @@ impl World {
         self.changes.identities.insert(number);
     }
 
+    /// The number of one that somebody holds.
+    pub fn number_of(&self, identity: &Identity) -> Option<IdentityNumber> {
+        self.identity_numbers.get(identity).copied()
+    }
+
     /// Which one has a number.
     pub fn identity(&self, number: IdentityNumber) -> Option<&Identity> {
         self.identities.get(&number).map(|known| &*known.identity)

@@ -6,6 +6,9 @@ use weft_policy::RuleOrigin;
 
 use super::{Selecting, Standing, resolve};
 
+/// Why what no rule is about is dropped.
+pub const NO_RULE: &str = "no rule of the policies that select it accepts it";
+
 /// A rule, by where it is written.
 pub fn origin(origin: &RuleOrigin) -> String {
     let RuleOrigin { policy, way, place, name } = origin;

@@ -7,14 +7,17 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use weft_api::{
     ClusterPolicyObject, Condition, List, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicyStatus,
-    PolicySummary,
+    PolicySummary, Rehearsal,
 };
+use weft_dataplane::HostAddress;
 use weft_model::{PolicyKey, PolicyKind};
 
-use super::{Answer, Refusal, Shared, the_one};
+use super::{Answer, Body, Refusal, Shared, decode, the_one};
 use crate::apply::endpoints;
+use crate::flows;
 use crate::node::Node;
 use crate::policies::{PoliciesError, Standing, shown};
+use crate::shell::listener::uptime;
 
 impl From<PoliciesError> for Refusal {
     fn from(error: PoliciesError) -> Self {
@@ -147,4 +150,24 @@ pub(super) async fn rules(
     let link = link.map_err(|error| super::refuse_kernel(&error))?;
     let selecting = link.map(|link| node.attacher.policies().selecting(link)).unwrap_or_default();
     Ok(Json(List { items: shown::rules(&endpoint.title(), &selecting) }))
+}
+
+/// What other policies would say about the connections that live, and those that were seen.
+pub(super) async fn test(State(node): Shared, Body(body): Body) -> Answer<Rehearsal> {
+    let list: List<Object> = decode(&body)?;
+    if let Some(network) = list.items.iter().find(|object| matches!(object, Object::Network(_))) {
+        let reason =
+            format!("Network {:?}: it is policies and labels of namespaces that can be tested", network.name());
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+    }
+    let dataplane = node.attacher.dataplane();
+    let tracked = node.workers.call(|_| dataplane.flows(uptime())).await?.map_err(PoliciesError::from)?;
+    let mut openings = node.listener.openings();
+    {
+        let ledger = node.attacher.ledger();
+        openings.extend(tracked.iter().map(|flow| flows::opening(flow, &ledger)));
+    }
+    let is_host = |address| dataplane.hosts().has(&HostAddress(address)).unwrap_or(false);
+    let policies = node.attacher.policies();
+    Ok(Json(node.workers.call(|_| policies.rehearse(list.items, &openings, is_host)).await??))
 }

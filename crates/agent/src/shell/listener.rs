@@ -10,6 +10,7 @@ use weft_dataplane::{Events, Swept, abi};
 
 use crate::attach::Attacher;
 use crate::flows::{History, Wanted};
+use crate::policies::rehearsal::Opening;
 
 /// How old news may be: nobody is woken for one event.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -57,6 +58,11 @@ impl Listener {
                 return found;
             }
         }
+    }
+
+    /// Connections that were opened, and those that policies did not let be opened, as far as they are remembered.
+    pub fn openings(&self) -> Vec<Opening> {
+        self.history().openings().collect()
     }
 
     /// What the last sweep found.

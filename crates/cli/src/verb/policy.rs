@@ -1,9 +1,14 @@
 //! `weft policy`: who may open connections to whom.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
+use weft_api::{List, Rehearsal};
 
 use crate::fetch;
+use crate::manifest;
 use crate::session::Session;
+use crate::table::table;
 
 /// Arguments of `weft policy`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +30,18 @@ enum Action {
         /// of several
         endpoint: String,
     },
+    /// Say what policies would have done to connections that live or were seen lately, without putting them in force
+    #[command(after_help = "Example: weft policy test new.yaml
+Policies take the places of those with their names, and stand beside all others; they count as enforced, whatever mode \
+                            they are in.")]
+    Test {
+        /// A file of policies and labels of namespaces, in YAML or JSON; - is standard input
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// Show also what would stay as it is
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 impl Args {
@@ -33,6 +50,19 @@ impl Args {
         match self.action {
             Action::List => session.show_list(fetch::policies(&client)?),
             Action::Explain { endpoint } => session.show_list(fetch::rules(&client, &endpoint)?),
+            Action::Test { files, all } => test(session, &files, all),
         }
     }
+}
+
+fn test(session: &mut Session<'_>, files: &[PathBuf], all: bool) -> Result<()> {
+    let objects = List { items: manifest::read(files)? };
+    let mut rehearsal: Rehearsal = session.client.post("/v1/policies/test", &objects)?;
+    let total = rehearsal.flows.len();
+    let changes = rehearsal.flows.iter().filter(|flow| flow.now != flow.then).count();
+    rehearsal.flows.retain(|flow| all || flow.now != flow.then);
+    session.show_text(&rehearsal, |rehearsal| {
+        let flows = if rehearsal.flows.is_empty() { String::new() } else { table(&rehearsal.flows) };
+        format!("{flows}{changes} of {total} kinds of connections seen would fare otherwise\n")
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use serde_json::json;
 use weft_api::{EndpointObject, List, Version};
 
 use crate::agent::{Agent, Listening};
@@ -171,4 +172,35 @@ fn versions_are_those_of_both_sides() {
     let json: serde_json::Value = serde_json::from_str(&weft(&socket, "version -o json").out()).expect("JSON");
     assert_eq!(json["client"]["api"], "weft.dev/v1alpha1");
     assert!(json.get("agent").is_none());
+}
+
+#[test]
+fn policies_are_shown_with_what_they_decided_and_what_others_would() {
+    let summary = json!({"kind": "NetworkPolicy", "namespace": "shop", "name": "web", "tier": "Network",
+        "mode": "audit",
+        "priority": 0, "ways": ["Ingress"], "rules": 2, "endpoints": 3, "accepted": 7, "denied": 0, "audited": 1});
+    let rule = json!({"endpoint": "shop/web", "way": "ingress", "tier": "Network", "action": "Accept", "mode": "audit",
+        "rule": "NetworkPolicy shop/web, ingress rule 1", "peers": "any", "ports": "80/TCP"});
+    let flow = |then: &str| {
+        json!({"from": {"address": "10.1.0.2", "endpoint": "shop/job"}, "to": {"address": "10.1.0.3", "port": 80},
+               "protocol": "TCP", "seen": 2, "now": "passed", "then": then,
+               "thenBy": "NetworkPolicy shop/web, ingress rule 1"})
+    };
+    let agent = Agent::new()
+        .ok("GET /v1/policies", &json!({"items": [summary]}))
+        .ok("GET /v1/policies/rules?match=shop%2Fweb", &json!({"items": [rule]}))
+        .ok("POST /v1/policies/test", &json!({"flows": [flow("dropped"), flow("passed")]}))
+        .start();
+    let directory = Directory::new();
+    let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web}, spec: {}}";
+    let file = directory.file("new.yaml", policy);
+    let file = file.display();
+    for (name, line) in [
+        ("list", "policy list".to_owned()),
+        ("explain", "policy explain shop/web".to_owned()),
+        ("test", format!("policy test {file}")),
+        ("test-all", format!("policy test --all {file}")),
+    ] {
+        golden(&format!("show/policy-{name}.txt"), &weft(&agent.socket, &line).out());
+    }
 }
