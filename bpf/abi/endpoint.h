@@ -71,7 +71,7 @@ struct endpoint {
 /* Its addresses are leased by DHCP: it may ask for one while it has none. */
 #define ENDPOINT_LEASES 64
 
-/* What holds for all endpoints of the host. */
+/* What holds for all endpoints of the host. Read and written at once: its halves are of one time. */
 struct settings {
 	/* SETTING_*. */
 	__u32 flags;
@@ -86,6 +86,8 @@ struct settings {
 #define SETTING_CAPTURE 2
 /* Some policy says something about somebody. */
 #define SETTING_POLICIES 4
+/* Of what policies come to, the second of two counts: so all of it changes at once. */
+#define SETTING_SECOND 8
 
 /* A prefix that endpoints of a network may send from besides their own addresses. `length` counts the bits behind it. */
 struct allowed_key {

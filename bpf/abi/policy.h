@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /* What policies come to, for endpoints of this host. Shared with the agent: its Rust side is generated from this file.
  *
- *   a link ─► struct subject: its identity, and a set for each way
+ *   a link ─► struct standing: its identity, and a set for each way
  *   set, the other end's identity ─► a table ─┐
  *   set, the other end's address ──► a table ─┴─ protocol, port ─► struct policy_verdict, of each
  *
@@ -25,8 +25,8 @@ enum way {
 	WAY_EGRESS = 1,
 };
 
-/* An endpoint as policies see it, by the number of its link on the host. */
-struct subject {
+/* What holds for an endpoint. */
+struct standing {
 	/* Of its namespace, labels and port names. */
 	__u32 identity;
 	/* What holds for it, by way. */
@@ -35,6 +35,12 @@ struct subject {
 	__u32 flags;
 	/* What would hold if nothing were in audit, by way; 0 where nothing is. */
 	__u32 audited[2];
+};
+
+/* An endpoint as policies see it, by the number of its link on the host. Of the two, the one counts that the settings
+ * say; both are the same, but while something changes. */
+struct subject {
+	struct standing standings[2];
 };
 
 /* It gets what some rule of a NetworkPolicy accepts, and nothing else. */
@@ -49,6 +55,11 @@ struct policy_peer {
 	__u32 set;
 	/* The other end's. */
 	__u32 identity;
+};
+
+/* What a set says of an identity: a table, 0 if nothing. Of the two, the one counts that the settings say. */
+struct policy_said {
+	__u32 tables[2];
 };
 
 /* `length` counts the bits behind it. */

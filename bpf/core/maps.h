@@ -30,9 +30,13 @@ struct {
 /* To be read before anything that is decided by: who changes that brings on the next generation afterwards. */
 static __always_inline struct settings settings_now(void)
 {
-	const struct settings *settings = bpf_map_lookup_elem(&weft_settings, &(__u32){ 0 });
+	const __u64 *found = bpf_map_lookup_elem(&weft_settings, &(__u32){ 0 });
+	union {
+		__u64 whole;
+		struct settings settings;
+	} now = { .whole = found ? *(const volatile __u64 *)found : 0 };
 
-	return settings ? *settings : (struct settings){};
+	return now.settings;
 }
 
 struct {

@@ -13,9 +13,12 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } weft_subjects SEC(".maps");
 
-static __always_inline const struct subject *subject_find(__u32 link)
+/* What holds for an endpoint; NULL of who is none. */
+static __always_inline const struct standing *standing_find(__u32 link, bool is_second)
 {
-	return bpf_map_lookup_elem(&weft_subjects, &link);
+	const struct subject *subject = bpf_map_lookup_elem(&weft_subjects, &link);
+
+	return subject ? (is_second ? &subject->standings[1] : &subject->standings[0]) : NULL;
 }
 
 struct {
@@ -23,17 +26,17 @@ struct {
 	__uint(max_entries, POLICY_PEERS_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct policy_peer);
-	__type(value, __u32);
+	__type(value, struct policy_said);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } weft_policy_peers SEC(".maps");
 
 /* The table for whoever has the identity; 0 if nothing is said of him. */
-static __always_inline __u32 policy_of_identity(__u32 set, __u32 identity)
+static __always_inline __u32 policy_of_identity(__u32 set, __u32 identity, bool is_second)
 {
 	struct policy_peer key = { .set = set, .identity = identity };
-	const __u32 *table = bpf_map_lookup_elem(&weft_policy_peers, &key);
+	const struct policy_said *said = bpf_map_lookup_elem(&weft_policy_peers, &key);
 
-	return table ? *table : 0;
+	return said ? (is_second ? said->tables[1] : said->tables[0]) : 0;
 }
 
 struct {

@@ -26,6 +26,8 @@ struct question {
 	__u8 opens;
 	/* The connection begins. */
 	__u8 begins;
+	/* As the settings say. */
+	__u8 is_second;
 	/* The rule that decides; 0 if none does. Set by `policy_answer`. */
 	__u32 rule;
 };
@@ -83,7 +85,7 @@ __noinline int policy_ask(struct question *q, __u32 set, __u32 identity, __u32 i
 	if (!set)
 		return 1;
 	if (identity)
-		by_identity = policy_verdict_find(policy_of_identity(set, identity), q->protocol, q->port);
+		by_identity = policy_verdict_find(policy_of_identity(set, identity, q->is_second), q->protocol, q->port);
 	by_address = policy_verdict_find(policy_of_address(set, &q->address), q->protocol, q->port);
 	if (by_identity)
 		a = *by_identity;
@@ -112,27 +114,27 @@ static __always_inline void policy_count(const struct question *q, enum answer a
 /* What an end's policies say. Not inlined, so that it is verified once. */
 __noinline int policy_answer(struct question *q)
 {
-	const struct subject *subject, *of_other;
+	const struct standing *own, *other;
 	__u32 set, audited, isolated, identity;
 
 	if (!q)
 		return ANSWER_DENIED;
-	subject = subject_find(q->link);
-	if (!subject)
+	own = standing_find(q->link, q->is_second);
+	if (!own)
 		return ANSWER_ALLOWED;
-	of_other = q->other ? subject_find(q->other) : NULL;
-	identity = of_other ? of_other->identity : 0;
-	set = q->opens ? subject->sets[WAY_EGRESS] : subject->sets[WAY_INGRESS];
-	isolated = subject->flags & (q->opens ? SUBJECT_EGRESS_ISOLATED : SUBJECT_INGRESS_ISOLATED);
+	other = q->other ? standing_find(q->other, q->is_second) : NULL;
+	identity = other ? other->identity : 0;
+	set = q->opens ? own->sets[WAY_EGRESS] : own->sets[WAY_INGRESS];
+	isolated = own->flags & (q->opens ? SUBJECT_EGRESS_ISOLATED : SUBJECT_INGRESS_ISOLATED);
 	if (!policy_ask(q, set, identity, isolated)) {
 		policy_count(q, ANSWER_DENIED);
 		return ANSWER_DENIED;
 	}
 	policy_count(q, ANSWER_ALLOWED);
-	audited = q->opens ? subject->audited[WAY_EGRESS] : subject->audited[WAY_INGRESS];
+	audited = q->opens ? own->audited[WAY_EGRESS] : own->audited[WAY_INGRESS];
 	if (!audited)
 		return ANSWER_ALLOWED;
-	isolated = subject->flags & (q->opens ? SUBJECT_EGRESS_ISOLATED_AUDITED : SUBJECT_INGRESS_ISOLATED_AUDITED);
+	isolated = own->flags & (q->opens ? SUBJECT_EGRESS_ISOLATED_AUDITED : SUBJECT_INGRESS_ISOLATED_AUDITED);
 	if (policy_ask(q, audited, identity, isolated))
 		return ANSWER_ALLOWED;
 	policy_count(q, ANSWER_AUDITED);
@@ -186,6 +188,7 @@ static __always_inline enum verdict policy_decide_out(struct __sk_buff *skb, str
 		.protocol = p->protocol,
 		.opens = opens,
 		.begins = !c->flow,
+		.is_second = !!(settings->flags & SETTING_SECOND),
 	};
 	enum verdict verdict;
 
@@ -218,8 +221,10 @@ static __always_inline enum verdict policy_decide_in(struct __sk_buff *skb, stru
 		.opens = opens,
 		/* The sender's door asked for one on the short way, and the opener's for what it opened. */
 		.begins = !opens && !p->is_short && (!c->flow || !flow_decided(c->flow, c->own)),
+		.is_second = !!(settings->flags & SETTING_SECOND),
 	};
 	const struct holder *holder;
+	enum verdict verdict;
 
 	if (!(settings->flags & SETTING_POLICIES) || policy_is_silent(p, c, endpoint) || q.other == p->link)
 		return VERDICT_CONTINUE;
@@ -233,5 +238,14 @@ static __always_inline enum verdict policy_decide_in(struct __sk_buff *skb, stru
 		return VERDICT_CONTINUE;
 	if (opens && host_has(&p->source))
 		return VERDICT_CONTINUE;
+	verdict = policy_apply(skb, p, DIRECTION_IN, &q);
+	if (verdict != VERDICT_CONTINUE || !c->flow || !q.other || flow_generation(c->flow, c->from) == c->decided)
+		return verdict;
+	/* The sender's door let it through by what held before: what holds now is for both ends. */
+	q.link = q.other;
+	q.other = p->link;
+	q.address = p->destination;
+	q.opens = !opens;
+	q.begins = false;
 	return policy_apply(skb, p, DIRECTION_IN, &q);
 }

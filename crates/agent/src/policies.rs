@@ -21,7 +21,7 @@ pub mod maps;
 pub mod rehearsal;
 pub mod shown;
 
-use maps::{Maps, Subject, block_key};
+use maps::{Maps, Subject, block_key, standing};
 use rehearsal::{Court, Opening, rehearse};
 
 /// Why policies were not changed. Nothing was, then.
@@ -157,24 +157,27 @@ impl Policies {
         maps.subjects.each(|link, subject| {
             before.insert(link, subject);
         })?;
+        let half = maps.half()?;
+        let standings = || before.values().flat_map(|subject| &subject.standings);
         let (mut peers, blocks, ports) = (Vec::new(), maps.blocks.keys(), maps.ports.keys());
         maps.peers.each(|key, _| peers.push(key))?;
-        let sets = before.values().flat_map(|subject| subject.sets).chain(peers.iter().map(|key| key.set));
+        let own = standings().flat_map(|standing| standing.sets.into_iter().chain(standing.audited));
+        let sets = own.chain(peers.iter().map(|key| key.set));
         let set = sets.chain(blocks.iter().map(|key| key.set)).max().unwrap_or(0);
-        let identities = before.values().map(|subject| subject.identity);
+        let identities = standings().map(|standing| standing.identity);
         let identity = identities.chain(peers.iter().map(|key| key.identity)).max().unwrap_or(0);
         state.world.reserve(identity, set, ports.iter().map(|key| key.table).max().unwrap_or(0));
         for (link, endpoint) in endpoints {
-            let number = before.get(&link).map_or(0, |subject| subject.identity);
+            let number = before.get(&link).map_or(0, |subject| subject.standings[half].identity);
             let identity = state.world.hold_as(identity_of(endpoint), number);
             let mode = state.mode_of(endpoint);
-            state.maps.subjects.insert(link, Subject { identity, mode });
+            state.maps.adopt(link, Subject { identity, mode });
         }
         state.world.take_changes();
         let State { world, maps: written, .. } = &mut *state;
         written.write(dataplane, world, world.everything())?;
         // What nobody knows any more.
-        for link in before.keys().filter(|link| !state.maps.subjects.contains_key(link)) {
+        for link in before.keys().filter(|link| !state.maps.has(**link)) {
             maps.subjects.remove(link)?;
         }
         let known = state.world.everything();
@@ -338,30 +341,35 @@ impl Policies {
             state.flush(dataplane)?;
             return Err(error);
         }
-        let former = state.maps.subjects.insert(link, subject);
-        state.flush(dataplane)?;
-        maps::put(dataplane, &state.world, link, subject)?;
-        let Some(former) = former else { return Ok(()) };
+        let former = state.maps.subject(link);
+        if former == Some(subject) {
+            state.world.release(subject.identity);
+        }
+        let State { world, maps, .. } = &mut *state;
+        let changes = world.take_changes();
+        maps.admit(dataplane, world, changes, (link, subject))?;
         // What it was is forgotten when it is that no more.
-        state.world.release(former.identity);
-        state.flush(dataplane)?;
-        if former == subject { Ok(()) } else { Ok(dataplane.policies().renew()?) }
+        if let Some(former) = former.filter(|former| *former != subject) {
+            state.world.release(former.identity);
+            state.flush(dataplane)?;
+        }
+        Ok(())
     }
 
     /// Whether the programs know that.
     pub fn has_admitted(&self, dataplane: &Dataplane, link: u32, endpoint: &Endpoint) -> bool {
         let state = self.lock();
-        let Some(subject) = state.maps.subjects.get(&link) else { return false };
+        let Some(subject) = state.maps.subject(link) else { return false };
         let is_same = state.world.identity(subject.identity).is_some_and(|known| *known == identity_of(endpoint));
+        let entry = abi::subject { standings: [standing(&state.world, subject); 2] };
         (is_same && subject.mode == state.mode_of(endpoint))
-            && dataplane.policies().subjects.get(&link).ok().flatten() == Some(maps::entry(&state.world, *subject))
+            && dataplane.policies().subjects.get(&link).ok().flatten() == Some(entry)
     }
 
     /// Nothing is known of whoever was behind the link any more.
     pub fn dismiss(&self, dataplane: &Dataplane, link: u32) -> Result<(), DataplaneError> {
         let mut state = self.lock();
-        let Some(subject) = state.maps.subjects.remove(&link) else { return Ok(()) };
-        dataplane.policies().subjects.remove(&link)?;
+        let Some(subject) = state.maps.dismiss(dataplane, link)? else { return Ok(()) };
         state.world.release(subject.identity);
         state.flush(dataplane)
     }
@@ -369,7 +377,7 @@ impl Policies {
     /// The policies that select the endpoint behind a link, in the order in which they have their say.
     pub fn selecting(&self, link: u32) -> Vec<Selecting> {
         let state = self.lock();
-        let Some(subject) = state.maps.subjects.get(&link) else { return Vec::new() };
+        let Some(subject) = state.maps.subject(link) else { return Vec::new() };
         let of =
             |way| state.world.selecting(subject.identity, way).into_iter().map(move |policy| Selecting { policy, way });
         Way::BOTH.into_iter().flat_map(of).collect()

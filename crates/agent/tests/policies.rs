@@ -14,7 +14,7 @@ use oracle::{Asked, NAMESPACES, PORTS, Reference, Step, steps};
 use proptest::test_runner::{Config, TestRunner};
 use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::UnshareFlags;
-use weft_agent::policies::maps::{Maps, Subject, put};
+use weft_agent::policies::maps::{Maps, Subject, standing};
 use weft_dataplane::{Admission, Dataplane, Door, Loaded, Opening, Telling, Trial, Verdict, abi};
 use weft_model::{MacAddr, PolicyMode, Protocol, Way};
 use weft_policy::{Identity, IdentityNumber, View, World};
@@ -73,9 +73,8 @@ impl Host<'_> {
         let Some(link) = free else { return };
         let number = self.world.hold(identity.clone());
         let subject = Subject { identity: number, mode: PolicyMode::Enforce };
-        self.maps.subjects.insert(link, subject);
-        self.write();
-        put(self.dataplane, &self.world, link, subject).unwrap();
+        let changes = self.world.take_changes();
+        self.maps.admit(self.dataplane, &self.world, changes, (link, subject)).unwrap();
         let admission = Admission {
             addresses: vec![address(link)],
             allowed: Vec::new(),
@@ -96,8 +95,7 @@ impl Host<'_> {
     fn dismiss(&mut self, link: u32) {
         let (number, _) = self.endpoints.remove(&link).unwrap();
         self.dataplane.dismiss(link).unwrap();
-        self.maps.subjects.remove(&link);
-        self.dataplane.policies().subjects.remove(&link).unwrap();
+        self.maps.dismiss(self.dataplane, link).unwrap();
         self.world.release(number);
         self.write();
     }
@@ -112,15 +110,18 @@ impl Host<'_> {
         self.agree_on(View::Enforced);
         let subjects = &self.dataplane.policies().subjects;
         for link in self.endpoints.keys() {
-            let entry = subjects.get(link).unwrap().unwrap();
-            let whole = |way: usize| if entry.audited[way] == 0 { entry.sets[way] } else { entry.audited[way] };
-            let flags = entry.flags / (abi::SUBJECT_INGRESS_ISOLATED_AUDITED / abi::SUBJECT_INGRESS_ISOLATED);
-            subjects.put(link, &abi::subject { sets: [whole(0), whole(1)], flags, ..entry }).unwrap();
+            let [own, other] = subjects.get(link).unwrap().unwrap().standings;
+            assert_eq!(own, other, "nothing changes");
+            let whole = |way: usize| if own.audited[way] == 0 { own.sets[way] } else { own.audited[way] };
+            let flags = own.flags / (abi::SUBJECT_INGRESS_ISOLATED_AUDITED / abi::SUBJECT_INGRESS_ISOLATED);
+            let standing = abi::standing { sets: [whole(0), whole(1)], flags, ..own };
+            subjects.put(link, &abi::subject { standings: [standing; 2] }).unwrap();
         }
         self.dataplane.policies().renew().unwrap();
         self.agree_on(View::Whole);
-        for (link, subject) in &self.maps.subjects {
-            put(self.dataplane, &self.world, *link, *subject).unwrap();
+        for link in self.endpoints.keys() {
+            let own = standing(&self.world, self.maps.subject(*link).unwrap());
+            subjects.put(link, &abi::subject { standings: [own; 2] }).unwrap();
         }
     }
 

@@ -24,6 +24,11 @@ impl Settings {
         self.change(|flags| if is_on { flags | setting } else { flags & !setting })
     }
 
+    /// Turns one of SETTING_* on or off, and another one over.
+    pub(crate) fn turn(&self, turned: u32, setting: u32, is_on: bool) -> Result<(), DataplaneError> {
+        self.change(|flags| (if is_on { flags | setting } else { flags & !setting }) ^ turned)
+    }
+
     /// From now on, what connections were let through by is looked at again. To be called after each change of what
     /// the programs decide by.
     pub(crate) fn renew(&self) -> Result<(), DataplaneError> {

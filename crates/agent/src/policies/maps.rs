@@ -1,9 +1,13 @@
 //! The programs' maps of policies: what is written there, and in which order.
 //!
-//! Whatever the maps have to say is there before what leads to it, and goes after that. A subject is written last, at
-//! once for both ways: so no packet is decided by a half of what holds.
+//! ```text
+//!   tables, blocks that come ─► the other half of peers and subjects ─► turn ─► the former half ─► what goes
+//! ```
+//!
+//! All endpoints change at once, when the halves are turned. What is about newborns and dead ones alone is written to
+//! both halves as it is: nobody's connections depend on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weft_dataplane::{Dataplane, DataplaneError, abi};
 use weft_model::{Action, PolicyMode};
@@ -23,34 +27,131 @@ pub struct Subject {
 /// What was written.
 #[derive(Debug, Default)]
 pub struct Maps {
-    /// Who is behind a link.
-    pub subjects: BTreeMap<u32, Subject>,
+    subjects: BTreeMap<u32, Subject>,
     tables: BTreeMap<TableNumber, Table>,
     /// The last change was not written whole.
     is_behind: bool,
 }
 
 impl Maps {
+    /// Who is behind a link.
+    pub fn subject(&self, link: u32) -> Option<Subject> {
+        self.subjects.get(&link).copied()
+    }
+
+    /// Whether somebody is behind it.
+    pub fn has(&self, link: u32) -> bool {
+        self.subjects.contains_key(&link)
+    }
+
+    /// Takes note of who is behind a link, as an earlier agent wrote it. To be followed by [`Maps::write`] of
+    /// everything.
+    pub fn adopt(&mut self, link: u32, subject: Subject) {
+        self.subjects.insert(link, subject);
+    }
+
     /// Writes what has changed; all of it, if the last change was not written whole.
     pub fn write(&mut self, dataplane: &Dataplane, world: &World, changes: Changes) -> Result<(), DataplaneError> {
+        self.write_with(dataplane, world, changes, None)
+    }
+
+    /// The same, with who is behind a link from now on: a newborn, or somebody who was another before.
+    pub fn admit(
+        &mut self,
+        dataplane: &Dataplane,
+        world: &World,
+        changes: Changes,
+        (link, subject): (u32, Subject),
+    ) -> Result<(), DataplaneError> {
+        if self.subject(link).is_some_and(|former| former != subject) {
+            self.subjects.insert(link, subject);
+            return self.write_with(dataplane, world, changes, Some(link));
+        }
+        self.write(dataplane, world, changes)?;
+        self.subjects.insert(link, subject);
+        let standings = [standing(world, subject); 2];
+        dataplane.policies().subjects.put(&link, &abi::subject { standings })
+    }
+
+    /// Nobody is behind a link any more; gives back who was.
+    pub fn dismiss(&mut self, dataplane: &Dataplane, link: u32) -> Result<Option<Subject>, DataplaneError> {
+        let gone = self.subjects.remove(&link);
+        dataplane.policies().subjects.remove(&link)?;
+        Ok(gone)
+    }
+
+    fn write_with(
+        &mut self,
+        dataplane: &Dataplane,
+        world: &World,
+        changes: Changes,
+        replaced: Option<u32>,
+    ) -> Result<(), DataplaneError> {
         let changes = if self.is_behind { world.everything() } else { changes };
-        if changes.is_nothing() {
+        if changes.is_nothing() && replaced.is_none() {
             return Ok(());
         }
         self.is_behind = true;
-        let maps = dataplane.policies();
-        self.write_what_comes(dataplane, &changes)?;
         let changed = self.subjects.iter().filter(|(_, subject)| changes.identities.contains(&subject.identity));
-        changed
-            .map(|(link, subject)| (*link, *subject))
-            .try_for_each(|(link, subject)| put(dataplane, world, link, subject))?;
-        maps.enforce(!world.is_silent())?;
+        let links: BTreeSet<u32> = changed.map(|(link, _)| *link).chain(replaced).collect();
+        let is_asked = !world.is_silent();
+        self.write_tables(dataplane, &changes)?;
+        if links.is_empty() && !self.is_about_somebody(&changes) {
+            for ((set, identity), table) in &changes.peers {
+                put_peer(dataplane, (*set, *identity), [table.unwrap_or(0); 2])?;
+            }
+            if dataplane.policies().is_asked()? != is_asked {
+                dataplane.policies().enforce(is_asked)?;
+            }
+        } else {
+            self.turn(dataplane, world, &changes, &links, is_asked)?;
+        }
         self.take_out_what_goes(dataplane, &changes)?;
         self.is_behind = false;
         Ok(())
     }
 
-    fn write_what_comes(&mut self, dataplane: &Dataplane, changes: &Changes) -> Result<(), DataplaneError> {
+    /// Whether something is said about somebody else than before who is there.
+    fn is_about_somebody(&self, changes: &Changes) -> bool {
+        let there: BTreeSet<IdentityNumber> = self.subjects.values().map(|subject| subject.identity).collect();
+        changes.peers.keys().any(|(_, identity)| there.contains(identity))
+    }
+
+    /// Writes the half that does not count, has it count, and makes the former one the same.
+    fn turn(
+        &self,
+        dataplane: &Dataplane,
+        world: &World,
+        changes: &Changes,
+        links: &BTreeSet<u32>,
+        is_asked: bool,
+    ) -> Result<(), DataplaneError> {
+        let maps = dataplane.policies();
+        let next = 1 - maps.half()?;
+        for (key, table) in &changes.peers {
+            let mut tables = maps.peers.get(&peer_key(*key))?.unwrap_or_default().tables;
+            tables[next] = table.unwrap_or(0);
+            put_peer(dataplane, *key, tables)?;
+        }
+        let standings = || links.iter().filter_map(|link| Some((*link, standing(world, self.subject(*link)?))));
+        for (link, standing) in standings() {
+            let mut subject = maps.subjects.get(&link)?.unwrap_or_default();
+            subject.standings[next] = standing;
+            maps.subjects.put(&link, &subject)?;
+        }
+        maps.turn(is_asked)?;
+        for (key, table) in &changes.peers {
+            if let Some(table) = table {
+                put_peer(dataplane, *key, [*table; 2])?;
+            }
+        }
+        for (link, standing) in standings() {
+            maps.subjects.put(&link, &abi::subject { standings: [standing; 2] })?;
+        }
+        Ok(())
+    }
+
+    fn write_tables(&mut self, dataplane: &Dataplane, changes: &Changes) -> Result<(), DataplaneError> {
         let maps = dataplane.policies();
         for (number, table) in &changes.tables {
             let Some(table) = table else { continue };
@@ -58,11 +159,6 @@ impl Maps {
                 maps.ports.put(&port_key(*number, prefix), &verdict_of(verdict))?;
             }
             self.tables.insert(*number, table.clone());
-        }
-        for ((set, identity), table) in &changes.peers {
-            if let Some(table) = table {
-                maps.peers.put(&abi::policy_peer { set: *set, identity: *identity }, table)?;
-            }
         }
         for ((set, prefix), table) in &changes.blocks {
             if let Some(table) = table {
@@ -74,8 +170,8 @@ impl Maps {
 
     fn take_out_what_goes(&mut self, dataplane: &Dataplane, changes: &Changes) -> Result<(), DataplaneError> {
         let maps = dataplane.policies();
-        for ((set, identity), _) in changes.peers.iter().filter(|(_, table)| table.is_none()) {
-            maps.peers.remove(&abi::policy_peer { set: *set, identity: *identity })?;
+        for (key, _) in changes.peers.iter().filter(|(_, table)| table.is_none()) {
+            maps.peers.remove(&peer_key(*key))?;
         }
         for ((set, prefix), _) in changes.blocks.iter().filter(|(_, table)| table.is_none()) {
             maps.blocks.remove(&block_key(*set, *prefix))?;
@@ -89,13 +185,8 @@ impl Maps {
     }
 }
 
-/// Writes who is behind a link.
-pub fn put(dataplane: &Dataplane, world: &World, link: u32, subject: Subject) -> Result<(), DataplaneError> {
-    dataplane.policies().subjects.put(&link, &entry(world, subject))
-}
-
 /// What the programs are to know of him.
-pub(super) fn entry(world: &World, subject: Subject) -> abi::subject {
+pub fn standing(world: &World, subject: Subject) -> abi::standing {
     let Subject { identity, mode } = subject;
     let whole = world.sets(identity, View::Whole);
     let enforced = match mode {
@@ -104,7 +195,7 @@ pub(super) fn entry(world: &World, subject: Subject) -> abi::subject {
     };
     let audited = |enforced: u32, whole: u32| if whole == enforced { 0 } else { whole };
     let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
-    abi::subject {
+    abi::standing {
         identity,
         sets: [enforced.ingress, enforced.egress],
         flags: flag(enforced.is_ingress_isolated, abi::SUBJECT_INGRESS_ISOLATED)
@@ -113,6 +204,14 @@ pub(super) fn entry(world: &World, subject: Subject) -> abi::subject {
             | flag(whole.is_egress_isolated, abi::SUBJECT_EGRESS_ISOLATED_AUDITED),
         audited: [audited(enforced.ingress, whole.ingress), audited(enforced.egress, whole.egress)],
     }
+}
+
+fn peer_key((set, identity): (u32, IdentityNumber)) -> abi::policy_peer {
+    abi::policy_peer { set, identity }
+}
+
+fn put_peer(dataplane: &Dataplane, key: (u32, IdentityNumber), tables: [u32; 2]) -> Result<(), DataplaneError> {
+    dataplane.policies().peers.put(&peer_key(key), &abi::policy_said { tables })
 }
 
 pub(super) fn block_key(set: u32, prefix: Prefix) -> abi::policy_block {

@@ -21,6 +21,11 @@ const ALL: u32 = 32;
 const RULE: u32 = 41;
 const OUTSIDE: &str = "198.51.100.1";
 
+/// In both halves.
+fn both(standing: abi::standing) -> abi::subject {
+    abi::subject { standings: [standing; 2] }
+}
+
 fn accepted() -> abi::policy_verdict {
     abi::policy_verdict { network_rule: RULE, ..abi::policy_verdict::default() }
 }
@@ -30,9 +35,9 @@ fn populated() -> World {
     let world = World::with_neighbour();
     let policies = world.dataplane.policies();
     let flags = abi::SUBJECT_INGRESS_ISOLATED | abi::SUBJECT_EGRESS_ISOLATED;
-    let own = abi::subject { identity: OWN, sets: [INGRESS, EGRESS], flags, ..abi::subject::default() };
+    let own = both(abi::standing { identity: OWN, sets: [INGRESS, EGRESS], flags, ..abi::standing::default() });
     policies.subjects.put(&LINK, &own).unwrap();
-    policies.subjects.put(&OTHER_LINK, &abi::subject { identity: OTHER, ..abi::subject::default() }).unwrap();
+    policies.subjects.put(&OTHER_LINK, &both(abi::standing { identity: OTHER, ..abi::standing::default() })).unwrap();
     let port = 443u16.to_be_bytes();
     let https = abi::policy_port {
         length: abi::POLICY_PORT_BITS,
@@ -50,7 +55,7 @@ fn populated() -> World {
 
 fn about_other(world: &World, set: u32, table: u32) {
     let policies = world.dataplane.policies();
-    policies.peers.put(&abi::policy_peer { set, identity: OTHER }, &table).unwrap();
+    policies.peers.put(&abi::policy_peer { set, identity: OTHER }, &abi::policy_said { tables: [table; 2] }).unwrap();
     policies.renew().unwrap();
 }
 
@@ -180,7 +185,7 @@ fn the_first_of_the_admin_tier_decides_before_all_others() {
         assert_eq!(world.sends(&udp((own.0, port), other)), expected, "{story}");
     }
     // Whom no NetworkPolicy selects, the baseline tier is about.
-    let open = abi::subject { identity: OWN, sets: [INGRESS, EGRESS], ..abi::subject::default() };
+    let open = both(abi::standing { identity: OWN, sets: [INGRESS, EGRESS], ..abi::standing::default() });
     policies.subjects.put(&LINK, &open).unwrap();
     policies.renew().unwrap();
     assert_eq!(world.sends(&udp((own.0, 99), other)), "policy_egress");
@@ -205,7 +210,8 @@ fn what_audit_would_drop_passes_and_is_told_of_with_its_rule() {
         let policies = world.dataplane.policies();
         // Nothing is enforced; if it were, its egress would be denied by a rule, and its ingress by none.
         let flags = abi::SUBJECT_INGRESS_ISOLATED_AUDITED;
-        let watched = abi::subject { identity: OWN, flags, audited: [INGRESS, EGRESS], ..abi::subject::default() };
+        let watched =
+            both(abi::standing { identity: OWN, flags, audited: [INGRESS, EGRESS], ..abi::standing::default() });
         policies.subjects.put(&LINK, &watched).unwrap();
         let deny = abi::policy_verdict {
             admin_rank: 1,
@@ -254,4 +260,48 @@ fn rules_count_connections_that_they_accept_and_packets_that_they_deny() {
         world.carries(LINK, OTHER_LINK, &answer);
         assert_eq!(counted(&world), [3, 0, 0], "at one door of the two, and not its answers");
     }
+}
+
+#[test]
+fn all_endpoints_change_at_once_when_the_halves_are_turned() {
+    let [own, other] = PAIRS[0];
+    let world = populated();
+    let policies = world.dataplane.policies();
+    // Now the first endpoint may send, and the second gets nothing; then it is the other way round.
+    let sender =
+        |sets| abi::standing { identity: OWN, sets, flags: abi::SUBJECT_EGRESS_ISOLATED, ..Default::default() };
+    let receiver = |sets| {
+        let flags = abi::SUBJECT_INGRESS_ISOLATED;
+        abi::standing { identity: OTHER, sets, flags, ..Default::default() }
+    };
+    const CLOSED: u32 = 23;
+    let halves = |standing: &dyn Fn([u32; 2]) -> abi::standing, sets: [[u32; 2]; 2]| abi::subject {
+        standings: sets.map(standing),
+    };
+    policies.subjects.put(&LINK, &halves(&sender, [[0, EGRESS], [0, CLOSED]])).unwrap();
+    policies.subjects.put(&OTHER_LINK, &halves(&receiver, [[CLOSED, 0], [INGRESS, 0]])).unwrap();
+    about_other(&world, EGRESS, ALL);
+    policies
+        .peers
+        .put(&abi::policy_peer { set: INGRESS, identity: OWN }, &abi::policy_said { tables: [ALL; 2] })
+        .unwrap();
+    assert_eq!(world.sends(&udp((own.0, 1), other)), "policy_ingress");
+    policies.turn(true).unwrap();
+    assert_eq!(world.sends(&udp((own.0, 2), other)), "policy_egress");
+
+    // A packet that was let through before, and comes to its receiver after, is asked about by what holds now.
+    world.dataplane.set_short_way(false).unwrap();
+    policies.turn(true).unwrap();
+    let between = udp((own.0, 3), other);
+    assert_eq!(world.sends(&between), "passed");
+    policies.turn(true).unwrap();
+    assert_eq!(world.gets_by(OTHER_LINK, &between), "policy_egress");
+
+    // What is said of an identity is turned along.
+    policies
+        .peers
+        .put(&abi::policy_peer { set: CLOSED, identity: OTHER }, &abi::policy_said { tables: [ALL, 0] })
+        .unwrap();
+    policies.renew().unwrap();
+    assert_eq!(world.sends(&udp((own.0, 4), other)), "policy_egress");
 }
