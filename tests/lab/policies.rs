@@ -1,5 +1,7 @@
 //! Policies: who may open connections to whom, on the real kernel.
 
+mod storms;
+
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -14,8 +16,13 @@ const WEB: u16 = 80;
 const ADMIN: u16 = 8080;
 
 /// A container of `namespace` with these labels.
-fn born(host: &Host, id: &str, network: &str, namespace: &str, labels: Value) -> Call {
+fn born(host: &Host, id: &str, network: &str, namespace: &str, labels: Value) {
     host.netns(id).unwrap();
+    join(host, id, network, namespace, labels);
+}
+
+/// Gives one whose namespace is there its link.
+fn join(host: &Host, id: &str, network: &str, namespace: &str, labels: Value) {
     let labels: Vec<Value> =
         labels.as_object().unwrap().iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
     let call = Call::new("ADD", id, network)
@@ -23,7 +30,6 @@ fn born(host: &Host, id: &str, network: &str, namespace: &str, labels: Value) ->
         .with("args", json!({"cni": {"labels": labels}}))
         .with("runtimeConfig", json!({"io.kubernetes.cri.pod-annotations": {"weft.dev/ports": "web=80/TCP"}}));
     call.done(host);
-    call
 }
 
 fn listen(host: &Host, netns: &str, port: u16) -> TcpListener {

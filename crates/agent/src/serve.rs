@@ -162,6 +162,7 @@ impl From<NetworksError> for Refusal {
             | NetworksError::NoSubnet { .. }
             | NetworksError::Exists(_)
             | NetworksError::InUse { .. } => StatusCode::CONFLICT,
+            NetworksError::Commit(error) if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,
             NetworksError::Commit(_) | NetworksError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         match error {

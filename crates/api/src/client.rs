@@ -22,6 +22,8 @@ pub const SOCKET_VARIABLE: &str = "WEFT_SOCKET";
 /// Largest request, in bytes, that client and agent take: a hundred networks at once, or a CNI configuration of 1
 /// MiB with every byte escaped.
 pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most objects that one request may change: a transaction of the store has no more (etcd's `--max-txn-ops`).
+pub const OBJECTS_MAX: usize = 128;
 /// Longest wait for an answer: a little more than the agent allows itself.
 const ANSWER_MAX: Duration = Duration::from_secs(40);
 /// Longest answer, in bytes: a thousand times what a host's endpoints take.

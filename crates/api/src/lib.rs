@@ -16,7 +16,7 @@ mod route;
 mod row;
 
 pub use capture::{Capture, CaptureWish, Packet, Packets};
-pub use client::{CallError, Client, DEFAULT_SOCKET, REQUEST_BYTES_MAX, SOCKET_VARIABLE};
+pub use client::{CallError, Client, DEFAULT_SOCKET, OBJECTS_MAX, REQUEST_BYTES_MAX, SOCKET_VARIABLE};
 pub use cni::{CniError, CniRequest};
 pub use flow::{Connection, Flow, FlowEnd};
 pub use judgement::{Judgement, Step};

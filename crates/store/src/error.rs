@@ -46,7 +46,7 @@ pub enum CommitError {
         bytes: usize,
     },
     /// See [`VALUE_BYTES_MAX`].
-    #[error("value of {key} is {bytes} bytes long, the limit is {VALUE_BYTES_MAX}")]
+    #[error("{key} is {bytes} bytes long, and may have {VALUE_BYTES_MAX}: split it")]
     ValueTooLarge {
         /// The object's key.
         key: String,
@@ -54,7 +54,7 @@ pub enum CommitError {
         bytes: usize,
     },
     /// See [`OPERATIONS_MAX`].
-    #[error("transaction has {count} operations, the limit is {OPERATIONS_MAX}")]
+    #[error("{count} objects cannot change at once: send {OPERATIONS_MAX} at most")]
     TooManyOperations {
         /// How many it has.
         count: usize,
@@ -62,6 +62,13 @@ pub enum CommitError {
     /// The backend failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl CommitError {
+    /// Whether less at once would do.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, CommitError::ValueTooLarge { .. } | CommitError::TooManyOperations { .. })
+    }
 }
 
 /// Why a watch has no commit to give.

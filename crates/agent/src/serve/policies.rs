@@ -25,6 +25,7 @@ impl From<PoliciesError> for Refusal {
             PoliciesError::Invalid(_) => StatusCode::BAD_REQUEST,
             PoliciesError::Absent { .. } => StatusCode::NOT_FOUND,
             PoliciesError::NoRoom { .. } => StatusCode::CONFLICT,
+            PoliciesError::Commit(error) if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,
             PoliciesError::Commit(_) | PoliciesError::Store(_) | PoliciesError::Dataplane(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use weft_api::{Applied, List};
+use weft_api::{Applied, List, OBJECTS_MAX};
 
 use crate::manifest;
 use crate::session::Session;
@@ -18,8 +18,18 @@ pub struct Args {
 
 impl Args {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<()> {
-        let objects = List { items: manifest::read(&self.files)? };
-        let applied: List<Applied> = session.client.post("/v1/apply", &objects)?;
-        session.show_list(applied.items)
+        let mut applied = Vec::new();
+        for part in manifest::read(&self.files)?.chunks(OBJECTS_MAX) {
+            match session.client.post::<List<Applied>>("/v1/apply", &List { items: part.to_vec() }) {
+                Ok(part) => applied.extend(part.items),
+                Err(error) => {
+                    if !applied.is_empty() {
+                        session.show_list(applied)?;
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        session.show_list(applied)
     }
 }
