@@ -223,12 +223,12 @@ impl Policies {
                 txn = std::mem::take(&mut txn).put(key.clone(), expected, value);
                 former.push((object.clone(), old));
                 state.tell(&object)?;
-                state.admit_room(&title(&object))?;
                 state.objects.insert(key, Stored { object: object.clone(), revision: 0 });
             }
             actions.push((object, action));
             Ok(())
         });
+        let outcome = outcome.and_then(|()| state.admit_room(&titles(former.iter().map(|(object, _)| object))));
         let committed = outcome.and_then(|()| Ok(self.store.commit(txn)?));
         match committed {
             Ok(revision) => {
@@ -447,14 +447,11 @@ impl State {
     }
 
     /// Whether there is room for what the world comes to with `object`.
-    fn admit_room(&self, object: &str) -> Result<(), PoliciesError> {
-        let [peers, blocks, ports] = self.world.size();
-        let rooms = [
-            (peers, abi::POLICY_PEERS_MAX, "endpoints that rules are about", "select fewer by their labels"),
-            (blocks, abi::POLICY_BLOCKS_MAX, "address blocks", "join some of them"),
-            (ports, abi::POLICY_PORTS_MAX, "ports", "use ranges that begin and end at powers of two, or fewer"),
-        ];
-        match rooms.into_iter().find(|(count, room, ..)| *count > *room as usize) {
+    fn admit_room(&mut self, object: &str) -> Result<(), PoliciesError> {
+        if lack(self.world.size()).is_some() {
+            self.world.forget_idle();
+        }
+        match lack(self.world.size()) {
             Some((count, room, what, remedy)) => {
                 Err(PoliciesError::NoRoom { object: object.to_owned(), count, what, room, remedy })
             }
@@ -483,6 +480,16 @@ impl State {
         let changes = self.world.take_changes();
         self.maps.write(dataplane, &self.world, changes)
     }
+}
+
+/// What of a world there is too much of: how much, the room for it, what it is, and what to do.
+fn lack([peers, blocks, ports]: [usize; 3]) -> Option<(usize, u32, &'static str, &'static str)> {
+    let rooms = [
+        (peers, abi::POLICY_PEERS_MAX, "endpoints that rules are about", "select fewer by their labels"),
+        (blocks, abi::POLICY_BLOCKS_MAX, "address blocks", "join some of them"),
+        (ports, abi::POLICY_PORTS_MAX, "ports", "use ranges that begin and end at powers of two, or fewer"),
+    ];
+    rooms.into_iter().find(|(count, room, ..)| *count > *room as usize)
 }
 
 /// What these rules have decided, on all CPUs.
@@ -615,6 +622,15 @@ fn enforced(mut object: Object) -> Object {
         Object::Network(_) | Object::Namespace(_) => {}
     }
     object
+}
+
+/// Of what is changed at once.
+fn titles<'a>(mut objects: impl Iterator<Item = &'a Object>) -> String {
+    let first = objects.next().map(title).unwrap_or_default();
+    match objects.count() {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 fn title(object: &Object) -> String {

@@ -16,7 +16,10 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 use rustix::thread::UnshareFlags;
 use weft_agent::policies::maps::{Maps, Subject, standing};
 use weft_dataplane::{Admission, Dataplane, Door, Loaded, Opening, Telling, Trial, Verdict, abi};
-use weft_model::{MacAddr, PolicyMode, Protocol, Way};
+use weft_model::{
+    Action, MacAddr, Namespaces, Peer, Policy, PolicyKey, PolicyKind, PolicyMode, Protocol, Requirement, Rule, Scope,
+    Tier, Way,
+};
 use weft_policy::{Identity, IdentityNumber, View, World};
 
 /// Endpoints at most: as many have a link of the namespace's own to be behind.
@@ -207,4 +210,67 @@ fn the_programs_decide_as_the_reference_does() {
         Ok(())
     });
     ran.unwrap();
+}
+
+/// Endpoints of other hosts, with labels of their own.
+const ELSEWHERE: usize = 8_000;
+const SPACES: usize = 80;
+const FLAPS: usize = 4_000;
+
+/// `app=web` of a namespace gets what `app=front` there sends.
+fn web(space: usize) -> Policy {
+    let in_space = |app: &str| Scope {
+        namespaces: Namespaces::Named(format!("ns{space}")),
+        endpoints: [Requirement::In("app".to_owned(), [app.to_owned()].into())].into_iter().collect(),
+    };
+    let peers = vec![Peer::Endpoints(in_space("front"))];
+    let rule = Rule { name: String::new(), action: Action::Accept, peers, ports: Vec::new() };
+    Policy {
+        key: PolicyKey { kind: PolicyKind::Namespaced, namespace: format!("ns{space}"), name: "web".to_owned() },
+        mode: PolicyMode::Enforce,
+        tier: Tier::Network,
+        priority: 0,
+        subject: in_space("web"),
+        ingress: Some(vec![rule]),
+        egress: None,
+    }
+}
+
+fn elsewhere(number: usize, app: &str) -> Identity {
+    let labels = [("app".to_owned(), app.to_owned()), ("number".to_owned(), number.to_string())].into();
+    Identity { namespace: format!("ns{}", number % SPACES), labels, ports: Vec::new() }
+}
+
+#[test]
+fn labels_that_flap_on_thousands_elsewhere_cost_what_they_touch_and_the_maps_follow() {
+    let dataplane = private_host();
+    let (mut world, mut maps) = (World::default(), Maps::default());
+    let app = |number: usize| if (number / SPACES).is_multiple_of(2) { "front" } else { "job" };
+    let mut numbers: Vec<_> = (0..ELSEWHERE).map(|number| world.hold(elsewhere(number, app(number)))).collect();
+    (0..SPACES).for_each(|space| world.set_policy(web(space)));
+    // One of them is here.
+    let identity = world.hold(elsewhere(0, "web"));
+    let changes = world.take_changes();
+    maps.admit(&dataplane, &world, changes, (2, Subject { identity, mode: PolicyMode::Enforce })).unwrap();
+    let half = dataplane.policies().half().unwrap();
+    for flap in 0..FLAPS {
+        let number = flap * 7 % ELSEWHERE;
+        let other = if app(number) == "front" { "job" } else { "front" };
+        for app in [other, app(number)] {
+            let held = world.hold(elsewhere(number, app));
+            world.release(std::mem::replace(&mut numbers[number], held));
+            let changes = world.take_changes();
+            assert!(changes.peers.len() <= 1 && changes.tables.is_empty() && changes.blocks.is_empty(), "{changes:?}");
+            maps.write(&dataplane, &world, changes).unwrap();
+        }
+    }
+    assert_eq!(dataplane.policies().half().unwrap(), half, "nobody here has to be looked at again");
+    let mut written = BTreeMap::new();
+    let note = |key: abi::policy_peer, said: abi::policy_said| {
+        written.insert((key.set, key.identity), said.tables);
+    };
+    dataplane.policies().peers.each(note).unwrap();
+    let known = world.everything().peers.into_iter().map(|(key, table)| (key, [table.unwrap(); 2])).collect();
+    assert_eq!(written, known);
+    assert_eq!(written.len(), ELSEWHERE / SPACES / 2, "who may reach the one that is here");
 }

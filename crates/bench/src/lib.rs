@@ -5,9 +5,11 @@
 //!   path     what the way of a packet between containers of one host costs
 //!   limit    what a limited endpoint really gets and gives
 //!   sight    what it costs to tell of connections and drops
+//!   policy   what policies cost, and how soon they are in force
 //!   run      what a command on a network costs, without a runtime
 //!      │
 //!      ├── prompter   speaks with the performers inside the hosts of the lab
+//!      ├── gauge      the time that programs take
 //!      ├── network, plugin   weftd, its network, and the shim as a runtime calls it
 //!      └── chance, rounds, measure, report   the order of turns; figures and verdicts; text and JSON
 //! ```
@@ -17,11 +19,13 @@
 
 mod attach;
 mod chance;
+mod gauge;
 mod limit;
 mod measure;
 mod network;
 mod path;
 mod plugin;
+mod policy;
 mod prompter;
 mod report;
 mod rounds;
@@ -39,6 +43,7 @@ use weft_model::Attachment;
 use attach::Attach;
 use limit::Limit;
 use path::Path;
+use policy::Policy;
 use report::{Answer, Circumstances, Figure, Report};
 use run::Run;
 use sight::Sight;
@@ -64,6 +69,9 @@ pub enum Bench {
     Limit(Limit),
     /// What the programs' time per packet is more if they tell of connections and drops (as root, on an idle machine)
     Sight(Sight),
+    /// What policies cost, beside nftables and iptables with the same rules, and how soon they are in force (as root, on
+    /// an idle machine)
+    Policy(Policy),
     /// What a command by `weft run` costs, beside one in an empty network namespace (as root, on an idle machine)
     Run(Run),
     /// Do as a bench says, inside a host of the lab
@@ -147,6 +155,7 @@ impl Bench {
             Bench::Path(path) => path.run(session),
             Bench::Limit(limit) => limit.run(session),
             Bench::Sight(sight) => sight.run(session),
+            Bench::Policy(policy) => policy.run(session),
             Bench::Run(run) => run.run(session),
             Bench::Perform { bench: Stage::Attach } => attach::perform(),
             Bench::Perform { bench: Stage::Path } => path::perform(),

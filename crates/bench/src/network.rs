@@ -1,7 +1,11 @@
 //! The network that weft attaches containers to, and the agent that serves it.
 
 use anyhow::{Context as _, Result};
-use weft_api::{API_VERSION, Client, EndpointObject, LimitRequest, Metadata, Method, NetworkObject, Status, Version};
+use serde_json::{Value, json};
+use weft_api::{
+    API_VERSION, Applied, Client, EndpointObject, LimitRequest, List, Metadata, Method, NetworkObject, OBJECTS_MAX,
+    Status, Version,
+};
 use weft_kernel::Netlink;
 use weft_kernel::link::{self, LinkKind};
 use weft_lab::{Daemon, Host};
@@ -82,7 +86,7 @@ pub(super) fn absent(attachments: &[Attachment]) -> Result<Vec<Attachment>> {
 /// Starts the host's agent with `options`, and has it make the network.
 pub(super) fn serve(host: &Host, attachment: Attachment, options: &[&str]) -> Result<Daemon> {
     let weftd = host.spawn("weftd", &[&["weftd"], options].concat())?;
-    let client = Client::new(host.path(SOCKET));
+    let client = client(host);
     weftd.wait_ready(|| client.get::<Version>("/v1/version").is_ok())?;
     client.post::<NetworkObject>("/v1/networks", &object(attachment))?;
     Ok(weftd)
@@ -91,18 +95,32 @@ pub(super) fn serve(host: &Host, attachment: Attachment, options: &[&str]) -> Re
 /// Limits an endpoint, as it is named.
 pub(super) fn limit(host: &Host, endpoint: &str, ingress: Option<LimitSpec>, egress: Option<LimitSpec>) -> Result<()> {
     let request = LimitRequest { endpoint: endpoint.to_owned(), ingress, egress };
-    Client::new(host.path(SOCKET)).post::<EndpointObject>("/v1/endpoints/limits", &request)?;
+    client(host).post::<EndpointObject>("/v1/endpoints/limits", &request)?;
     Ok(())
+}
+
+/// Applies objects, as many at once as the agent takes.
+pub(super) fn apply(host: &Host, objects: &[Value]) -> Result<()> {
+    let client = client(host);
+    for part in objects.chunks(OBJECTS_MAX) {
+        client.post::<List<Applied>>("/v1/apply", &json!({"items": part}))?;
+    }
+    Ok(())
+}
+
+/// A client of the host's agent.
+pub(super) fn client(host: &Host) -> Client {
+    Client::new(host.path(SOCKET))
 }
 
 /// Kernel memory of the programs' maps, in bytes, as the agent tells it.
 pub(super) fn map_bytes(host: &Host) -> Result<u64> {
-    Ok(Client::new(host.path(SOCKET)).get::<Status>("/v1/status")?.map_bytes)
+    Ok(client(host).get::<Status>("/v1/status")?.map_bytes)
 }
 
 /// How many flows nobody was told of, because they were too many at once.
 pub(super) fn flows_untold(host: &Host) -> Result<u64> {
-    let (_, metrics) = Client::new(host.path(SOCKET)).call(Method::Get, "/metrics", Vec::new())?;
+    let (_, metrics) = client(host).call(Method::Get, "/metrics", Vec::new())?;
     let metrics = String::from_utf8(metrics)?;
     let untold = metrics.lines().find_map(|line| line.strip_prefix("weft_flows_untold_total "));
     Ok(untold.context("weftd does not say how many flows went untold")?.trim().parse()?)

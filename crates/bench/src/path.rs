@@ -36,7 +36,7 @@ use super::measure::ROUNDS_MIN;
 use super::{Findings, Options};
 use conduct::Plan;
 
-pub(super) use case::{CONNECT, Case, DATAGRAMS, EXCHANGE, FLOW, TURN, TURN_QUICK};
+pub(super) use case::{CONNECT, Case, DATAGRAMS, EXCHANGE, FLOW, STREAM, TURN, TURN_QUICK};
 pub(super) use contender::Contender;
 pub(super) use contender::weft::{CLIENT, SERVER};
 pub(super) use cpus::Machine;
@@ -70,7 +70,7 @@ impl Path {
             let plan = Plan { attachments, cases: self.cases(), rounds, duration };
             let record = conduct::conduct(&plan, progress)?;
             let answers = figure::answers_of(&record, attachments);
-            Ok(Findings { answers, legend: &[], figures: figures_of(&record, |case| case.work.unit()) })
+            Ok(Findings { answers, legend: &[], figures: figures_of(&record, Case::unit) })
         })
     }
 

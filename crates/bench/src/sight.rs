@@ -5,8 +5,6 @@
 //! else of the machine's counts. An exchange by an established connection has no event: what it pays is that one might
 //! come. Each new connection has three.
 
-mod gauge;
-
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +15,7 @@ use weft_cli::Session;
 use weft_lab::Daemon;
 use weft_model::Attachment;
 
+use super::gauge::{self, Gauge};
 use super::measure::{Bound, ROUNDS_MIN};
 use super::network;
 use super::path::{
@@ -25,7 +24,6 @@ use super::path::{
 use super::report::Answer;
 use super::rounds;
 use super::{BY_PAIR, Findings, Options};
-use gauge::Gauge;
 
 /// The same order in every run, so that two runs differ by noise alone.
 const SEED: u64 = 20_261_123;

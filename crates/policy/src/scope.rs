@@ -30,19 +30,20 @@ struct Kept {
 }
 
 impl Scopes {
-    /// Holds a scope. `looked_at` is told how many identities were held against it, which it is if it is new.
-    pub(crate) fn hold<'a>(
+    /// Holds a scope that somebody holds already; `None` if nobody does.
+    pub(crate) fn hold_again(&mut self, scope: &Scope) -> Option<ScopeNumber> {
+        let number = self.numbers.get(scope)?;
+        self.kept.get_mut(number)?.holds += 1;
+        Some(*number)
+    }
+
+    /// Holds a scope that nobody holds. `looked_at` is told how many identities were held against it.
+    pub(crate) fn hold_first<'a>(
         &mut self,
         scope: &Scope,
         identities: impl Iterator<Item = (IdentityNumber, &'a Identity, &'a Labels)>,
         looked_at: &mut u64,
-    ) -> (ScopeNumber, bool) {
-        if let Some(number) = self.numbers.get(scope) {
-            if let Some(kept) = self.kept.get_mut(number) {
-                kept.holds += 1;
-            }
-            return (*number, false);
-        }
+    ) -> ScopeNumber {
         let number = self.next;
         self.next += 1;
         let is_matched = |(_, identity, labels): &(IdentityNumber, &Identity, &Labels)| {
@@ -53,7 +54,7 @@ impl Scopes {
         self.numbers.insert(scope.clone(), number);
         self.place(scope).insert(number);
         self.kept.insert(number, Kept { scope: scope.clone(), holds: 1, matched });
-        (number, true)
+        number
     }
 
     /// Lets go of it; gives back whether nobody holds it any more.

@@ -1,5 +1,6 @@
 //! Sets: the rules of all policies that select the same endpoints for one way, made into tables.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,8 +16,35 @@ use crate::world::{Identity, IdentityNumber};
 /// Number of a set. 0 is the one without rules, of which nothing is asked.
 pub type SetNumber = u32;
 
-/// A policy of a set, as it was at some time; in the order in which they have their say.
-pub(crate) type Selected = (Tier, u32, PolicyKey, u64);
+/// A policy of a set, as it was at some time.
+#[derive(Debug, Clone)]
+pub(crate) struct Selected {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) revision: u64,
+}
+
+/// In the order in which policies have their say.
+impl Ord for Selected {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let place = |selected: &Self| (selected.policy.tier, selected.policy.priority);
+        let order = place(self).cmp(&place(other)).then_with(|| self.policy.key.cmp(&other.policy.key));
+        order.then(self.revision.cmp(&other.revision))
+    }
+}
+
+impl PartialOrd for Selected {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Selected {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Selected {}
 
 /// What makes two sets the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,13 +123,9 @@ enum Other<'a> {
 
 impl Set {
     /// A set without tables. `scopes` has those of each rule, in the order of policies and rules.
-    pub(crate) fn new(
-        key: SetKey,
-        policies: &[Arc<Policy>],
-        mut scopes: impl Iterator<Item = Vec<ScopeNumber>>,
-    ) -> Self {
+    pub(crate) fn new(key: SetKey, mut scopes: impl Iterator<Item = Vec<ScopeNumber>>) -> Self {
         let mut rules = Vec::new();
-        for policy in policies {
+        for Selected { policy, .. } in &key.policies {
             for (place, rule) in policy.rules(key.way).unwrap_or_default().iter().enumerate() {
                 let rank = u32::try_from(rules.len()).unwrap_or(u32::MAX);
                 let ranked = Ranked { rank, action: rule.action, rule: number(&policy.key, key.way, place) };
@@ -114,7 +138,7 @@ impl Set {
 
     /// Whether a `NetworkPolicy` selects those who have it: they get what some rule accepts, and nothing else.
     pub(crate) fn is_isolated(&self) -> bool {
-        self.key.policies.iter().any(|(tier, ..)| *tier == Tier::Network)
+        self.key.policies.iter().any(|selected| selected.policy.tier == Tier::Network)
     }
 
     /// All scopes of its rules, as often as they have them.

@@ -15,6 +15,9 @@ use crate::table::{RuleNumber, Table, TableNumber, Verdict, flatten};
 /// Number of an identity. 0 is nobody's.
 pub type IdentityNumber = u32;
 
+/// Sets that are kept for nobody, and what each may say at most.
+const IDLE_MAX: usize = 32;
+const IDLE_ENTRIES_MAX: usize = 1024;
 /// The label that every namespace has, with its name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
@@ -118,6 +121,10 @@ pub struct World {
     next_identity: IdentityNumber,
     next_set: SetNumber,
     revision: u64,
+    /// Identities whose policies have changed, and that have their former sets still.
+    dirty: BTreeSet<IdentityNumber>,
+    /// Sets that nobody has, until policies change: who is born next will often have the policies of who died last.
+    idle: BTreeSet<SetNumber>,
     changes: Changes,
 }
 
@@ -181,11 +188,13 @@ impl Tables {
 }
 
 impl World {
-    /// Puts a policy in force, in place of the one of that name.
+    /// Puts a policy in force, in place of the one of that name. What it comes to is worked out with all else that
+    /// changes until somebody asks.
     pub fn set_policy(&mut self, policy: Policy) {
         if self.policies.get(&policy.key).is_some_and(|installed| *installed.policy == policy) {
             return;
         }
+        self.forget_idle();
         let subject = self.hold_scope(&policy.subject);
         let mut affected: BTreeSet<_> = self.scopes.matched(subject).collect();
         let key = policy.key.clone();
@@ -199,7 +208,7 @@ impl World {
         self.revision += 1;
         self.subjects.entry(subject).or_default().insert(key.clone());
         self.policies.insert(key, Installed { policy: Arc::new(policy), subject, revision: self.revision });
-        affected.into_iter().for_each(|identity| self.assign(identity));
+        self.dirty.extend(affected);
         if let Some(former) = former {
             self.release_scope(former.subject);
         }
@@ -208,10 +217,10 @@ impl World {
     /// Takes a policy out of force; gives back whether it was there.
     pub fn remove_policy(&mut self, key: &PolicyKey) -> bool {
         let Some(former) = self.policies.remove(key) else { return false };
-        let affected: Vec<_> = self.scopes.matched(former.subject).collect();
+        self.forget_idle();
+        self.dirty.extend(self.scopes.matched(former.subject));
         self.forget_origins(&former.policy);
         self.unlist(former.subject, key);
-        affected.into_iter().for_each(|identity| self.assign(identity));
         self.release_scope(former.subject);
         true
     }
@@ -267,7 +276,8 @@ impl World {
     }
 
     /// How much there is for the programs' maps: what is said about identities, about prefixes, and of ports.
-    pub fn size(&self) -> [usize; 3] {
+    pub fn size(&mut self) -> [usize; 3] {
+        self.settle();
         let peers = self.sets.values().map(|set| set.peers.len()).sum();
         let blocks = self.sets.values().map(|set| set.blocks.len()).sum();
         let ports = self.tables.kept.values().map(|(table, _)| table.0.len()).sum();
@@ -276,7 +286,7 @@ impl World {
 
     /// Whether anything is said about anybody.
     pub fn is_silent(&self) -> bool {
-        self.sets.is_empty()
+        self.sets.len() == self.idle.len()
     }
 
     /// Lets go of an identity: of one that nobody holds nothing is left.
@@ -343,8 +353,7 @@ impl World {
 
     /// The policies that select an identity for a way, in the order in which they have their say.
     pub fn selecting(&self, number: IdentityNumber, way: Way) -> Vec<Arc<Policy>> {
-        let selected = self.selected(number, way, View::Whole);
-        selected.into_iter().filter_map(|(.., key, _)| Some(Arc::clone(&self.policies.get(&key)?.policy))).collect()
+        self.selected(number, way).into_iter().map(|selected| selected.policy).collect()
     }
 
     /// How many of those who hold identities a policy is about.
@@ -365,8 +374,20 @@ impl World {
         self.origins.get(&rule)
     }
 
+    /// Gives identities the sets that their policies come to.
+    fn settle(&mut self) {
+        let dirty = std::mem::take(&mut self.dirty);
+        if dirty.is_empty() {
+            return;
+        }
+        dirty.into_iter().for_each(|identity| self.assign(identity));
+        // They are of policies that are not there any more.
+        self.forget_idle();
+    }
+
     /// What has come and gone since this was asked last.
     pub fn take_changes(&mut self) -> Changes {
+        self.settle();
         std::mem::take(&mut self.changes)
     }
 
@@ -410,15 +431,14 @@ impl World {
         }
     }
 
-    /// Policies that select an identity for a way, in their order, each as it is now.
-    fn selected(&self, number: IdentityNumber, way: Way, view: View) -> Vec<Selected> {
+    /// Policies that select an identity for a way, those in audit among them, in their order, each as it is now.
+    fn selected(&self, number: IdentityNumber, way: Way) -> Vec<Selected> {
         let scopes = self.identities.get(&number).into_iter().flat_map(|known| &known.scopes);
         let keys = scopes.filter_map(|scope| self.subjects.get(scope)).flatten();
         let installed = keys.filter_map(|key| self.policies.get(key));
-        let counts = |policy: &Policy| view == View::Whole || policy.mode == PolicyMode::Enforce;
-        let about = installed.filter(|installed| installed.policy.rules(way).is_some() && counts(&installed.policy));
+        let about = installed.filter(|installed| installed.policy.rules(way).is_some());
         let mut selected: Vec<_> = about
-            .map(|Installed { policy, revision, .. }| (policy.tier, policy.priority, policy.key.clone(), *revision))
+            .map(|Installed { policy, revision, .. }| Selected { policy: Arc::clone(policy), revision: *revision })
             .collect();
         selected.sort();
         selected
@@ -427,9 +447,10 @@ impl World {
     /// Gives an identity the sets that it should have.
     fn assign(&mut self, number: IdentityNumber) {
         for way in Way::BOTH {
-            let enforced = self.selected(number, way, View::Enforced);
-            let whole = self.selected(number, way, View::Whole);
-            let whole = if whole == enforced { Vec::new() } else { whole };
+            let mut enforced = self.selected(number, way);
+            let is_watched = enforced.iter().any(|selected| selected.policy.mode == PolicyMode::Audit);
+            let whole = if is_watched { enforced.clone() } else { Vec::new() };
+            enforced.retain(|selected| selected.policy.mode == PolicyMode::Enforce);
             self.assign_set(number, (way, View::Enforced), enforced);
             self.assign_set(number, (way, View::Whole), whole);
         }
@@ -452,29 +473,30 @@ impl World {
 
     /// Holds the set of these policies for an identity; one that nobody had is worked out.
     fn hold_set(&mut self, identity: IdentityNumber, way: Way, policies: Vec<Selected>) -> SetNumber {
-        let written: Vec<Arc<Policy>> =
-            policies.iter().filter_map(|(.., key, _)| Some(Arc::clone(&self.policies.get(key)?.policy))).collect();
         let ports = match (way, self.identities.get(&identity)) {
-            (Way::Ingress, Some(known)) => own_ports(written.iter().map(|policy| &**policy), &known.identity),
+            (Way::Ingress, Some(known)) => {
+                own_ports(policies.iter().map(|selected| &*selected.policy), &known.identity)
+            }
             _ => Vec::new(),
         };
         let key = SetKey { way, policies, ports };
         let known = self.set_numbers.get(&key).copied();
-        let number = known.unwrap_or_else(|| self.make_set(key, &written));
+        let number = known.unwrap_or_else(|| self.make_set(key));
+        self.idle.remove(&number);
         if let Some(set) = self.sets.get_mut(&number) {
             set.holds += 1;
         }
         number
     }
 
-    fn make_set(&mut self, key: SetKey, policies: &[Arc<Policy>]) -> SetNumber {
+    fn make_set(&mut self, key: SetKey) -> SetNumber {
         self.next_set += 1;
         let number = self.next_set;
-        let rules = policies.iter().flat_map(|policy| policy.rules(key.way).unwrap_or_default());
+        let rules = key.policies.iter().flat_map(|selected| selected.policy.rules(key.way).unwrap_or_default());
         let wanted: Vec<Vec<Scope>> = rules.map(|rule| scopes(rule, key.way)).collect();
         let held: Vec<Vec<ScopeNumber>> =
             wanted.iter().map(|scopes| scopes.iter().map(|scope| self.hold_scope(scope)).collect()).collect();
-        let set = Set::new(key.clone(), policies, held.into_iter());
+        let set = Set::new(key.clone(), held.into_iter());
         let looked_in: BTreeSet<ScopeNumber> = set.scopes().collect();
         let others: BTreeSet<IdentityNumber> = looked_in.iter().flat_map(|scope| self.scopes.matched(*scope)).collect();
         for scope in looked_in {
@@ -488,13 +510,26 @@ impl World {
         number
     }
 
-    /// Lets go of a set: of one that nobody has nothing is left.
+    /// Lets go of a set.
     fn release_set(&mut self, number: SetNumber) {
         let Some(set) = self.sets.get_mut(&number) else { return };
         set.holds -= 1;
         if set.holds > 0 {
             return;
         }
+        if self.idle.len() < IDLE_MAX && set.peers.len() + set.blocks.len() <= IDLE_ENTRIES_MAX {
+            self.idle.insert(number);
+        } else {
+            self.forget_set(number);
+        }
+    }
+
+    /// Makes the room free that sets take which nobody has.
+    pub fn forget_idle(&mut self) {
+        std::mem::take(&mut self.idle).into_iter().for_each(|set| self.forget_set(set));
+    }
+
+    fn forget_set(&mut self, number: SetNumber) {
         let Some(set) = self.sets.remove(&number) else { return };
         self.set_numbers.remove(&set.key);
         for scope in set.scopes().collect::<BTreeSet<_>>() {
@@ -566,6 +601,9 @@ impl World {
     }
 
     fn hold_scope(&mut self, scope: &Scope) -> ScopeNumber {
+        if let Some(number) = self.scopes.hold_again(scope) {
+            return number;
+        }
         let labels: BTreeMap<String, Labels> = match &scope.namespaces {
             Namespaces::Named(name) => BTreeMap::from([(name.clone(), self.labels_of(name))]),
             Namespaces::Matching(_) => {
@@ -577,12 +615,10 @@ impl World {
             let numbers = identities_in.get(name).into_iter().flatten();
             numbers.filter_map(move |number| Some((*number, &*identities.get(number)?.identity, labels)))
         });
-        let (number, is_new) = self.scopes.hold(scope, inside, &mut self.changes.work.looked_at);
-        if is_new {
-            for identity in self.scopes.matched(number) {
-                if let Some(known) = self.identities.get_mut(&identity) {
-                    known.scopes.insert(number);
-                }
+        let number = self.scopes.hold_first(scope, inside, &mut self.changes.work.looked_at);
+        for identity in self.scopes.matched(number) {
+            if let Some(known) = self.identities.get_mut(&identity) {
+                known.scopes.insert(number);
             }
         }
         number

@@ -322,7 +322,7 @@ fn what_there_is_no_room_for_is_refused_and_what_was_before_holds() {
     let (status, answer) = api.post("/v1/apply", &json!({"items": large("b")}));
     assert_eq!(status, 409, "{answer}");
     let error = answer["errors"][0].as_str().unwrap();
-    assert!(error.contains("NetworkPolicy \"shop/b6\"") && error.contains("address blocks"), "{error}");
+    assert!(error.contains("NetworkPolicy \"shop/b0\" and 6 more") && error.contains("address blocks"), "{error}");
     let one = policy("shop", "huge", spec("b", 0..40_000));
     let (status, answer) = api.post("/v1/apply", &json!({"items": [one]}));
     assert_eq!(status, 413, "{answer}");

@@ -22,6 +22,11 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// What its rate is given in.
+    pub(crate) fn unit(&self) -> &'static str {
+        self.work.unit()
+    }
+
     /// Whether this contender does it: it is, or is held against, weft on networks for which there is a rival.
     pub(super) fn has_turn_for(&self, contender: Contender) -> bool {
         let is_asked = |network: &Attachment| self.rivals.iter().any(|(rival, _)| rival.is_beside(*network));
@@ -77,7 +82,7 @@ static EXCHANGE_APART_IPV6: Case = Case {
     ..EXCHANGE_APART
 };
 
-static STREAM: Case = Case {
+pub(crate) static STREAM: Case = Case {
     name: "stream",
     title: "throughput, 1 stream",
     work: Work::Streams(1),

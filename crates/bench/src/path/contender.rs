@@ -4,6 +4,7 @@
 //!   weft       client eth0 ══ wefte… ── programs, bridge or routes ── wefte… ══ eth0 server
 //!   empty      client eth0 ══ door-client ──── redirect to peer ── door-server ══ eth0 server
 //!   bridge     client eth0 ══ door-client ─────────── bench0 ───── door-server ══ eth0 server
+//!   router     client eth0 ══ door-client ── routes, netfilter ── door-server ══ eth0 server
 //!   macvlan    client eth0 (macvlan) ────────────── eth0 ────────────── (macvlan) eth0 server
 //!   loopback   client ───────────────────────── lo ─────────────────────────────── server
 //! ```
@@ -13,6 +14,7 @@ mod empty;
 mod loopback;
 mod macvlan;
 mod pair;
+mod router;
 pub(super) mod weft;
 
 use std::net::IpAddr;
@@ -39,6 +41,8 @@ pub(crate) enum Contender {
     Empty,
     /// Two veth pairs and a Linux bridge, without any program.
     Bridge,
+    /// Two veth pairs, and the host's routes between them; for bench policy.
+    Router,
     /// One namespace.
     Loopback,
     /// Two macvlan links in the kernel's own bridge mode, without any program.
@@ -52,6 +56,7 @@ impl Contender {
             Contender::Silent(_) => "silent weft",
             Contender::Empty => "empty programs",
             Contender::Bridge => "plain bridge",
+            Contender::Router => "plain routes",
             Contender::Loopback => "loopback",
             Contender::Macvlan => "macvlan bridge mode",
         }
@@ -61,7 +66,7 @@ impl Contender {
     pub(super) fn network(self) -> Option<Attachment> {
         match self {
             Contender::Weft(attachment) | Contender::Silent(attachment) => Some(attachment),
-            Contender::Empty | Contender::Bridge | Contender::Loopback | Contender::Macvlan => None,
+            Contender::Empty | Contender::Bridge | Contender::Router | Contender::Loopback | Contender::Macvlan => None,
         }
     }
 
@@ -70,7 +75,9 @@ impl Contender {
     pub(super) fn is_beside(self, attachment: Attachment) -> bool {
         match self {
             Contender::Weft(own) | Contender::Silent(own) => own == attachment,
-            Contender::Empty | Contender::Bridge | Contender::Loopback => BY_PAIR.contains(&attachment),
+            Contender::Empty | Contender::Bridge | Contender::Router | Contender::Loopback => {
+                BY_PAIR.contains(&attachment)
+            }
             Contender::Macvlan => attachment == Attachment::Macvlan,
         }
     }
@@ -90,6 +97,7 @@ impl Contender {
             Contender::Silent(attachment) => weft::join(host, attachment, &["--flow-events", "off"]),
             Contender::Empty => empty::join(host),
             Contender::Bridge => bridge::join(host),
+            Contender::Router => router::join(host),
             Contender::Loopback => loopback::join(host),
             Contender::Macvlan => macvlan::join(host),
         }

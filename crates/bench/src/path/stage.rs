@@ -1,10 +1,11 @@
 //! A host of the lab with one contender, and its two ends.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use weft_lab::Host;
+use weft_model::Family;
 
 use super::case::{Case, EXCHANGE, EXCHANGE_IPV6};
 use super::contender::{Contender, Joined};
@@ -35,6 +36,11 @@ impl Stage {
             first.map_err(|complaint| anyhow!("its ends do not reach each other by {:?}: {complaint}", case.family))?;
         }
         Ok(stage)
+    }
+
+    /// The address of the end that opens connections.
+    pub(crate) fn client(&self, family: Family) -> Result<IpAddr> {
+        self.joined.client.address(family)
     }
 
     /// Where it is.

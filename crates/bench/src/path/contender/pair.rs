@@ -8,8 +8,8 @@ use crate::plugin::IFNAME;
 
 /// The host's ends of both pairs.
 pub(super) const DOORS: [&str; 2] = ["door-client", "door-server"];
-const CLIENT: [&str; 2] = ["10.82.0.1/24", "fd82::1/64"];
-const SERVER: [&str; 2] = ["10.82.0.2/24", "fd82::2/64"];
+pub(super) const CLIENT: [&str; 2] = ["10.82.0.1/24", "fd82::1/64"];
+pub(super) const SERVER: [&str; 2] = ["10.82.0.2/24", "fd82::2/64"];
 
 /// Both pairs, raised, with nothing that joins them on the host.
 pub(super) fn lay(host: &Host) -> Result<Joined> {
