@@ -69,8 +69,8 @@ pub enum Bench {
     Limit(Limit),
     /// What the programs' time per packet is more if they tell of connections and drops (as root, on an idle machine)
     Sight(Sight),
-    /// What policies cost, beside nftables and iptables with the same rules, and how soon they are in force (as root, on
-    /// an idle machine)
+    /// What policies cost, beside nftables and iptables with the same rules, and how soon they are in force (as root,
+    /// on an idle machine)
     Policy(Policy),
     /// What a command by `weft run` costs, beside one in an empty network namespace (as root, on an idle machine)
     Run(Run),

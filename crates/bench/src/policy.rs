@@ -34,7 +34,7 @@ const NETWORK: Attachment = Attachment::Bridge;
 /// In the order in which they are measured.
 static CASES: [&Case; 3] = [&EXCHANGE, &STREAM, &CONNECT];
 const LEGEND: &[&str] = &[
-    "ns per packet: run_time_ns / run_cnt of the stubs at the doors, which have the time of the programs that they jump to",
+    "ns per packet: run_time_ns / run_cnt of the stubs at the doors, which have the time of programs they jump to, too",
     "apply: until it is answered, which is when it holds for every endpoint; of the changes of a round, the slowest",
 ];
 

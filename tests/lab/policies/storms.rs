@@ -313,7 +313,10 @@ fn what_there_is_no_room_for_is_refused_and_what_was_before_holds() {
     let api = populate(&host);
     // Together, more than 131,072 address blocks that are told apart.
     let block = |n: u32| json!({"ipBlock": {"cidr": format!("11.{}.{}.{}/32", n >> 15, n >> 7 & 255, n << 1 & 255)}});
-    let spec = |app: &str, blocks: std::ops::Range<u32>| json!({"podSelector": selected(app), "ingress": [{"from": blocks.map(block).collect::<Vec<_>>()}]});
+    let spec = |app: &str, blocks: std::ops::Range<u32>| {
+        let from: Vec<Value> = blocks.map(block).collect();
+        json!({"podSelector": selected(app), "ingress": [{"from": from}]})
+    };
     let large = |app: &str| {
         let one = |n: u32| policy("shop", &format!("{app}{n}"), spec(app, n * 20_000..(n + 1) * 20_000));
         (0..7).map(one).collect::<Vec<_>>()

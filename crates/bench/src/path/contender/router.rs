@@ -16,9 +16,9 @@ pub(super) fn join(host: &Host) -> Result<Joined> {
         let [v4, v6] = own.map(address);
         let other_v6 = address(other[1]);
         let script = format!(
-            "ip route add {v4} dev {door} && ip -6 route add {v6} dev {door} && \
-             echo 1 > /proc/sys/net/ipv4/conf/{door}/proxy_arp && echo 0 > /proc/sys/net/ipv4/neigh/{door}/proxy_delay && \
-             echo 1 > /proc/sys/net/ipv6/conf/{door}/proxy_ndp && echo 0 > /proc/sys/net/ipv6/neigh/{door}/proxy_delay && \
+            "cd /proc/sys/net && ip route add {v4} dev {door} && ip -6 route add {v6} dev {door} && \
+             echo 1 > ipv4/conf/{door}/proxy_arp && echo 0 > ipv4/neigh/{door}/proxy_delay && \
+             echo 1 > ipv6/conf/{door}/proxy_ndp && echo 0 > ipv6/neigh/{door}/proxy_delay && \
              ip -6 neigh add proxy {other_v6} dev {door}"
         );
         host.run(&["sh", "-c", &script])?;
