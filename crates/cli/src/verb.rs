@@ -32,7 +32,7 @@ use crate::session::Session;
 /// What weft can be told to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
-    /// Create or change the objects of files: all of them or none, of each 128
+    /// Create or change the objects of files: all of them or none; more than 128 in parts
     Apply(apply::Args),
     /// Show objects
     Get(get::Args),

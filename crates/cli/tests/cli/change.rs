@@ -203,3 +203,16 @@ fn what_is_allowed_is_sent_as_it_is_written_and_shown_as_it_is() {
         assert!(told.contains(expected), "{told}");
     }
 }
+
+#[test]
+fn more_objects_than_one_request_may_have_go_in_parts() {
+    let agent = Agent::new().ok("POST /v1/apply", &json!({"items": []})).start();
+    let one = |n: usize| format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: n{n}}}}}");
+    let objects: Vec<_> = (0..weft_api::OBJECTS_MAX + 2).map(one).collect();
+    let directory = Directory::new();
+    let file = directory.file("many.yaml", &objects.join("\n---\n"));
+    let outcome = weft(&agent.socket, &format!("apply -f {}", file.display()));
+    assert!(outcome.result.is_ok(), "{outcome:?}");
+    let counts: Vec<_> = agent.questions().iter().map(|(_, body)| body["items"].as_array().unwrap().len()).collect();
+    assert_eq!(counts, [weft_api::OBJECTS_MAX, 2]);
+}
