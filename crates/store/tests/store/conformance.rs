@@ -140,9 +140,9 @@ fn what_is_too_long_too_large_or_too_much_is_refused(store: &dyn Store) {
     );
     assert_eq!(
         refused(Txn::new().put("networks/app", Expectation::Any, vec![0; VALUE_BYTES_MAX + 1])),
-        "value of networks/app is 1048577 bytes long, the limit is 1048576"
+        "networks/app is 1048577 bytes long, and may have 1048576: split it"
     );
-    assert_eq!(refused(puts(OPERATIONS_MAX + 1)), "transaction has 129 operations, the limit is 128");
+    assert_eq!(refused(puts(OPERATIONS_MAX + 1)), "129 objects cannot change at once: send 128 at most");
     assert_eq!(snapshot(store), Snapshot::default());
 }
 
