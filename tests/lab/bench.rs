@@ -78,3 +78,18 @@ fn telling_of_flows_is_weighed_against_telling_of_none() {
     }
     assert_eq!(report["answers"].as_array().unwrap().len(), 2, "{report:#}");
 }
+
+#[test]
+fn policies_are_held_against_others_with_the_same_rules() {
+    let mut weft = Command::new(programs::find("weft").unwrap());
+    weft.args(["bench", "policy", "--rounds", "1", "--rules", "40", "--endpoints", "4", "-o", "json"]);
+    let report: Value = serde_json::from_str(&stdout_of(&mut weft).unwrap()).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    // Three cases, three who guard, one rule and many; programs in two cases; changes about one and all; two births.
+    assert_eq!(figures.len(), 3 * 3 * 2 + 2 * 2 + 2 + 2, "{report:#}");
+    for figure in figures {
+        assert_eq!((&figure["turns"], &figure["failed"]), (&1.into(), &0.into()), "{figure:#}");
+        assert!(figure["median"].as_f64().unwrap() > 0.0, "{figure:#}");
+    }
+    assert_eq!(report["answers"].as_array().unwrap().len(), 3 * 3 + 2 + 2 + 1, "{report:#}");
+}

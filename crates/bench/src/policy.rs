@@ -46,7 +46,17 @@ pub struct Policy {
     /// Rounds
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Rules, and policies, that are held against one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    rules: Option<u32>,
+    /// Endpoints for which a change must hold
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4000))]
+    endpoints: Option<u32>,
 }
+
+/// Rules and endpoints, where nobody says how many.
+const USUAL: (u32, u32) = (10_000, 1000);
+const USUAL_QUICK: (u32, u32) = (500, 20);
 
 /// How much of all there is.
 #[derive(Debug, Clone, Copy)]
@@ -99,11 +109,10 @@ impl Record {
 
 impl Policy {
     pub(super) fn run(&self, session: &mut Session<'_>) -> Result<ExitCode> {
-        let scale = if self.options.quick {
-            Scale { rounds: ROUNDS_MIN as u32, turn: TURN_QUICK, rules: 500, endpoints: 20 }
-        } else {
-            Scale { rounds: self.rounds, turn: TURN, rules: 10_000, endpoints: 1000 }
-        };
+        let (rounds, turn, (rules, endpoints)) =
+            if self.options.quick { (ROUNDS_MIN as u32, TURN_QUICK, USUAL_QUICK) } else { (self.rounds, TURN, USUAL) };
+        let (rules, endpoints) = (self.rules.unwrap_or(rules), self.endpoints.unwrap_or(endpoints));
+        let scale = Scale { rounds, turn, rules: rules as usize, endpoints: endpoints as usize };
         self.options.publish(session, scale.rounds, &[NETWORK], |_, progress| {
             let record = conduct(scale, progress)?;
             Ok(Findings { answers: answers_of(&record, scale), legend: LEGEND, figures: figures_of(&record) })
