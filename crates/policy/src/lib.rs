@@ -21,6 +21,7 @@
 //! selects is closed.
 
 mod decide;
+mod origin;
 mod prefix;
 mod scope;
 mod set;
@@ -28,7 +29,8 @@ mod table;
 mod world;
 
 pub use decide::{Decision, decide};
+pub use origin::RuleOrigin;
 pub use prefix::Prefix;
 pub use set::SetNumber;
 pub use table::{PortPrefix, Ranked, RuleNumber, Table, TableNumber, Verdict};
-pub use world::{Changes, Identity, IdentityNumber, RuleOrigin, Sets, View, Work, World};
+pub use world::{Changes, Identity, IdentityNumber, Sets, View, Work, World};

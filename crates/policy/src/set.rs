@@ -4,13 +4,12 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weft_model::{
-    NamedPort, Namespaces, Peer, Policy, PolicyKey, Port, PortNumber, Protocol, Rule, Scope, Selector, Tier, Way,
-};
+use weft_model::{NamedPort, Namespaces, Peer, Policy, Port, PortNumber, Protocol, Rule, Scope, Selector, Tier, Way};
 
+use crate::origin::Origins;
 use crate::prefix::Prefix;
 use crate::scope::ScopeNumber;
-use crate::table::{Layer, Ranked, RuleNumber};
+use crate::table::{Layer, Ranked};
 use crate::world::{Identity, IdentityNumber};
 
 /// Number of a set. 0 is the one without rules, of which nothing is asked.
@@ -123,12 +122,13 @@ enum Other<'a> {
 
 impl Set {
     /// A set without tables. `scopes` has those of each rule, in the order of policies and rules.
-    pub(crate) fn new(key: SetKey, mut scopes: impl Iterator<Item = Vec<ScopeNumber>>) -> Self {
+    pub(crate) fn new(key: SetKey, mut scopes: impl Iterator<Item = Vec<ScopeNumber>>, origins: &Origins) -> Self {
         let mut rules = Vec::new();
         for Selected { policy, .. } in &key.policies {
             for (place, rule) in policy.rules(key.way).unwrap_or_default().iter().enumerate() {
                 let rank = u32::try_from(rules.len()).unwrap_or(u32::MAX);
-                let ranked = Ranked { rank, action: rule.action, rule: number(&policy.key, key.way, place) };
+                let number = origins.number((&policy.key, key.way, place)).unwrap_or_default();
+                let ranked = Ranked { rank, action: rule.action, rule: number };
                 let scopes = scopes.next().unwrap_or_default();
                 rules.push(Ruled { policy: Arc::clone(policy), place, tier: policy.tier, ranked, scopes });
             }
@@ -224,13 +224,4 @@ fn numbers(port: &Port, by_name: &[NamedPort]) -> Vec<(Protocol, u16, u16)> {
             named.map(|own| (own.protocol, own.number, own.number)).collect()
         }
     }
-}
-
-/// A rule's number: the same in every agent that has it.
-pub(crate) fn number(key: &PolicyKey, way: Way, place: usize) -> RuleNumber {
-    let way = match way {
-        Way::Ingress => "ingress",
-        Way::Egress => "egress",
-    };
-    weft_model::fnv32(&["rule", key.kind.word(), &key.namespace, &key.name, way, &place.to_string()]).max(1)
 }

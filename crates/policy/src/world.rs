@@ -7,6 +7,7 @@ use std::sync::Arc;
 use weft_model::{Labels, NamedPort, Namespaces, Policy, PolicyKey, PolicyMode, Protocol, Scope, Way};
 
 use crate::decide::{Decision, decide};
+use crate::origin::{Origins, RuleOrigin, places};
 use crate::prefix::Prefix;
 use crate::scope::{ScopeNumber, Scopes};
 use crate::set::{Selected, Set, SetKey, SetNumber, own_ports, scopes};
@@ -52,19 +53,6 @@ pub struct Sets {
     pub is_ingress_isolated: bool,
     /// Likewise.
     pub is_egress_isolated: bool,
-}
-
-/// Where a rule is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleOrigin {
-    /// The policy.
-    pub policy: PolicyKey,
-    /// Which way it is about.
-    pub way: Way,
-    /// Its place among the rules of that way, from 0.
-    pub place: usize,
-    /// What its author calls it.
-    pub name: String,
 }
 
 /// What of the programs' maps comes and goes: `None` goes. Tables are there before what names them, and gone after.
@@ -117,7 +105,7 @@ pub struct World {
     /// Sets by the scopes that they look for others in.
     lookers: BTreeMap<ScopeNumber, BTreeSet<SetNumber>>,
     tables: Tables,
-    origins: BTreeMap<RuleNumber, RuleOrigin>,
+    origins: Origins,
     next_identity: IdentityNumber,
     next_set: SetNumber,
     revision: u64,
@@ -366,12 +354,12 @@ impl World {
     /// The rules of a policy, both ways.
     pub fn rules_of(&self, key: &PolicyKey) -> impl Iterator<Item = RuleNumber> {
         let policy = self.policies.get(key).map(|installed| &*installed.policy);
-        policy.into_iter().flat_map(|policy| origins(policy).map(|(number, _)| number))
+        policy.into_iter().flat_map(places).filter_map(|place| self.origins.number(place))
     }
 
     /// Where a rule is written.
     pub fn origin(&self, rule: RuleNumber) -> Option<&RuleOrigin> {
-        self.origins.get(&rule)
+        self.origins.get(rule)
     }
 
     /// Gives identities the sets that their policies come to.
@@ -496,7 +484,7 @@ impl World {
         let wanted: Vec<Vec<Scope>> = rules.map(|rule| scopes(rule, key.way)).collect();
         let held: Vec<Vec<ScopeNumber>> =
             wanted.iter().map(|scopes| scopes.iter().map(|scope| self.hold_scope(scope)).collect()).collect();
-        let set = Set::new(key.clone(), held.into_iter());
+        let set = Set::new(key.clone(), held.into_iter(), &self.origins);
         let looked_in: BTreeSet<ScopeNumber> = set.scopes().collect();
         let others: BTreeSet<IdentityNumber> = looked_in.iter().flat_map(|scope| self.scopes.matched(*scope)).collect();
         for scope in looked_in {
@@ -645,26 +633,17 @@ impl World {
     }
 
     fn note_origins(&mut self, policy: &Policy) {
-        for (number, origin) in origins(policy) {
-            self.origins.insert(number, origin);
-            self.changes.rules.remove(&number);
+        for way in Way::BOTH {
+            for (place, rule) in policy.rules(way).unwrap_or_default().iter().enumerate() {
+                let origin = RuleOrigin { policy: policy.key.clone(), way, place, name: rule.name.clone() };
+                let number = self.origins.note(origin);
+                self.changes.rules.remove(&number);
+            }
         }
     }
 
     fn forget_origins(&mut self, policy: &Policy) {
-        for (number, _) in origins(policy) {
-            self.origins.remove(&number);
-            self.changes.rules.insert(number);
-        }
+        let gone = places(policy).filter_map(|place| self.origins.forget(place));
+        self.changes.rules.extend(gone);
     }
-}
-
-fn origins(policy: &Policy) -> impl Iterator<Item = (RuleNumber, RuleOrigin)> {
-    Way::BOTH.into_iter().flat_map(move |way| {
-        let rules = policy.rules(way).unwrap_or_default().iter().enumerate();
-        rules.map(move |(place, rule)| {
-            let origin = RuleOrigin { policy: policy.key.clone(), way, place, name: rule.name.clone() };
-            (crate::set::number(&policy.key, way, place), origin)
-        })
-    })
 }
