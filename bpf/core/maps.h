@@ -190,7 +190,7 @@ struct {
 
 static __always_inline bool host_has(const struct address *address)
 {
-	/* As above. */
+	/* As in address_find. */
 	struct address key = *address;
 
 	return bpf_map_lookup_elem(&weft_hosts, &key);

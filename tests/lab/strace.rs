@@ -76,8 +76,16 @@ fn threads_of(process: u32) -> Vec<(u32, String)> {
     numbers.map(|thread| (thread, name(thread))).collect()
 }
 
+/// Whether the agent's threads all wait; false if it is dead, `None` if some have something to do.
+pub(crate) fn rests(threads: &[u32]) -> Option<bool> {
+    match threads.iter().map(|thread| is_asleep(*thread)).collect::<Option<Vec<_>>>() {
+        None => Some(false),
+        Some(asleep) => (!asleep.contains(&false)).then_some(true),
+    }
+}
+
 /// Whether a thread waits in a system call; `None` if it is dead (proc_pid_stat(5), the third field).
-pub(crate) fn is_asleep(thread: u32) -> Option<bool> {
+fn is_asleep(thread: u32) -> Option<bool> {
     let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).ok()?;
     match stat.rsplit_once(") ")?.1.chars().next()? {
         'Z' | 'X' => None,

@@ -13,7 +13,7 @@ use weft_tests::{Answer, Api, Call, assert_deserted, leftovers, namespaces, unti
 
 use crate::devices::{nic, plug, wire};
 use crate::leases::{V4, dnsmasq, leased, leases_of};
-use crate::strace::{Strace, counts, is_asleep, threads};
+use crate::strace::{Strace, counts, rests, threads};
 
 /// Where strace writes, inside.
 const TRACE: &str = "/tmp/trace";
@@ -100,11 +100,7 @@ impl Stage<'_> {
 
     /// Once the agent has nothing to do, or is dead: whether it lives.
     fn rests(&self, threads: &[u32]) -> Option<bool> {
-        match threads.iter().map(|thread| is_asleep(*thread)).collect::<Option<Vec<_>>>() {
-            None => Some(false),
-            Some(asleep) if asleep.contains(&false) || leftovers::is_anything_buried(self.host) => None,
-            Some(_) => Some(true),
-        }
+        rests(threads).filter(|lives| !lives || !leftovers::is_anything_buried(self.host))
     }
 
     fn prepare(&self, command: &str) {

@@ -169,14 +169,10 @@ fn answers_of(record: &Record, scale: Scale) -> Vec<Answer> {
 
 fn figures_of(record: &Record) -> Vec<Figure> {
     let figure = |(measured, series): (&Measured, &Series)| {
-        let count = |rules: Rules| match rules {
-            Rules::One => "one rule",
-            Rules::Many => "many rules",
-        };
         let of_case = |name: &str| CASES.iter().find(|case| case.name == name).map_or("", |case| case.unit());
         let (case, contender, unit) = match *measured {
-            Measured::Work(case, guard, rules) => (case, guard.row(count(rules)), of_case(case)),
-            Measured::Programs(case, rules) => (case, Guard::Policies.row(count(rules)), "ns per packet"),
+            Measured::Work(case, guard, rules) => (case, guard.row(rules), of_case(case)),
+            Measured::Programs(case, rules) => (case, Guard::Policies.row(rules), "ns per packet"),
             Measured::OneOfMany => ("apply", "about one", "ms"),
             Measured::All => ("apply", "about all", "ms"),
             Measured::Birth { is_selected: true } => ("birth", "with policies", "ms"),

@@ -317,6 +317,16 @@ impl World {
         Sets { ingress, egress, is_ingress_isolated, is_egress_isolated }
     }
 
+    /// The set that was made last; those that are made later have higher numbers.
+    pub fn newest_set(&self) -> SetNumber {
+        self.next_set
+    }
+
+    /// Whether some identity has the set.
+    pub fn is_held(&self, set: SetNumber) -> bool {
+        self.sets.get(&set).is_some_and(|set| set.holds > 0)
+    }
+
     fn set_of(&self, number: IdentityNumber, way: Way, view: View) -> Option<SetNumber> {
         let sets = &self.identities.get(&number)?.sets;
         sets.get(&(way, view)).or_else(|| sets.get(&(way, View::Enforced))).copied()

@@ -12,7 +12,7 @@ use weft_lab::Host;
 use weft_tests::{Api, Call, inside, until};
 
 use super::{apply, born, join, policy, pools};
-use crate::strace::{Strace, counts, is_asleep, threads};
+use crate::strace::{Strace, counts, rests, threads};
 
 /// Where what is forbidden goes, and what is allowed.
 const FORBIDDEN: u16 = 9;
@@ -230,14 +230,6 @@ struct Over<'a>(&'a AtomicBool);
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Whether the agent's threads have nothing to do; false if it is dead.
-fn rests(threads: &[u32]) -> Option<bool> {
-    match threads.iter().map(|thread| is_asleep(*thread)).collect::<Option<Vec<_>>>() {
-        None => Some(false),
-        Some(asleep) => (!asleep.contains(&false)).then_some(true),
     }
 }
 

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weft_dataplane::{Dataplane, DataplaneError, abi};
 use weft_model::{Action, PolicyMode};
 use weft_policy::{
-    Changes, IdentityNumber, PortPrefix, Prefix, Ranked, Sets, Table, TableNumber, Verdict, View, World,
+    Changes, IdentityNumber, PortPrefix, Prefix, Ranked, SetNumber, Sets, Table, TableNumber, Verdict, View, World,
 };
 
 /// Who is behind a link.
@@ -28,7 +28,11 @@ pub struct Subject {
 #[derive(Debug, Default)]
 pub struct Maps {
     subjects: BTreeMap<u32, Subject>,
+    /// The links of those with an identity.
+    links: BTreeMap<IdentityNumber, BTreeSet<u32>>,
     tables: BTreeMap<TableNumber, Table>,
+    /// The newest set at the last change: nobody stands on a newer one yet.
+    last_set: SetNumber,
     /// The last change was not written whole.
     is_behind: bool,
 }
@@ -47,7 +51,20 @@ impl Maps {
     /// Takes note of who is behind a link, as an earlier agent wrote it. To be followed by [`Maps::write`] of
     /// everything.
     pub fn adopt(&mut self, link: u32, subject: Subject) {
+        self.remove(link);
         self.subjects.insert(link, subject);
+        self.links.entry(subject.identity).or_default().insert(link);
+    }
+
+    fn remove(&mut self, link: u32) -> Option<Subject> {
+        let subject = self.subjects.remove(&link)?;
+        if let Some(links) = self.links.get_mut(&subject.identity) {
+            links.remove(&link);
+            if links.is_empty() {
+                self.links.remove(&subject.identity);
+            }
+        }
+        Some(subject)
     }
 
     /// Writes what has changed; all of it, if the last change was not written whole.
@@ -64,18 +81,18 @@ impl Maps {
         (link, subject): (u32, Subject),
     ) -> Result<(), DataplaneError> {
         if self.subject(link).is_some_and(|former| former != subject) {
-            self.subjects.insert(link, subject);
+            self.adopt(link, subject);
             return self.write_with(dataplane, world, changes, Some(link));
         }
         self.write(dataplane, world, changes)?;
-        self.subjects.insert(link, subject);
+        self.adopt(link, subject);
         let standings = [standing(world, subject); 2];
         dataplane.policies().subjects.put(&link, &abi::subject { standings })
     }
 
     /// Nobody is behind a link any more; gives back who was.
     pub fn dismiss(&mut self, dataplane: &Dataplane, link: u32) -> Result<Option<Subject>, DataplaneError> {
-        let gone = self.subjects.remove(&link);
+        let gone = self.remove(link);
         dataplane.policies().subjects.remove(&link)?;
         Ok(gone)
     }
@@ -92,13 +109,15 @@ impl Maps {
             return Ok(());
         }
         self.is_behind = true;
-        let changed = self.subjects.iter().filter(|(_, subject)| changes.identities.contains(&subject.identity));
-        let links: BTreeSet<u32> = changed.map(|(link, _)| *link).chain(replaced).collect();
+        let changed = changes.identities.iter().filter_map(|identity| self.links.get(identity)).flatten();
+        let links: BTreeSet<u32> = changed.copied().chain(replaced).collect();
         let is_asked = !world.is_silent();
         self.write_tables(dataplane, &changes)?;
-        if links.is_empty() && !self.is_about_somebody(&changes) {
-            for ((set, identity), table) in &changes.peers {
-                put_peer(dataplane, (*set, *identity), [table.unwrap_or(0); 2])?;
+        if links.is_empty() && !self.is_about_somebody(world, &changes) {
+            for (key, table) in &changes.peers {
+                if let Some(table) = table {
+                    put_peer(dataplane, *key, [*table; 2])?;
+                }
             }
             if dataplane.policies().is_asked()? != is_asked {
                 dataplane.policies().enforce(is_asked)?;
@@ -107,14 +126,15 @@ impl Maps {
             self.turn(dataplane, world, &changes, &links, is_asked)?;
         }
         self.take_out_what_goes(dataplane, &changes)?;
+        self.last_set = world.newest_set();
         self.is_behind = false;
         Ok(())
     }
 
-    /// Whether something is said about somebody else than before who is there.
-    fn is_about_somebody(&self, changes: &Changes) -> bool {
-        let there: BTreeSet<IdentityNumber> = self.subjects.values().map(|subject| subject.identity).collect();
-        changes.peers.keys().any(|(_, identity)| there.contains(identity))
+    /// Whether somebody who is there hears something else than before about somebody who is there.
+    fn is_about_somebody(&self, world: &World, changes: &Changes) -> bool {
+        let is_heard = |set: SetNumber| set <= self.last_set && world.is_held(set);
+        changes.peers.keys().any(|(set, identity)| self.links.contains_key(identity) && is_heard(*set))
     }
 
     /// Writes the half that does not count, has it count, and makes the former one the same.

@@ -50,14 +50,14 @@ impl Guard {
     }
 
     /// What a row says of it.
-    pub(super) fn row(self, rules: &'static str) -> &'static str {
+    pub(super) fn row(self, rules: Rules) -> &'static str {
         match (self, rules) {
-            (Guard::Policies, "one rule") => "weft, one policy",
-            (Guard::Policies, _) => "weft, many policies",
-            (Guard::Nftables, "one rule") => "nftables set, one",
-            (Guard::Nftables, _) => "nftables set, many",
-            (Guard::Iptables, "one rule") => "iptables, one",
-            (Guard::Iptables, _) => "iptables, many",
+            (Guard::Policies, Rules::One) => "weft, one policy",
+            (Guard::Policies, Rules::Many) => "weft, many policies",
+            (Guard::Nftables, Rules::One) => "nftables set, one",
+            (Guard::Nftables, Rules::Many) => "nftables set, many",
+            (Guard::Iptables, Rules::One) => "iptables, one",
+            (Guard::Iptables, Rules::Many) => "iptables, many",
         }
     }
 }
