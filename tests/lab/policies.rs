@@ -276,6 +276,10 @@ fn in_audit_what_is_forbidden_passes_and_is_told_of() {
     assert!(listed.contains("audit"), "{listed}");
     let explained = host.run(&["weft", "policy", "explain", "shop/web"]).unwrap();
     assert!(explained.lines().skip(1).all(|line| line.contains(" audit ")), "{explained}");
+    let why = host.run(&["weft", "why", "shop/other", &format!("shop/web:{WEB}")]).unwrap();
+    assert!(why.contains("but for audit, it would be dropped: no rule of the policies"), "{why}");
+    let why = host.run(&["weft", "why", "shop/front", &format!("shop/web:{WEB}")]).unwrap();
+    assert!(!why.contains("audit"), "{why}");
 
     apply(&api, json!([in_mode("enforce")]));
     assert!(!connects(&host, "other", &web, WEB) && connects(&host, "front", &web, WEB));

@@ -13,8 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use weft_api::{ApplyAction, Object, Rehearsal};
 use weft_dataplane::{Dataplane, DataplaneError, abi};
-use weft_model::{Endpoint, Invalid, InvalidFields, Name, NetworkName, Policy, PolicyKey, PolicyKind, PolicyMode, Way};
-use weft_policy::{Identity, World};
+use weft_model::{
+    Endpoint, Invalid, InvalidFields, Name, NetworkName, Policy, PolicyKey, PolicyKind, PolicyMode, Protocol, Way,
+};
+use weft_policy::{Identity, View, World};
 use weft_store::{CommitError, Expectation, Store, StoreError, Txn};
 
 pub mod maps;
@@ -394,6 +396,22 @@ impl Policies {
             None if rule == 0 => shown::NO_RULE.to_owned(),
             None => "a rule that is not there any more".to_owned(),
         })
+    }
+
+    /// What would deny a connection to or from `other`, that is, an endpoint of this host or an address, if nothing
+    /// were in audit; `None` if nothing would.
+    pub fn audited(
+        &self,
+        own: &Endpoint,
+        way: Way,
+        (other, address): (Option<&Endpoint>, IpAddr),
+        port: (Protocol, u16),
+    ) -> Option<String> {
+        let state = self.lock();
+        let number = |endpoint: &Endpoint| state.world.number_of(&identity_of(endpoint));
+        let decision = state.world.decide((number(own)?, View::Whole), way, other.and_then(number), address, port);
+        let denies = || shown::decision(&state.world, decision);
+        (!decision.is_allowed).then(denies).flatten()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

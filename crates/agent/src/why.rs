@@ -9,7 +9,7 @@ use weft_dataplane::{Door, Opening, Trial, Verdict, abi};
 use weft_kernel::nft::Nft;
 use weft_kernel::route::{self, Towards};
 use weft_kernel::{Netlink, link};
-use weft_model::{Endpoint, IfName, MacAddr, Protocol, Seat};
+use weft_model::{Endpoint, IfName, MacAddr, Protocol, Seat, Way};
 
 use crate::apply::endpoints;
 use crate::attachment::parent;
@@ -100,7 +100,7 @@ impl Witnesses<'_> {
                 Some(door) => Some(self.trial.sent_by(door, &self.sent(question, sender, segment.as_ref())?)?),
                 None => None,
             };
-            steps.push(self.at_door(sender, "out", verdict)?);
+            steps.push(self.at_door(question, Way::Egress, sender, verdict)?);
             match verdict {
                 Some(Verdict::Passed) => {
                     if let Some(segment) = segment
@@ -111,7 +111,9 @@ impl Witnesses<'_> {
                     }
                 }
                 Some(Verdict::Short) => {
-                    steps.extend(to.endpoint.as_ref().map(|receiver| passed_by(receiver)));
+                    if let Some(receiver) = &to.endpoint {
+                        steps.push(self.passed_by(question, receiver)?);
+                    }
                     return Ok(steps);
                 }
                 Some(Verdict::Dropped { .. }) | None => return Ok(steps),
@@ -149,7 +151,7 @@ impl Witnesses<'_> {
             }
             None => None,
         };
-        steps.push(self.at_door(receiver, "in", verdict)?);
+        steps.push(self.at_door(question, Way::Ingress, receiver, verdict)?);
         Ok(())
     }
 
@@ -180,8 +182,14 @@ impl Witnesses<'_> {
     }
 
     /// What a door says; nothing of one that is not there.
-    fn at_door(&mut self, endpoint: &Endpoint, direction: &str, verdict: Option<Verdict>) -> anyhow::Result<Step> {
-        let at = door_name(endpoint, direction);
+    fn at_door(
+        &mut self,
+        question: &Question,
+        way: Way,
+        endpoint: &Endpoint,
+        verdict: Option<Verdict>,
+    ) -> anyhow::Result<Step> {
+        let at = door_name(endpoint, way);
         Ok(match verdict {
             Some(Verdict::Dropped { reason, rule }) => {
                 let known = usize::try_from(reason).ok().and_then(|reason| abi::REASONS.get(reason)).copied();
@@ -189,9 +197,30 @@ impl Witnesses<'_> {
                 let by = self.policies.decider(reason, rule).map_or_else(String::new, |by| format!(": {by}"));
                 step(at, DENIED, format!("{word}: {}{by}", meaning.trim_end_matches('.')))
             }
-            Some(Verdict::Passed | Verdict::Short) => step(at, ALLOWED, "nothing here is against it"),
+            Some(Verdict::Passed | Verdict::Short) => {
+                step(at, ALLOWED, self.with_audit(question, way, endpoint, "nothing here is against it")?)
+            }
             None => step(at, "unknown", without_door(endpoint)),
         })
+    }
+
+    /// Why a door lets through, and what would drop it there if nothing were in audit.
+    fn with_audit(&mut self, question: &Question, way: Way, own: &Endpoint, passes: &str) -> anyhow::Result<String> {
+        let other = if way == Way::Egress { &question.to } else { &question.from };
+        if self.is_hosts(other.address)? {
+            return Ok(passes.to_owned());
+        }
+        let port = if question.protocol.has_ports() { question.port } else { 0 };
+        let whose = (other.endpoint.as_deref(), other.address);
+        let by = self.policies.audited(own, way, whose, (question.protocol, port));
+        Ok(by.map_or_else(|| passes.to_owned(), |by| format!("{passes}; but for audit, it would be dropped: {by}")))
+    }
+
+    /// The other door of a packet that goes from door to door.
+    fn passed_by(&mut self, question: &Question, receiver: &Endpoint) -> anyhow::Result<Step> {
+        let passes = "from door to door, past the host's stack: the other door asked for this one";
+        let why = self.with_audit(question, Way::Ingress, receiver, passes)?;
+        Ok(step(door_name(receiver, Way::Ingress), ALLOWED, why))
     }
 
     fn is_hosts(&mut self, address: IpAddr) -> anyhow::Result<bool> {
@@ -267,7 +296,11 @@ fn step(at: String, verdict: &str, why: impl Into<String>) -> Step {
     Step { at, verdict: verdict.to_owned(), why: why.into() }
 }
 
-fn door_name(endpoint: &Endpoint, direction: &str) -> String {
+fn door_name(endpoint: &Endpoint, way: Way) -> String {
+    let direction = match way {
+        Way::Egress => "out",
+        Way::Ingress => "in",
+    };
     format!("door of {}, {direction}", endpoint.title())
 }
 
@@ -276,9 +309,4 @@ fn without_door(endpoint: &Endpoint) -> String {
     let why = enforcement.map(|enforcement| format!(" ({}: {})", enforcement.word(), enforcement.meaning()));
     let why = why.unwrap_or_default();
     format!("attachment {} has none, so nothing of weft's decides{why}", endpoint.attachment)
-}
-
-fn passed_by(receiver: &Endpoint) -> Step {
-    let why = "from door to door, past the host's stack: the other door asked for this one";
-    step(door_name(receiver, "in"), ALLOWED, why)
 }

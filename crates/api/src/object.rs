@@ -294,6 +294,9 @@ pub struct AttachRequest {
     /// Labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Ports that policies and services may call by a name: `NAME=PORT[/PROTOCOL]`, TCP if none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
     /// Addresses that it asks for, at most one of each pool; any free ones if none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,

@@ -34,8 +34,8 @@ pub use network::{
     Attachment, Availability, Ipam, IpvlanMode, MODES, MacvlanMode, Masquerade, Mode, Network, Transport,
 };
 pub use policy::{
-    Action, CLUSTER_RULES_MAX, NamedPort, Namespaces, PRIORITY_MAX, Peer, Policy, PolicyKey, PolicyKind, PolicyMode,
-    Port, PortNumber, Rule, Scope, Tier, Way,
+    Action, CLUSTER_RULES_MAX, NamedPort, NamedPortError, Namespaces, PRIORITY_MAX, Peer, Policy, PolicyKey,
+    PolicyKind, PolicyMode, Port, PortNumber, Rule, Scope, Tier, Way,
 };
 pub use policy_spec::{ClusterPolicySpec, NetworkPolicySpec};
 pub use pool::{AddressRange, Family, Pool};

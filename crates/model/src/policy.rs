@@ -1,6 +1,7 @@
 //! Policies: who may open connections to whom. What they mean, whichever kind they were written as.
 
 use std::fmt;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -210,7 +211,7 @@ impl PortNumber {
     pub const ANY: PortNumber = PortNumber::Range(0, u16::MAX);
 }
 
-/// A port that an endpoint has a name for.
+/// A port that an endpoint has a name for. As text: `NAME=PORT[/PROTOCOL]`, TCP if none is named.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NamedPort {
     /// The name.
@@ -219,4 +220,52 @@ pub struct NamedPort {
     pub protocol: Protocol,
     /// The port.
     pub number: u16,
+}
+
+/// A text that is no named port: why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NamedPortError(&'static str);
+
+impl FromStr for NamedPort {
+    type Err = NamedPortError;
+
+    fn from_str(text: &str) -> Result<Self, NamedPortError> {
+        let (name, port) = text.split_once('=').ok_or(NamedPortError("write NAME=PORT[/PROTOCOL]"))?;
+        let (number, protocol) = port.split_once('/').unwrap_or((port, "TCP"));
+        let protocol = protocol.trim().parse::<Protocol>().ok().filter(|protocol| protocol.has_ports());
+        let number = number.trim().parse::<u16>().ok().filter(|number| *number > 0);
+        Ok(Self {
+            name: Some(name.trim().to_owned()).filter(|name| !name.is_empty()).ok_or(NamedPortError("name it"))?,
+            protocol: protocol.ok_or(NamedPortError("the protocol is TCP, UDP or SCTP"))?,
+            number: number.ok_or(NamedPortError("a port is a number from 1 to 65535"))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn named_ports_are_read_and_what_is_none_is_told() {
+        let port = |name: &str, protocol, number| NamedPort { name: name.to_owned(), protocol, number };
+        for (text, expected) in [
+            ("web=80", port("web", Protocol::TCP, 80)),
+            (" dns = 53/udp", port("dns", Protocol::UDP, 53)),
+            ("m3ua=2905/SCTP", port("m3ua", Protocol::SCTP, 2905)),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        for (text, reason) in [
+            ("web", "NAME=PORT"),
+            ("=80", "name it"),
+            ("web=0", "1 to 65535"),
+            ("web=65536", "1 to 65535"),
+            ("web=80/icmp", "TCP, UDP or SCTP"),
+        ] {
+            let error = text.parse::<NamedPort>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weft_model::{Labels, Namespaces, Scope};
+use weft_model::{Labels, Namespaces, Scope, Selector};
 
 use crate::world::{Identity, IdentityNumber};
 
@@ -15,10 +15,58 @@ pub(crate) struct Scopes {
     numbers: BTreeMap<Scope, ScopeNumber>,
     kept: BTreeMap<ScopeNumber, Kept>,
     /// Those of one namespace.
-    named: BTreeMap<String, BTreeSet<ScopeNumber>>,
+    named: BTreeMap<String, Listed>,
     /// Those that go by namespaces' labels.
-    matching: BTreeSet<ScopeNumber>,
+    matching: Listed,
     next: ScopeNumber,
+}
+
+/// Scopes by a label that all whom they match have: others need not be held against them.
+#[derive(Debug, Default)]
+struct Listed {
+    by_label: BTreeMap<String, BTreeMap<String, BTreeSet<ScopeNumber>>>,
+    /// Those that ask for no such label.
+    others: BTreeSet<ScopeNumber>,
+}
+
+impl Listed {
+    fn insert(&mut self, selector: &Selector, number: ScopeNumber) {
+        let Some((key, values)) = selector.anchor() else {
+            self.others.insert(number);
+            return;
+        };
+        let of_key = self.by_label.entry(key.to_owned()).or_default();
+        for value in values {
+            of_key.entry(value.clone()).or_default().insert(number);
+        }
+    }
+
+    fn remove(&mut self, selector: &Selector, number: ScopeNumber) {
+        let Some((key, values)) = selector.anchor() else {
+            self.others.remove(&number);
+            return;
+        };
+        let Some(of_key) = self.by_label.get_mut(key) else { return };
+        for value in values {
+            if let Some(scopes) = of_key.get_mut(value) {
+                scopes.remove(&number);
+            }
+        }
+        of_key.retain(|_, scopes| !scopes.is_empty());
+        if of_key.is_empty() {
+            self.by_label.remove(key);
+        }
+    }
+
+    /// Those that may match somebody with these labels.
+    fn of<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = ScopeNumber> + 'a {
+        let by_label = labels.iter().filter_map(|(key, value)| self.by_label.get(key)?.get(value));
+        by_label.flatten().chain(&self.others).copied()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by_label.is_empty() && self.others.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -52,7 +100,7 @@ impl Scopes {
         };
         let matched = identities.filter(is_matched).map(|(number, ..)| number).collect();
         self.numbers.insert(scope.clone(), number);
-        self.place(scope).insert(number);
+        self.place(scope).insert(&scope.endpoints, number);
         self.kept.insert(number, Kept { scope: scope.clone(), holds: 1, matched });
         number
     }
@@ -66,7 +114,12 @@ impl Scopes {
         }
         if let Some(kept) = self.kept.remove(&number) {
             self.numbers.remove(&kept.scope);
-            self.place(&kept.scope).remove(&number);
+            self.place(&kept.scope).remove(&kept.scope.endpoints, number);
+            if let Namespaces::Named(name) = &kept.scope.namespaces
+                && self.named.get(name).is_some_and(Listed::is_empty)
+            {
+                self.named.remove(name);
+            }
         }
         true
     }
@@ -82,26 +135,28 @@ impl Scopes {
     }
 
     /// Takes note of an identity that is new, or whose namespace has other labels; gives back the scopes that match it.
+    /// `former` did before.
     pub(crate) fn note(
         &mut self,
         number: IdentityNumber,
         identity: &Identity,
         labels: &Labels,
+        former: &BTreeSet<ScopeNumber>,
         looked_at: &mut u64,
     ) -> BTreeSet<ScopeNumber> {
-        let named = self.named.get(&identity.namespace).into_iter().flatten();
-        let asked: Vec<ScopeNumber> = named.chain(&self.matching).copied().collect();
+        let named = self.named.get(&identity.namespace);
+        let named = named.into_iter().flat_map(|named| named.of(&identity.labels));
         let mut found = BTreeSet::new();
-        for scope in asked {
+        for scope in named.chain(self.matching.of(&identity.labels)) {
             let Some(kept) = self.kept.get_mut(&scope) else { continue };
             *looked_at += 1;
             if matches(&kept.scope, identity, labels) {
                 kept.matched.insert(number);
                 found.insert(scope);
-            } else {
-                kept.matched.remove(&number);
             }
         }
+        let lost: BTreeSet<_> = former.difference(&found).copied().collect();
+        self.forget(number, &lost);
         found
     }
 
@@ -114,7 +169,7 @@ impl Scopes {
         }
     }
 
-    fn place(&mut self, scope: &Scope) -> &mut BTreeSet<ScopeNumber> {
+    fn place(&mut self, scope: &Scope) -> &mut Listed {
         match &scope.namespaces {
             Namespaces::Named(name) => self.named.entry(name.clone()).or_default(),
             Namespaces::Matching(_) => &mut self.matching,

@@ -15,7 +15,7 @@ use crate::world::{Identity, IdentityNumber};
 /// Number of a set. 0 is the one without rules, of which nothing is asked.
 pub type SetNumber = u32;
 
-/// A policy of a set, as it was at some time.
+/// A policy of a set, as it was at some time: no two have one revision.
 #[derive(Debug, Clone)]
 pub(crate) struct Selected {
     pub(crate) policy: Arc<Policy>,
@@ -25,6 +25,9 @@ pub(crate) struct Selected {
 /// In the order in which policies have their say.
 impl Ord for Selected {
     fn cmp(&self, other: &Self) -> Ordering {
+        if self.revision == other.revision {
+            return Ordering::Equal;
+        }
         let place = |selected: &Self| (selected.policy.tier, selected.policy.priority);
         let order = place(self).cmp(&place(other)).then_with(|| self.policy.key.cmp(&other.policy.key));
         order.then(self.revision.cmp(&other.revision))
@@ -39,7 +42,7 @@ impl PartialOrd for Selected {
 
 impl PartialEq for Selected {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+        self.revision == other.revision
     }
 }
 

@@ -94,7 +94,7 @@ pub struct Work {
 pub struct World {
     policies: BTreeMap<PolicyKey, Installed>,
     /// Policies by the scope that they are about.
-    subjects: BTreeMap<ScopeNumber, BTreeSet<PolicyKey>>,
+    subjects: BTreeMap<ScopeNumber, BTreeSet<Selected>>,
     namespaces: BTreeMap<String, Labels>,
     identities: BTreeMap<IdentityNumber, Known>,
     identity_numbers: BTreeMap<Identity, IdentityNumber>,
@@ -118,9 +118,8 @@ pub struct World {
 
 #[derive(Debug)]
 struct Installed {
-    policy: Arc<Policy>,
+    selected: Selected,
     subject: ScopeNumber,
-    revision: u64,
 }
 
 #[derive(Debug)]
@@ -179,7 +178,7 @@ impl World {
     /// Puts a policy in force, in place of the one of that name. What it comes to is worked out with all else that
     /// changes until somebody asks.
     pub fn set_policy(&mut self, policy: Policy) {
-        if self.policies.get(&policy.key).is_some_and(|installed| *installed.policy == policy) {
+        if self.policies.get(&policy.key).is_some_and(|installed| *installed.selected.policy == policy) {
             return;
         }
         self.forget_idle();
@@ -189,13 +188,14 @@ impl World {
         let former = self.policies.remove(&key);
         if let Some(former) = &former {
             affected.extend(self.scopes.matched(former.subject));
-            self.forget_origins(&former.policy);
-            self.unlist(former.subject, &key);
+            self.forget_origins(&former.selected.policy);
+            self.unlist(former);
         }
         self.note_origins(&policy);
         self.revision += 1;
-        self.subjects.entry(subject).or_default().insert(key.clone());
-        self.policies.insert(key, Installed { policy: Arc::new(policy), subject, revision: self.revision });
+        let selected = Selected { policy: Arc::new(policy), revision: self.revision };
+        self.subjects.entry(subject).or_default().insert(selected.clone());
+        self.policies.insert(key, Installed { selected, subject });
         self.dirty.extend(affected);
         if let Some(former) = former {
             self.release_scope(former.subject);
@@ -207,8 +207,8 @@ impl World {
         let Some(former) = self.policies.remove(key) else { return false };
         self.forget_idle();
         self.dirty.extend(self.scopes.matched(former.subject));
-        self.forget_origins(&former.policy);
-        self.unlist(former.subject, key);
+        self.forget_origins(&former.selected.policy);
+        self.unlist(&former);
         self.release_scope(former.subject);
         true
     }
@@ -363,7 +363,7 @@ impl World {
 
     /// The rules of a policy, both ways.
     pub fn rules_of(&self, key: &PolicyKey) -> impl Iterator<Item = RuleNumber> {
-        let policy = self.policies.get(key).map(|installed| &*installed.policy);
+        let policy = self.policies.get(key).map(|installed| &*installed.selected.policy);
         policy.into_iter().flat_map(places).filter_map(|place| self.origins.number(place))
     }
 
@@ -419,9 +419,11 @@ impl World {
         let Some(known) = self.identities.get(&number) else { return };
         let identity = Arc::clone(&known.identity);
         let labels = self.labels_of(&identity.namespace);
-        let scopes = self.scopes.note(number, &identity, &labels, &mut self.changes.work.looked_at);
+        let former =
+            self.identities.get_mut(&number).map(|known| std::mem::take(&mut known.scopes)).unwrap_or_default();
+        let scopes = self.scopes.note(number, &identity, &labels, &former, &mut self.changes.work.looked_at);
         let Some(known) = self.identities.get_mut(&number) else { return };
-        let former = std::mem::replace(&mut known.scopes, scopes.clone());
+        known.scopes.clone_from(&scopes);
         let changed: BTreeSet<_> = former.symmetric_difference(&scopes).copied().collect();
         self.assign(number);
         for set in self.lookers_in(&changed) {
@@ -432,12 +434,8 @@ impl World {
     /// Policies that select an identity for a way, those in audit among them, in their order, each as it is now.
     fn selected(&self, number: IdentityNumber, way: Way) -> Vec<Selected> {
         let scopes = self.identities.get(&number).into_iter().flat_map(|known| &known.scopes);
-        let keys = scopes.filter_map(|scope| self.subjects.get(scope)).flatten();
-        let installed = keys.filter_map(|key| self.policies.get(key));
-        let about = installed.filter(|installed| installed.policy.rules(way).is_some());
-        let mut selected: Vec<_> = about
-            .map(|Installed { policy, revision, .. }| Selected { policy: Arc::clone(policy), revision: *revision })
-            .collect();
+        let about = scopes.filter_map(|scope| self.subjects.get(scope)).flatten();
+        let mut selected: Vec<_> = about.filter(|about| about.policy.rules(way).is_some()).cloned().collect();
         selected.sort();
         selected
     }
@@ -633,11 +631,11 @@ impl World {
         }
     }
 
-    fn unlist(&mut self, subject: ScopeNumber, key: &PolicyKey) {
-        if let Some(keys) = self.subjects.get_mut(&subject) {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.subjects.remove(&subject);
+    fn unlist(&mut self, former: &Installed) {
+        if let Some(about) = self.subjects.get_mut(&former.subject) {
+            about.remove(&former.selected);
+            if about.is_empty() {
+                self.subjects.remove(&former.subject);
             }
         }
     }

@@ -56,14 +56,6 @@ impl Court<'_> {
         let port = if opening.protocol.has_ports() { opening.to.port() } else { 0 };
         Some(self.world.decide((number, View::Enforced), way, of_other, other.address, (opening.protocol, port)))
     }
-
-    fn words(&self, decision: Decision) -> Option<String> {
-        match decision.rule.and_then(|rule| self.world.origin(rule)) {
-            Some(origin) => Some(shown::origin(origin)),
-            None if decision.is_allowed => None,
-            None => Some(shown::NO_RULE.to_owned()),
-        }
-    }
 }
 
 /// Holds connections against both; those from one to the same port of another are one.
@@ -96,9 +88,9 @@ pub(super) fn rehearse(
             protocol: protocol.to_string(),
             seen: 1,
             now: word(before),
-            now_by: now.words(before),
+            now_by: shown::decision(now.world, before),
             then: word(after),
-            then_by: then.words(after),
+            then_by: shown::decision(then.world, after),
         };
         flows.insert(key, flow);
     }

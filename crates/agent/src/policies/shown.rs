@@ -2,7 +2,7 @@
 
 use weft_api::{Object, PolicyRule, PolicySummary};
 use weft_model::{Action, Namespaces, Peer, Policy, PolicyKind, Port, PortNumber, Rule, Scope, Selector, Tier, Way};
-use weft_policy::RuleOrigin;
+use weft_policy::{Decision, RuleOrigin, World};
 
 use super::{Selecting, Standing, resolve};
 
@@ -14,6 +14,15 @@ pub fn origin(origin: &RuleOrigin) -> String {
     let RuleOrigin { policy, way, place, name } = origin;
     let named = if name.is_empty() { String::new() } else { format!(" ({name})") };
     format!("{policy}, {} rule {}{named}", word(*way), place + 1)
+}
+
+/// Who decides; `None` if nobody says anything.
+pub fn decision(world: &World, decision: Decision) -> Option<String> {
+    match decision.rule.and_then(|rule| world.origin(rule)) {
+        Some(rule) => Some(origin(rule)),
+        None if decision.is_allowed => None,
+        None => Some(NO_RULE.to_owned()),
+    }
 }
 
 /// A policy as a table has it; `None` of what is none.

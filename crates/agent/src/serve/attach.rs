@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use weft_api::{AttachRequest, EndpointObject};
 use weft_kernel::Netlink;
-use weft_model::{ContainerId, DeviceReference, Endpoint, EndpointKey, IfName, Ipam, Limits, MacAddr, Name};
+use weft_model::{ContainerId, DeviceReference, Endpoint, EndpointKey, IfName, Ipam, Limits, MacAddr, Name, NamedPort};
 use weft_netns::Netns;
 
 use super::{Answer, Body, Refusal, Shared, decode, one_of_container, the_one};
@@ -129,6 +129,7 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
     };
     let mac = request.mac.as_deref().map(str::parse::<MacAddr>).transpose();
     let device = request.device.as_deref().map(str::parse::<DeviceReference>).transpose();
+    let ports = request.ports.iter().map(|text| text.parse::<NamedPort>()).collect::<Result<_, _>>();
     let claims = if request.default_route { network.families().collect() } else { Vec::new() };
     Ok(Attachment {
         claims,
@@ -146,7 +147,7 @@ fn wish(node: &Node, request: &AttachRequest) -> Result<Attachment, Refusal> {
         namespace,
         name,
         labels: request.labels.clone(),
-        ports: Vec::new(),
+        ports: ports.map_err(|error| faulty("ports", &error))?,
         aliases: Vec::new(),
         cni_name: None,
         cgroup_path: None,

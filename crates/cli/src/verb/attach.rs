@@ -39,6 +39,9 @@ pub struct Attach {
     /// A label
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
+    /// A port that policies may call by a name, TCP if no protocol is named
+    #[arg(long = "port", value_name = "NAME=PORT[/PROTOCOL]")]
+    ports: Vec<String>,
     /// An address to get, at most one of each pool
     #[arg(long = "address", value_name = "IP")]
     addresses: Vec<IpAddr>,
@@ -63,6 +66,7 @@ impl Attach {
             namespace: self.namespace,
             name: self.name,
             labels: self.labels.into_iter().collect::<BTreeMap<_, _>>(),
+            ports: self.ports,
             addresses: self.addresses,
             mac: self.mac,
             device: self.device,

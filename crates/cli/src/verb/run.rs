@@ -70,6 +70,9 @@ pub struct Run {
     /// A label
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
+    /// A port that policies may call by a name, TCP if no protocol is named
+    #[arg(long = "port", value_name = "NAME=PORT[/PROTOCOL]")]
+    ports: Vec<String>,
     /// An address to get on the first network, at most one of each pool
     #[arg(long = "address", value_name = "IP")]
     addresses: Vec<IpAddr>,
@@ -103,6 +106,7 @@ impl Run {
                 namespace: self.namespace.clone(),
                 name: Some(name.clone()),
                 labels: self.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+                ports: self.ports.clone(),
                 addresses: if place == 0 { self.addresses.clone() } else { Vec::new() },
                 device: self.device.clone().filter(|_| place == 0),
                 ..AttachRequest::default()

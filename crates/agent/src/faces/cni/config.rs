@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use weft_model::{
-    Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAddr, Name, NamedPort, PciAddress, Protocol,
-    resolve_allowed,
+    Dns, EndpointKey, Labels, LimitFields, LimitSpec, Limits, MacAddr, Name, NamedPort, PciAddress, resolve_allowed,
 };
 
 use super::VERSIONS;
@@ -250,20 +249,11 @@ fn labels(config: &Config) -> Result<Labels, Failure> {
     Ok(labels)
 }
 
-/// Ports that policies may call by a name: `NAME=PORT` or `NAME=PORT/PROTOCOL`.
+/// Ports that policies may call by a name.
 fn ports(config: &Config) -> Result<Vec<NamedPort>, Failure> {
-    let faulty = |text: &str, reason: &str| {
-        Failure::new(Code::Config, format!("annotation {PORTS_ANNOTATION} {text:?}: {reason}"))
-    };
     let parse = |text: &str| {
-        let (name, port) = text.split_once('=').ok_or_else(|| faulty(text, "write NAME=PORT[/PROTOCOL]"))?;
-        let (number, protocol) = port.split_once('/').unwrap_or((port, "TCP"));
-        let protocol = protocol.parse::<Protocol>().ok().filter(|protocol| protocol.has_ports());
-        Ok(NamedPort {
-            name: name.trim().to_owned(),
-            protocol: protocol.ok_or_else(|| faulty(text, "the protocol is TCP, UDP or SCTP"))?,
-            number: number.trim().parse().map_err(|_| faulty(text, "a port is a number from 1 to 65535"))?,
-        })
+        let faulty = |reason| Failure::new(Code::Config, format!("annotation {PORTS_ANNOTATION} {text:?}: {reason}"));
+        text.parse::<NamedPort>().map_err(faulty)
     };
     config.annotated(PORTS_ANNOTATION)?.into_iter().map(parse).collect()
 }
