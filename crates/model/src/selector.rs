@@ -95,8 +95,7 @@ impl Selector {
         self.0.iter().all(|requirement| requirement.is_met(labels))
     }
 
-    /// A label that all whom it matches have, and the values of which it is one for each of these; `None` if it asks for
-    /// no such label.
+    /// A label that all whom it matches have, and the values of which it has one; `None` if it asks for no such label.
     pub fn anchor(&self) -> Option<(&str, &BTreeSet<String>)> {
         self.0.iter().find_map(|requirement| match requirement {
             Requirement::In(key, values) => Some((key.as_str(), values)),
