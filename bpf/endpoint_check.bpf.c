@@ -37,6 +37,7 @@ int endpoint_check(struct __sk_buff *skb)
 	}
 	if (verdict == VERDICT_CONTINUE) {
 		route_note(&p, &c, endpoint, &settings);
+		service_find(skb, &p, &c, &settings);
 		connection_make(skb, &p, &c, DIRECTION_OUT);
 		verdict = route_choose(skb, &p, &settings);
 	}

@@ -36,6 +36,7 @@ static __always_inline enum verdict parent_decide(struct __sk_buff *skb, struct 
 		verdict = segment_choose(skb, p, endpoint->network, endpoint->flags);
 	if (verdict != VERDICT_DROP) {
 		c->generation = settings->generation;
+		service_find(skb, p, c, settings);
 		connection_make(skb, p, c, DIRECTION_OUT);
 		if (mac_is_group(p->destination_mac) && !knobs.trial)
 			segment_flood(skb, p, endpoint, parent);

@@ -4,7 +4,7 @@
 
 /* Layout of all maps in this folder. A change of any of them changes it, by the rules of crates/dataplane/src/migrate.rs:
  * keys stay as they are, new fields of values go to the end, and zero in them means what it meant without them. */
-#define ABI_VERSION 6
+#define ABI_VERSION 7
 
 /* Endpoints of one host. */
 #define ENDPOINTS_MAX 16384
@@ -88,6 +88,8 @@ struct settings {
 #define SETTING_POLICIES 4
 /* Of what policies come to, the second of two counts: so all of it changes at once. */
 #define SETTING_SECOND 8
+/* Sockets are led to services. */
+#define SETTING_SERVICES 16
 
 /* A prefix that endpoints of a network may send from besides their own addresses. `length` counts the bits behind it. */
 struct allowed_key {

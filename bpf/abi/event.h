@@ -61,6 +61,9 @@ struct event {
 	__u32 rule;
 	/* Of such a packet: the settings'. */
 	__u32 generation;
+	/* Number of the service's port by which its connection was led here; 0 if by none. */
+	__u32 service;
+	__u32 pad_service;
 };
 
 /* Of one CPU. */

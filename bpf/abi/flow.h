@@ -74,6 +74,8 @@ struct flow {
 	__u8 pad[2];
 	/* By which of the settings' generations policies let it through at the door of an end, for what that gets. */
 	__u32 decided[2];
+	/* Number of the service's port by which it was led to who gets it; 0 if by none. */
+	__u32 service;
 };
 
 /* Its packets are handed from door to door, past the host's stack. */

@@ -62,6 +62,8 @@ static __always_inline void event_fill(struct event *event, struct __sk_buff *sk
 	event->is_short = p->is_short;
 	event->pad[0] = event->pad[1] = 0;
 	event->rule = p->rule;
+	event->service = p->service;
+	event->pad_service = 0;
 	event->generation = event_has_reason(kind) ? settings_now().generation : 0;
 }
 

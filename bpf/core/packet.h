@@ -69,6 +69,8 @@ struct packet {
 	enum reason reason;
 	/* The rule of a policy by which that is. */
 	__u32 rule;
+	/* Number of the service's port by which its connection was led here; 0 if by none. Set by `service_find`. */
+	__u32 service;
 };
 
 /* The one way in which a stage ends the walk. */
@@ -78,59 +80,12 @@ static __always_inline enum verdict packet_drop(struct packet *p, enum reason re
 	return VERDICT_DROP;
 }
 
-static __always_inline void address_of_ipv4(struct address *address, __be32 ip)
-{
-	__builtin_memset(address, 0, sizeof(*address));
-	address->bytes[10] = 0xff;
-	address->bytes[11] = 0xff;
-	__builtin_memcpy(&address->bytes[12], &ip, sizeof(ip));
-}
-
-static __always_inline bool address_equal(const struct address *a, const struct address *b)
-{
-	const __u64 *x = (const void *)a, *y = (const void *)b;
-
-	return x[0] == y[0] && x[1] == y[1];
-}
-
 /* Ethernet addresses are at even places everywhere. */
 static __always_inline bool mac_equal(const __u8 *a, const __u8 *b)
 {
 	const __u16 *x = (const void *)a, *y = (const void *)b;
 
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
-}
-
-static __always_inline bool address_is_zero(const struct address *a)
-{
-	const __u64 *x = (const void *)a;
-
-	return !(x[0] | x[1]);
-}
-
-static __always_inline bool address_is_ipv4(const struct address *a)
-{
-	const __u32 *x = (const void *)a;
-
-	return !x[0] && !x[1] && x[2] == bpf_htonl(0xffff);
-}
-
-/* 0.0.0.0 or ::, the address of who has none yet. */
-static __always_inline bool address_is_unspecified(const struct address *a)
-{
-	const __u32 *x = (const void *)a;
-
-	return address_is_zero(a) || (address_is_ipv4(a) && !x[3]);
-}
-
-/* 0.0.0.0/32 aside, what no single host has: multicast (RFC 5771, RFC 4291) and 255.255.255.255. */
-static __always_inline bool address_is_group(const struct address *a)
-{
-	const __u32 *x = (const void *)a;
-
-	if (address_is_ipv4(a))
-		return (a->bytes[12] & 0xf0) == 0xe0 || x[3] == 0xffffffff;
-	return a->bytes[0] == 0xff;
 }
 
 static __always_inline enum verdict parse_icmp(struct __sk_buff *skb, struct packet *p, __u8 request, __u8 reply)

@@ -269,9 +269,25 @@ static __always_inline __u8 connection_next(const struct packet *p, const struct
 	return flow->finished == 3 ? FLOW_FINISHED : FLOW_CLOSING;
 }
 
+/* Finds out if the socket that opens a connection was led to it by a service. What a socket of another kernel sends has
+ * none that could be asked. */
+static __always_inline void service_find(struct __sk_buff *skb, struct packet *p, const struct connection *c,
+					 const struct settings *settings)
+{
+	const struct translation *translation;
+	__u64 socket;
+
+	if (c->flow || c->belongs != BELONGS_TO_KEY || !(settings->flags & SETTING_SERVICES))
+		return;
+	socket = bpf_get_socket_cookie(skb);
+	translation = socket ? translation_find(socket, &p->destination, p->destination_port) : NULL;
+	if (translation)
+		p->service = translation->service;
+}
+
 /* Notes that a packet passed: opens its connection, or brings it to its next state. To be called for what is let
  * through, and for nothing else. */
-static __always_inline void connection_make(struct __sk_buff *skb, const struct packet *p, struct connection *c,
+static __always_inline void connection_make(struct __sk_buff *skb, struct packet *p, struct connection *c,
 					    enum direction direction)
 {
 	struct flow *flow = c->flow;
@@ -287,6 +303,7 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 		struct flow first = {
 			.expires = c->now + flow_lifetime(p->protocol, FLOW_OPENING),
 			.opener = c->from,
+			.service = p->service,
 			.flags = (p->is_short ? FLOW_IS_SHORT : 0) | (p->is_hosts ? FLOW_BY_HOST : 0),
 		};
 
@@ -301,6 +318,7 @@ static __always_inline void connection_make(struct __sk_buff *skb, const struct 
 		event_tell(skb, p, direction, EVENT_OPENED);
 		return;
 	}
+	p->service = flow->service;
 	before = flow->state;
 	state = connection_next(p, c, flow);
 	expires = c->now + flow_lifetime(p->protocol, state);

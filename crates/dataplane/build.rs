@@ -9,7 +9,8 @@ mod compile;
 
 use compile::compile;
 
-const ABI: [&str; 8] = ["verdict.h", "endpoint.h", "flow.h", "event.h", "capture.h", "knob.h", "hook.h", "policy.h"];
+const ABI: [&str; 9] =
+    ["verdict.h", "endpoint.h", "flow.h", "event.h", "capture.h", "knob.h", "hook.h", "policy.h", "service.h"];
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
@@ -23,6 +24,7 @@ fn main() {
         "parent_check",
         "parent_in",
         "parent_out",
+        "socket",
         "uplink_in",
         "uplink_out",
     ] {

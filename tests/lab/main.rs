@@ -20,6 +20,7 @@ mod population;
 mod run;
 mod scarcity;
 mod sctp;
+mod services;
 mod several;
 mod sight;
 mod storm;

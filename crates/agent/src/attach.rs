@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use weft_dataplane::Dataplane;
 use weft_ipam::{Request, Rest};
-use weft_kernel::{Netlink, Snapshot, device, function, link};
+use weft_kernel::{Netlink, Snapshot, cookie, device, function, link};
 use weft_model::{
     ALLOWED_PER_ENDPOINT_MAX, CniCall, ContainerId, Delegation, DeviceReference, Dns, Endpoint, EndpointKey, Family,
     IfName, Labels, Lease, Limits, Loan, MacAddr, Name, NamedPort, NetnsRecord, Network, NetworkName, PolicyMode, Pool,
@@ -34,6 +34,7 @@ use crate::devices::{self, Losses, Nic};
 use crate::ledger::{Change, Entry, JournalError, Ledger, LedgerError, Phase};
 use crate::networks::Networks;
 use crate::policies::Policies;
+use crate::services::{Services, ServicesError};
 use crate::shell::dhcp::{DhcpError, Keeper};
 use crate::shell::reaper::Reaper;
 
@@ -183,6 +184,14 @@ pub enum AttachError {
         /// Why not.
         reason: String,
     },
+    /// It cannot be told to who is led to services.
+    #[error("endpoint {key}: {source}")]
+    Services {
+        /// Container and interface.
+        key: EndpointKey,
+        /// Why not.
+        source: ServicesError,
+    },
     /// Another operation on the endpoint takes too long.
     #[error("endpoint {0} is busy with another request: try again")]
     Busy(EndpointKey),
@@ -220,6 +229,7 @@ pub struct Attacher {
     ledger: Mutex<Ledger>,
     networks: Arc<Networks>,
     policies: Arc<Policies>,
+    services: Arc<Services>,
     reaper: Reaper,
     keeper: Keeper,
     locks: Locks,
@@ -236,7 +246,7 @@ impl Attacher {
     pub fn new(
         ledger: Ledger,
         networks: Arc<Networks>,
-        policies: Arc<Policies>,
+        (policies, services): (Arc<Policies>, Arc<Services>),
         (reaper, keeper): (Reaper, Keeper),
         dataplane: Dataplane,
         host: NetnsId,
@@ -245,6 +255,7 @@ impl Attacher {
             ledger: Mutex::new(ledger),
             networks,
             policies,
+            services,
             reaper,
             keeper,
             locks: Locks::default(),
@@ -283,11 +294,40 @@ impl Attacher {
         &self.policies
     }
 
-    /// Tells policies which networks are in audit.
+    /// What services lead to.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Tells policies which networks are in audit, and services who reaches whom.
     pub fn watch_networks(&self) {
-        let networks = self.networks.all().into_values();
-        let watched = networks.filter(|network| network.policy_mode == PolicyMode::Audit);
-        self.policies.watch(watched.map(|network| network.name).collect());
+        let networks = self.networks.all();
+        let watched = networks.values().filter(|network| network.policy_mode == PolicyMode::Audit);
+        self.policies.watch(watched.map(|network| network.name.clone()).collect());
+        if let Err(error) = self.services.set_networks(&self.dataplane, networks.values()) {
+            tracing::error!(%error, "services are not led to as the networks would have it");
+        }
+    }
+
+    /// Has sockets be led to services as this agent has it.
+    pub fn adopt_services(&self, host: &Netns) -> anyhow::Result<()> {
+        let endpoints: Vec<_> = self.ledger().live().map(Arc::clone).collect();
+        // An earlier version did not write it down.
+        let cookie = |endpoint: &Endpoint| match endpoint.netns.cookie {
+            0 => {
+                let netns = Netns::open(&endpoint.netns.path).ok().filter(|netns| is_same(&endpoint.netns, netns.id()));
+                netns.and_then(|netns| cookie::of(&netns).ok()).unwrap_or(0)
+            }
+            cookie => cookie,
+        };
+        let seated: Vec<_> = endpoints.iter().map(|endpoint| (&**endpoint, cookie(endpoint))).collect();
+        Ok(self.services.adopt(&self.dataplane, cookie::of(host)?, seated.into_iter())?)
+    }
+
+    /// The endpoint serves who is led to it, and is led to services itself.
+    fn publish(&self, endpoint: &Endpoint) -> Result<(), AttachError> {
+        let refused = |source| AttachError::Services { key: endpoint.key.clone(), source };
+        self.services.join(&self.dataplane, endpoint).map_err(refused)
     }
 
     /// Has what policies say be in force as this agent has it, before anything else is compared.
@@ -322,6 +362,7 @@ impl Attacher {
         lease::admit(network, wish).map_err(not_admitted)?;
         let _lock = self.locks.lock(&wish.key)?;
         self.bury_stale(netlink, wish)?;
+        let cookie = cookie::of(&wish.netns).map_err(|e| AttachError::of(&wish.key)(e.into()))?;
         let rest = if wish.delegation.is_some() { Rest::Without } else { Rest::Filled };
         let request = Request { addresses: wish.addresses.clone(), rest };
         let place = self.place(netlink, wish)?;
@@ -331,7 +372,7 @@ impl Attacher {
         place.admit_beside(&ledger).map_err(not_admitted)?;
         let mut loan = self.borrow(netlink, wish, &nics, &ledger)?;
         let endpoint = ledger.begin_birth(&wish.key, network, &request, |chosen, taken| {
-            let mut endpoint = record(wish);
+            let mut endpoint = record(wish, cookie);
             endow(network, chosen, &wish.routes, taken, &mut endpoint);
             place.take(&self.indexes, &mut endpoint);
             if let Some(loan) = loan.take() {
@@ -347,6 +388,10 @@ impl Attacher {
         let made = made.and_then(|()| self.lease(netlink, &endpoint, wish));
         let made = made.and_then(|()| self.ask_lessor(netlink, &endpoint, network, wish));
         let made = made.and_then(|()| self.arrange(netlink, &wish.key, &wish.netns, &wish.claims));
+        let made = made.and_then(|()| {
+            let written = self.ledger().get(&wish.key).map(|entry| Arc::clone(&entry.endpoint));
+            self.publish(written.as_deref().unwrap_or(&endpoint))
+        });
         let born = made.and_then(|()| Ok(self.ledger().finish_birth(&wish.key)?));
         if let Err(error) = born {
             delegated::give_back(wish);
@@ -568,6 +613,7 @@ impl Attacher {
             self.ledger().change(key, undo)?;
             return Err(AttachError::of(key)(error));
         }
+        self.publish(&endpoint)?;
         Ok(endpoint)
     }
 
@@ -655,6 +701,10 @@ impl Attacher {
 
     /// Gives back a lease, buries the links, and rings for the reaper.
     fn take_down(&self, netlink: &mut Netlink, endpoint: &Endpoint, netns: Option<&Netns>) -> Result<(), AttachError> {
+        // Nobody is led to it from before it is gone.
+        if let Err(error) = self.services.leave(&self.dataplane, endpoint) {
+            tracing::error!(endpoint = %endpoint.key, %error, "services may still lead to it");
+        }
         self.give_back(netlink, endpoint, netns);
         let taken = self.endpoints(netlink, netns).take_down(endpoint);
         self.reaper.note();
@@ -756,7 +806,7 @@ pub fn is_same(record: &NetnsRecord, netns: NetnsId) -> bool {
     (record.device, record.inode) == (netns.device, netns.inode)
 }
 
-fn record(wish: &Attachment) -> Endpoint {
+fn record(wish: &Attachment, cookie: u64) -> Endpoint {
     let NetnsId { device, inode } = wish.netns.id();
     Endpoint {
         key: wish.key.clone(),
@@ -770,7 +820,7 @@ fn record(wish: &Attachment) -> Endpoint {
         cni_call: wish.cni_call.clone(),
         delegation: wish.delegation.clone(),
         cgroup_path: wish.cgroup_path.clone(),
-        netns: NetnsRecord { path: wish.netns_path.clone(), device, inode },
+        netns: NetnsRecord { path: wish.netns_path.clone(), device, inode, cookie },
         attachment: wish.network.attachment,
         mac: wish.mac,
         addresses: Vec::new(),

@@ -1,10 +1,12 @@
 //! How the agent is started: flags over /etc/weft/weft.toml over defaults. One table of settings serves all three.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use weft_dataplane::Telling;
 
@@ -28,6 +30,49 @@ impl std::fmt::Debug for Switch {
             Switch::On => "\"on\"",
             Switch::Off => "\"off\"",
         })
+    }
+}
+
+/// Prefixes, one after the other.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub struct Pools(pub Vec<IpNet>);
+
+/// Private ones (RFC 1918; RFC 4193) that nobody else takes by default.
+impl Default for Pools {
+    fn default() -> Self {
+        let v4 = Ipv4Net::new_assert(Ipv4Addr::new(10, 247, 0, 0), 16);
+        let v6 = Ipv6Net::new_assert(Ipv6Addr::new(0xfd77, 0x6566, 0x7400, 0, 0, 0, 0, 0), 112);
+        Self(vec![v4.into(), v6.into()])
+    }
+}
+
+/// As the configuration file has it.
+impl std::fmt::Debug for Pools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(ToString::to_string)).finish()
+    }
+}
+
+impl TryFrom<Vec<String>> for Pools {
+    type Error = String;
+
+    fn try_from(texts: Vec<String>) -> Result<Self, String> {
+        let parse = |text: String| {
+            let pool = text.trim().parse::<IpNet>().ok().filter(|pool| pool.trunc() == *pool);
+            pool.ok_or_else(|| format!("{text:?}: write a prefix without bits behind it, such as 10.247.0.0/16"))
+        };
+        texts.into_iter().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Separated by commas.
+impl FromStr for Pools {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let texts = text.split(',').filter(|text| !text.trim().is_empty());
+        texts.map(str::to_owned).collect::<Vec<_>>().try_into()
     }
 }
 
@@ -91,6 +136,8 @@ settings! {
     bpf_dir: PathBuf = PathBuf::from("/sys/fs/bpf/weft");
     /// The cgroup2 directory that containers are below
     cgroup_root: PathBuf = PathBuf::from("/sys/fs/cgroup");
+    /// Where addresses of services are chosen, which are nobody else's [default: 10.247.0.0/16,fd77:6566:7400::/112]
+    service_pools: Pools = Pools::default();
     /// The link by which the host reaches the outside [default: that of the best default route]
     uplink: String = String::new();
     /// ADDRESS:PORT at which Prometheus may read /metrics by TCP, too [default: none, the socket only]
@@ -211,6 +258,7 @@ mod tests {
             ("run-dir = \"x\"\n", "run-dir \"x\": write an absolute path"),
             ("uplink = \"a/b\"\n", "uplink"),
             ("metrics = \"9464\"\n", "metrics \"9464\": write ADDRESS:PORT"),
+            ("service-pools = [\"10.0.0.1/8\"]\n", "\"10.0.0.1/8\": write a prefix"),
             ("flow-events = true\n", "flow-events"),
             ("flow-events = \"some\"\n", "expected `on` or `off`"),
             ("log = \"=,\"\n", "log"),

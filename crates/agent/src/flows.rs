@@ -32,6 +32,8 @@ pub struct Seen {
     door: Option<Arc<Endpoint>>,
     /// The policy's rule that decided.
     rule: Option<String>,
+    /// The service that led it.
+    service: Option<String>,
 }
 
 /// The last of what happened.
@@ -42,14 +44,14 @@ pub struct History {
 }
 
 impl History {
-    /// Notes what the programs told at `time_ms`, seen at the door of the endpoint with the address `door`, and who of
-    /// policies decided it; `holder` knows who has an address.
+    /// Notes what the programs told at `time_ms`, seen at the door of the endpoint with the address `door`, who of
+    /// policies decided it and which service led it; `holder` knows who has an address.
     pub fn note(
         &mut self,
         event: abi::event,
         time_ms: u64,
         door: Option<IpAddr>,
-        rule: Option<String>,
+        (rule, service): (Option<String>, Option<String>),
         holder: impl Fn(IpAddr) -> Option<Arc<Endpoint>>,
     ) {
         let (from, to) = (holder(event.from().ip()), holder(event.to().ip()));
@@ -58,7 +60,7 @@ impl History {
             self.seen.pop_front();
         }
         let door = door.and_then(&holder);
-        self.seen.push_back(Seen { sequence: self.last, time_ms, event, from, to, door, rule });
+        self.seen.push_back(Seen { sequence: self.last, time_ms, event, from, to, door, rule, service });
     }
 
     /// The number of the newest one, 0 if there is none.
@@ -121,6 +123,7 @@ impl Seen {
             flags: told.flags,
             way: told.way,
             bytes: event.bytes,
+            service: self.service.clone(),
         }
     }
 }
@@ -232,8 +235,8 @@ pub fn end(at: SocketAddr, protocol: Protocol, endpoint: Option<&Arc<Endpoint>>,
     }
 }
 
-/// A tracked connection with names.
-pub fn connection(flow: &weft_dataplane::Flow, ledger: &Ledger) -> Connection {
+/// A tracked connection with names, and that of the service that led it.
+pub fn connection(flow: &weft_dataplane::Flow, ledger: &Ledger, service: Option<String>) -> Connection {
     let protocol = Protocol(flow.protocol);
     let end = |at: SocketAddr| end(at, protocol, ledger.at(at.ip()), true);
     let state = match u32::from(flow.state) {
@@ -251,6 +254,7 @@ pub fn connection(flow: &weft_dataplane::Flow, ledger: &Ledger) -> Connection {
         state: state.to_owned(),
         way: way(flow.is_short),
         remaining_s: flow.remaining.as_secs(),
+        service,
     }
 }
 
@@ -391,7 +395,7 @@ mod tests {
     fn the_oldest_is_forgotten_and_numbers_go_on() {
         let mut history = History::default();
         for n in 0..HISTORY_MAX as u64 + 2 {
-            history.note(event("10.1.0.2", "10.1.0.3", 80, abi::EVENT_OPENED), n, None, None, |_| None);
+            history.note(event("10.1.0.2", "10.1.0.3", 80, abi::EVENT_OPENED), n, None, (None, None), |_| None);
         }
         let all = history.wanted(&Wanted::default(), 0, usize::MAX);
         assert_eq!((all.len(), all[0].sequence, history.last()), (HISTORY_MAX, 3, HISTORY_MAX as u64 + 2));
@@ -407,7 +411,7 @@ mod tests {
             ("10.1.0.3", "10.1.0.2", 443, abi::EVENT_ESTABLISHED),
             ("fd61::2", "fd62::2", 80, abi::EVENT_DROPPED),
         ] {
-            history.note(event(from, to, port, kind), 0, None, None, |_| None);
+            history.note(event(from, to, port, kind), 0, None, (None, None), |_| None);
         }
         let shown = |wanted: Wanted| {
             let flows = history.wanted(&wanted, 0, usize::MAX);

@@ -23,6 +23,7 @@ pub mod node;
 pub mod policies;
 pub mod probe;
 pub mod serve;
+pub mod services;
 pub mod shell;
 pub mod uninstall;
 pub mod why;

@@ -14,6 +14,7 @@ use weft_model::{Network, NetworkName};
 
 use crate::ledger::Ledger;
 use crate::policies::Decided;
+use crate::services::Standing;
 
 /// The content type of what [`text`] gives (OpenMetrics, section 4.1).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,6 +51,11 @@ struct OfPolicy {
     policy: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfService {
+    service: String,
+}
+
 /// What policies have decided.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions {
@@ -83,7 +89,7 @@ pub fn text(
     networks: &BTreeMap<NetworkName, Network>,
     ledger: &Ledger,
     counted: &[(String, Vec<Counted>)],
-    decisions: &Decisions,
+    (decisions, led): (&Decisions, &[(Object, Standing)]),
     tracking: Tracking,
     memory: Memory,
 ) -> String {
@@ -93,6 +99,7 @@ pub fn text(
     leases(&mut registry, networks, ledger);
     packets(&mut registry, counted);
     policies(&mut registry, decisions);
+    services(&mut registry, led);
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = encode(&mut text, &registry);
@@ -176,6 +183,21 @@ fn policies(registry: &mut Registry, decisions: &Decisions) {
     registry.register("policy_packets_denied", "Packets that a policy's rules dropped", denied);
     registry.register("policy_packets_audited", "Packets that a policy's rules would drop, but for audit", audited);
     registry.register("policy_refusals", "Changes and births for which policies' maps had no room", refusals);
+}
+
+fn services(registry: &mut Registry, led: &[(Object, Standing)]) {
+    let (connections, refused) = <(Family<OfService, Counter>, Family<_, Counter>)>::default();
+    let backends = Family::<OfService, Gauge>::default();
+    for (object, standing) in led.iter().filter(|(object, _)| matches!(object, Object::Service(_))) {
+        let labels = OfService { service: object.name() };
+        connections.get_or_create(&labels).inc_by(standing.connections);
+        refused.get_or_create(&labels).inc_by(standing.refused);
+        let ready = standing.served.iter().filter(|served| served.is_ready).count();
+        backends.get_or_create(&labels).set(bounded(ready as u128));
+    }
+    registry.register("service_connections", "Connections that a service led to a backend", connections);
+    registry.register("service_connections_refused", "Connections to a service that nobody served", refused);
+    registry.register("service_backends", "Ready backends of a service, for each of its ports and families", backends);
 }
 
 /// Pools of IPv6 hold more than any counter.

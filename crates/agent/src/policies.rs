@@ -549,7 +549,7 @@ fn without_status(mut object: Object) -> Object {
     match &mut object {
         Object::NetworkPolicy(policy) => policy.status = None,
         Object::ClusterNetworkPolicy(policy) => policy.status = None,
-        Object::Network(_) | Object::Namespace(_) => {}
+        _ => {}
     }
     object
 }
@@ -569,7 +569,7 @@ fn policy_key(object: &Object) -> Option<PolicyKey> {
             (PolicyKind::Namespaced, policy.metadata.namespace_or_default().to_owned(), &policy.metadata.name)
         }
         Object::ClusterNetworkPolicy(policy) => (PolicyKind::Cluster, String::new(), &policy.metadata.name),
-        Object::Network(_) | Object::Namespace(_) => return None,
+        _ => return None,
     };
     Some(PolicyKey { kind, namespace, name: name.clone() })
 }
@@ -580,7 +580,7 @@ fn resolve(object: &Object) -> Result<Option<Policy>, InvalidFields> {
     let (policy, metadata) = match object {
         Object::NetworkPolicy(policy) => (policy.spec.resolve(key), &policy.metadata),
         Object::ClusterNetworkPolicy(policy) => (policy.spec.resolve(key), &policy.metadata),
-        Object::Network(_) | Object::Namespace(_) => return Ok(None),
+        _ => return Ok(None),
     };
     let mode = match metadata.annotations.get(MODE_ANNOTATION) {
         None => Ok(PolicyMode::default()),
@@ -606,7 +606,7 @@ fn check(object: &Object) -> Result<(), InvalidFields> {
         Object::NetworkPolicy(policy) => (&policy.metadata, true),
         Object::ClusterNetworkPolicy(policy) => (&policy.metadata, false),
         Object::Namespace(namespace) => (&namespace.metadata, false),
-        Object::Network(_) => return Ok(()),
+        _ => return Ok(()),
     };
     let mut faults = Vec::new();
     let mut add = |field: &str, value: &str, remedy: &str| {
@@ -637,7 +637,7 @@ fn enforced(mut object: Object) -> Object {
     match &mut object {
         Object::NetworkPolicy(policy) => drop(policy.metadata.annotations.remove(MODE_ANNOTATION)),
         Object::ClusterNetworkPolicy(policy) => drop(policy.metadata.annotations.remove(MODE_ANNOTATION)),
-        Object::Network(_) | Object::Namespace(_) => {}
+        _ => {}
     }
     object
 }

@@ -6,6 +6,7 @@ mod capture;
 mod labels;
 mod limits;
 mod policies;
+mod services;
 mod sight;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use crate::networks::{Create, NetworksError};
 use crate::node::Node;
 use crate::policies::Policies;
 use crate::probe::{self, Missing};
+use crate::services::{Services, ServicesError};
 use crate::shell::connection::{Descriptors, Peer};
 use crate::shell::workers::Undone;
 use crate::{check, devices, metrics, shell};
@@ -66,6 +68,10 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/clusternetworkpolicies/{name}", delete(policies::delete_cluster_policy))
         .route("/v1/namespaces", get(policies::namespaces))
         .route("/v1/namespaces/{name}", delete(policies::delete_namespace))
+        .route("/v1/services", get(services::services))
+        .route("/v1/services/{namespace}/{name}", delete(services::delete_service))
+        .route("/v1/endpointslices", get(services::slices))
+        .route("/v1/endpointslices/{namespace}/{name}", delete(services::delete_slice))
         .route("/v1/policies", get(policies::policies))
         .route("/v1/policies/rules", get(policies::rules))
         .route("/v1/policies/test", post(policies::test))
@@ -192,9 +198,10 @@ impl From<AttachError> for Refusal {
             AttachError::Lease { .. } | AttachError::Lessor { .. } | AttachError::Busy(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            AttachError::Ledger(_) | AttachError::Journal(_) | AttachError::Endpoint { .. } => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            AttachError::Ledger(_)
+            | AttachError::Journal(_)
+            | AttachError::Endpoint { .. }
+            | AttachError::Services { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())
     }
@@ -339,14 +346,16 @@ async fn create_network(State(node): Shared, Body(body): Body) -> Answer<Network
 
 async fn apply(State(node): Shared, Body(body): Body) -> Answer<List<Applied>> {
     let list: List<Object> = decode(&body)?;
-    let (mut networks, mut others) = (Vec::new(), Vec::new());
+    let (mut networks, mut services, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for object in list.items {
         match object {
             Object::Network(network) => networks.push(*network),
+            object if object.is_of_service() => services.push(object),
             other => others.push(other),
         }
     }
     Policies::check_all(&others)?;
+    Services::check_all(&services)?;
     let mut applied = Vec::new();
     if !networks.is_empty() {
         let of_network =
@@ -355,9 +364,15 @@ async fn apply(State(node): Shared, Body(body): Body) -> Answer<List<Applied>> {
     }
     let (policies, dataplane) = (node.attacher.policies(), node.attacher.dataplane());
     let actions = node.workers.call(|_| policies.apply(dataplane, others)).await??;
-    let of_policy =
+    let of_object =
         |(object, action): (Object, _)| Applied { kind: object.kind().to_owned(), name: object.name(), action };
-    applied.extend(actions.into_iter().map(of_policy));
+    applied.extend(actions.into_iter().map(of_object));
+    if !services.is_empty() {
+        let actions = node.workers.call(|_| node.attacher.services().apply(dataplane, services)).await??;
+        applied.extend(actions.into_iter().map(of_object));
+        // The first service of a pool has its addresses lead nowhere else.
+        node.reconciler.settle().await;
+    }
     Ok(Json(List { items: applied }))
 }
 
@@ -468,7 +483,9 @@ async fn metrics(State(node): Shared) -> Result<Response, Refusal> {
         decided: standings.into_iter().map(|(object, standing)| (object, standing.decided)).collect(),
         refusals: policies.refusals(),
     };
-    let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, &decided, tracking, memory);
+    let led = node.attacher.services().objects(node.attacher.dataplane()).map_err(ServicesError::from)?;
+    let said = (&decided, &led[..]);
+    let text = metrics::text(&node.networks.all(), &node.attacher.ledger(), &counted, said, tracking, memory);
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 

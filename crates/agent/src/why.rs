@@ -10,11 +10,14 @@ use weft_kernel::nft::Nft;
 use weft_kernel::route::{self, Towards};
 use weft_kernel::{Netlink, link};
 use weft_model::{Endpoint, IfName, MacAddr, Protocol, Seat, Way};
+use weft_services::Backend;
 
 use crate::apply::endpoints;
+use crate::attach::Attacher;
 use crate::attachment::parent;
 use crate::flows::end;
 use crate::policies::Policies;
+use crate::services::Found;
 
 /// One end, with the endpoint that has the address, if one has.
 #[derive(Debug, Clone)]
@@ -50,6 +53,8 @@ pub struct Witnesses<'a> {
     pub foreign: Option<String>,
     /// Where rules are written.
     pub policies: &'a Policies,
+    /// Who has which address.
+    pub attacher: &'a Attacher,
 }
 
 /// The segment of a parent.
@@ -67,27 +72,58 @@ impl Segment {
     }
 }
 
+/// Backends of one service that are asked about: the others are as these.
+const BACKENDS_MAX: usize = 16;
+
 const ALLOWED: &str = "allowed";
 const DENIED: &str = "denied";
 
 impl Witnesses<'_> {
     /// The answer to one question.
     pub fn judge(&mut self, question: &Question) -> anyhow::Result<Judgement> {
-        let steps = self.ask(question)?;
+        Ok(Self::answer(question, self.ask(question)?))
+    }
+
+    fn answer(question: &Question, steps: Vec<Step>) -> Judgement {
         let denied = steps.iter().find(|step: &&Step| step.verdict == DENIED);
         let decided_by = denied.or_else(|| steps.iter().rfind(|step| step.verdict == ALLOWED));
         let protocol = question.protocol;
         let side = |side: &Side, port: u16| -> FlowEnd {
             end(SocketAddr::new(side.address, port), protocol, side.endpoint.as_ref(), true)
         };
-        Ok(Judgement {
+        Judgement {
             from: FlowEnd { port: None, ..side(&question.from, 0) },
             to: side(&question.to, question.port),
             protocol: protocol.to_string(),
             verdict: if denied.is_some() { DENIED } else { ALLOWED }.to_owned(),
             decided_by: decided_by.map(|step| format!("{}: {}", step.at, step.why)).unwrap_or_default(),
             steps,
-        })
+        }
+    }
+
+    /// The answers to a question about a service's address, where the opener finds this: one for each backend, or one
+    /// that there is none.
+    pub fn judge_led(&mut self, question: &Question, led: &Found) -> anyhow::Result<Vec<Judgement>> {
+        let port = if led.port.is_empty() { String::new() } else { format!(", port {}", led.port) };
+        let at = format!("service {}{port}", led.service);
+        let denied = |why| Ok(vec![Self::answer(question, vec![step(at.clone(), DENIED, why)])]);
+        let backends = match &led.target {
+            None => return denied("those who serve it are on networks that the opener does not reach"),
+            Some((target, _)) if target.is_elsewhere => {
+                return denied("those who serve it are on other hosts, and only those on the opener's may");
+            }
+            Some((_, backends)) if backends.is_empty() => return denied("nobody serves it"),
+            Some((_, backends)) => backends,
+        };
+        let mut judged = Vec::new();
+        for Backend { address, port } in backends.iter().take(BACKENDS_MAX) {
+            let to = Side { address: *address, endpoint: self.attacher.ledger().at(*address).cloned() };
+            let mut judgement = self.judge(&Question { to, port: *port, ..question.clone() })?;
+            let why = format!("leads the socket to {}, one of {}", SocketAddr::new(*address, *port), backends.len());
+            judgement.steps.insert(0, step(at.clone(), ALLOWED, why));
+            judged.push(judgement);
+        }
+        Ok(judged)
     }
 
     /// Everybody on the way, until somebody denies.

@@ -61,6 +61,9 @@ pub struct Flow {
     pub way: String,
     /// Of the packet, with the Ethernet header.
     pub bytes: u32,
+    /// The service by which its connection was led to who gets it: `NAMESPACE/NAME`, and `:PORT` by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 /// A connection that is tracked.
@@ -79,4 +82,7 @@ pub struct Connection {
     pub way: String,
     /// Seconds after which it is forgotten if nothing more is sent.
     pub remaining_s: u64,
+    /// The service by which it was led to who gets it: `NAMESPACE/NAME`, and `:PORT` by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }

@@ -14,6 +14,7 @@ mod policy;
 mod report;
 mod route;
 mod row;
+mod service;
 
 pub use capture::{Capture, CaptureWish, Packet, Packets};
 pub use client::{CallError, Client, DEFAULT_SOCKET, OBJECTS_MAX, REQUEST_BYTES_MAX, SOCKET_VARIABLE};
@@ -36,3 +37,4 @@ pub use report::{
 };
 pub use route::{Method, ROUTES, Reply, Route};
 pub use row::Row;
+pub use service::{EndpointSliceObject, ServiceBackend, ServiceObject, ServiceStatus};

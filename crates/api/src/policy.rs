@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use weft_model::{ClusterPolicySpec, NetworkPolicySpec};
 
 use crate::flow::FlowEnd;
 use crate::object::{API_VERSION, Condition, NetworkObject};
+use crate::service::{EndpointSliceObject, SERVICE_VERSION, SLICE_VERSION, ServiceObject};
 
 /// Group and version of `NetworkPolicy`.
 const NETWORK_POLICY_VERSION: &str = "networking.k8s.io/v1";
@@ -18,11 +19,13 @@ const CLUSTER_POLICY_VERSION: &str = "policy.networking.k8s.io/v1alpha2";
 /// Version of `Namespace`.
 const NAMESPACE_VERSION: &str = "v1";
 /// Kinds that people may write, each with its version.
-pub const WRITABLE: [(&str, &str); 4] = [
+pub const WRITABLE: [(&str, &str); 6] = [
     (API_VERSION, "Network"),
     (NETWORK_POLICY_VERSION, "NetworkPolicy"),
     (CLUSTER_POLICY_VERSION, "ClusterNetworkPolicy"),
     (NAMESPACE_VERSION, "Namespace"),
+    (SERVICE_VERSION, "Service"),
+    (SLICE_VERSION, "EndpointSlice"),
 ];
 
 /// Who an object of Kubernetes is. What its servers add is left out.
@@ -108,7 +111,7 @@ pub struct PolicyStatus {
 }
 
 /// Whatever a request says there.
-fn ignored<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PolicyStatus>, D::Error> {
+pub(crate) fn ignored<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
     // What the agent itself answers is read; what else anybody wrote there is nobody's business.
     Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
 }
@@ -125,6 +128,10 @@ pub enum Object {
     ClusterNetworkPolicy(Box<ClusterPolicyObject>),
     /// A namespace's labels.
     Namespace(Box<NamespaceObject>),
+    /// A service.
+    Service(Box<ServiceObject>),
+    /// Some of those who serve one.
+    EndpointSlice(Box<EndpointSliceObject>),
 }
 
 impl Object {
@@ -135,7 +142,14 @@ impl Object {
             Object::NetworkPolicy(_) => "NetworkPolicy",
             Object::ClusterNetworkPolicy(_) => "ClusterNetworkPolicy",
             Object::Namespace(_) => "Namespace",
+            Object::Service(_) => "Service",
+            Object::EndpointSlice(_) => "EndpointSlice",
         }
+    }
+
+    /// Whether it is a service, or a part of one.
+    pub fn is_of_service(&self) -> bool {
+        matches!(self, Object::Service(_) | Object::EndpointSlice(_))
     }
 
     /// Whether it is a policy.
@@ -147,11 +161,11 @@ impl Object {
     pub fn name(&self) -> String {
         match self {
             Object::Network(network) => network.metadata.name.clone(),
-            Object::NetworkPolicy(policy) => {
-                format!("{}/{}", policy.metadata.namespace_or_default(), policy.metadata.name)
-            }
+            Object::NetworkPolicy(policy) => policy.metadata.title(),
             Object::ClusterNetworkPolicy(policy) => policy.metadata.name.clone(),
             Object::Namespace(namespace) => namespace.metadata.name.clone(),
+            Object::Service(service) => service.metadata.title(),
+            Object::EndpointSlice(slice) => slice.metadata.title(),
         }
     }
 }
@@ -160,6 +174,11 @@ impl UpstreamMetadata {
     /// Its namespace.
     pub fn namespace_or_default(&self) -> &str {
         self.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// `NAMESPACE/NAME`.
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.namespace_or_default(), self.name)
     }
 }
 
@@ -178,6 +197,8 @@ impl<'de> Deserialize<'de> for Object {
             "NetworkPolicy" => serde_json::from_value(value).map(Object::NetworkPolicy),
             "ClusterNetworkPolicy" => serde_json::from_value(value).map(Object::ClusterNetworkPolicy),
             "Namespace" => serde_json::from_value(value).map(Object::Namespace),
+            "Service" => serde_json::from_value(value).map(Object::Service),
+            "EndpointSlice" => serde_json::from_value(value).map(Object::EndpointSlice),
             _ => serde_json::from_value(value).map(Object::Network),
         };
         read.map_err(D::Error::custom)

@@ -13,6 +13,7 @@ use crate::policy::{
     ClusterPolicyObject, NamespaceObject, NetworkPolicyObject, Object, PolicyRule, PolicySummary, Rehearsal,
 };
 use crate::report::{Applied, Counter, ErrorReply, IpamCheck, Lease, Status, Version};
+use crate::service::{EndpointSliceObject, ServiceObject};
 
 /// HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,6 +213,38 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        path: "/v1/services",
+        summary: "Services, and who serves them",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<List<ServiceObject>>), FAILED],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/services/{namespace}/{name}",
+        summary: "Deletes a service; connections that it led to a backend stay",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<ServiceObject>), NOT_FOUND, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
+        path: "/v1/endpointslices",
+        summary: "Slices of those who serve services, by their addresses",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<List<EndpointSliceObject>>), FAILED],
+    },
+    Route {
+        method: Method::Delete,
+        path: "/v1/endpointslices/{namespace}/{name}",
+        summary: "Deletes a slice",
+        query: &[],
+        request: None,
+        replies: &[ok(schema::<EndpointSliceObject>), NOT_FOUND, FAILED, BUSY],
+    },
+    Route {
+        method: Method::Get,
         path: "/v1/policies",
         summary: "All policies, and how many endpoints of this host each is about",
         query: &[],
@@ -330,7 +363,7 @@ pub const ROUTES: &[Route] = &[
         summary: "Whether one may open a connection to another, and who says so: one answer per family they share",
         query: &[
             ("from", "an endpoint, or an address outside"),
-            ("to", "an endpoint, or an address"),
+            ("to", "an endpoint, or an address, a service's, too"),
             ("port", "of the other end; without one, an echo of ICMP is meant"),
             ("protocol", "TCP unless said otherwise: UDP, SCTP, ICMP or a number"),
         ],

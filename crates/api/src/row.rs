@@ -1,5 +1,9 @@
 //! One line of a table per object: the same columns on every screen.
 
+use std::collections::BTreeSet;
+
+use weft_model::ServicePortSpec;
+
 use crate::capture::Packet;
 use crate::flow::{Connection, Flow, FlowEnd};
 use crate::object::{
@@ -10,6 +14,7 @@ use crate::policy::{
     RehearsedFlow,
 };
 use crate::report::{Applied, Availability, Counter, Finding, ForeignRule, Lease, Setting};
+use crate::service::{EndpointSliceObject, ServiceBackend, ServiceObject};
 
 /// Something that is shown as a row.
 pub trait Row {
@@ -141,7 +146,7 @@ fn time_of_day(second: u64) -> String {
 
 impl Row for Flow {
     const HEADER: &'static [&'static str] =
-        &["TIME", "EVENT", "FROM", "TO", "PROTOCOL", "FLAGS", "DOOR", "WAY", "REASON"];
+        &["TIME", "EVENT", "FROM", "TO", "PROTOCOL", "FLAGS", "DOOR", "WAY", "REASON", "SERVICE"];
 
     fn cells(&self) -> Vec<String> {
         let time = format!("{}.{:03}", time_of_day(self.time_ms / 1000), self.time_ms % 1000);
@@ -159,6 +164,66 @@ impl Row for Flow {
                 Some(rule) => format!("{}: {rule}", self.reason),
                 None => or_dash(Some(&self.reason)),
             },
+            or_dash(self.service.as_deref()),
+        ]
+    }
+}
+
+impl Row for ServiceObject {
+    const HEADER: &'static [&'static str] =
+        &["NAMESPACE", "NAME", "ADDRESSES", "PORTS", "BACKENDS", "CONNECTIONS", "REFUSED"];
+
+    fn cells(&self) -> Vec<String> {
+        let port = |port: &ServicePortSpec| {
+            let protocol = port.protocol.as_deref().unwrap_or("TCP");
+            format!("{}/{protocol}", port.port)
+        };
+        let status = self.status.clone().unwrap_or_default();
+        // One who serves in both families, or several ports, is one.
+        let ready = status.backends.iter().filter(|backend| backend.state == "ready");
+        let ready: BTreeSet<_> = ready.map(|backend| backend.endpoint.as_ref().unwrap_or(&backend.address)).collect();
+        vec![
+            self.metadata.namespace_or_default().to_owned(),
+            self.metadata.name.clone(),
+            joined(&self.spec.cluster_ips),
+            joined(&self.spec.ports.iter().map(port).collect::<Vec<_>>()),
+            ready.len().to_string(),
+            status.connections.to_string(),
+            status.refused.to_string(),
+        ]
+    }
+}
+
+impl Row for ServiceBackend {
+    const HEADER: &'static [&'static str] =
+        &["NAMESPACE", "SERVICE", "PORT", "PROTOCOL", "ADDRESS", "STATE", "ENDPOINT", "NETWORK"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.namespace.clone(),
+            self.service.clone(),
+            or_dash(Some(&self.port)),
+            self.protocol.clone(),
+            self.address.clone(),
+            self.state.clone(),
+            or_dash(self.endpoint.as_deref()),
+            or_dash(self.network.as_deref()),
+        ]
+    }
+}
+
+impl Row for EndpointSliceObject {
+    const HEADER: &'static [&'static str] = &["NAMESPACE", "NAME", "SERVICE", "ADDRESSES", "PORTS"];
+
+    fn cells(&self) -> Vec<String> {
+        let addresses = self.endpoints.iter().filter_map(|endpoint| endpoint.addresses.first().cloned());
+        let ports = self.ports.iter().filter_map(|port| Some(port.port?.to_string()));
+        vec![
+            self.metadata.namespace_or_default().to_owned(),
+            self.metadata.name.clone(),
+            or_dash(self.metadata.labels.get("kubernetes.io/service-name").map(String::as_str)),
+            joined(&addresses.collect::<Vec<_>>()),
+            joined(&ports.collect::<Vec<_>>()),
         ]
     }
 }
@@ -280,12 +345,13 @@ impl Row for Packet {
 }
 
 impl Row for Connection {
-    const HEADER: &'static [&'static str] = &["FROM", "TO", "PROTOCOL", "STATE", "WAY", "REMAINING"];
+    const HEADER: &'static [&'static str] = &["FROM", "TO", "PROTOCOL", "STATE", "WAY", "REMAINING", "SERVICE"];
 
     fn cells(&self) -> Vec<String> {
-        let Connection { from, to, protocol, state, way, remaining_s } = self;
+        let Connection { from, to, protocol, state, way, remaining_s, service } = self;
         let remaining = format!("{remaining_s} s");
-        vec![from.shown(), to.shown(), protocol.clone(), state.clone(), way.clone(), remaining]
+        let service = or_dash(service.as_deref());
+        vec![from.shown(), to.shown(), protocol.clone(), state.clone(), way.clone(), remaining, service]
     }
 }
 

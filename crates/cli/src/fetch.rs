@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result, bail};
 use weft_api::{
-    Client, ClusterPolicyObject, Connection, Counter, EndpointObject, Flow, Judgement, Lease, List, NamespaceObject,
-    NetworkObject, NetworkPolicyObject, NodeObject, Object, PolicyRule, PolicySummary,
+    Client, ClusterPolicyObject, Connection, Counter, EndpointObject, EndpointSliceObject, Flow, Judgement, Lease,
+    List, NamespaceObject, NetworkObject, NetworkPolicyObject, NodeObject, Object, PolicyRule, PolicySummary,
+    ServiceObject,
 };
 
 use crate::table::table;
@@ -113,13 +114,13 @@ pub(crate) fn network_policies(client: &Client, namespace: Option<&str>) -> Resu
 
 /// The policy that `[NAMESPACE/]NAME` means: of the namespace given beside it, or of `default`, if it names none.
 pub(crate) fn network_policy(client: &Client, reference: &str, beside: Option<&str>) -> Result<NetworkPolicyObject> {
-    let (namespace, name) = policy_name(reference, beside);
+    let (namespace, name) = namespaced_name(reference, beside);
     let found = network_policies(client, Some(namespace))?.into_iter().find(|policy| policy.metadata.name == name);
     found.with_context(|| absent("NetworkPolicy", &format!("{namespace}/{name}")))
 }
 
-/// Namespace and name of such a policy.
-pub(crate) fn policy_name<'a>(reference: &'a str, beside: Option<&'a str>) -> (&'a str, &'a str) {
+/// Namespace and name of an object that has a namespace.
+pub(crate) fn namespaced_name<'a>(reference: &'a str, beside: Option<&'a str>) -> (&'a str, &'a str) {
     reference.split_once('/').unwrap_or((beside.unwrap_or(DEFAULT_NAMESPACE), reference))
 }
 
@@ -137,6 +138,35 @@ pub(crate) fn namespace(client: &Client, name: &str) -> Result<NamespaceObject> 
 
 fn absent(kind: &str, name: &str) -> String {
     format!("there is no {kind} {name:?}: see `weft policy list`")
+}
+
+/// Every service of a namespace, or of all.
+pub(crate) fn services(client: &Client, namespace: Option<&str>) -> Result<Vec<ServiceObject>> {
+    let mut all = client.get::<List<ServiceObject>>("/v1/services")?.items;
+    all.retain(|service| namespace.is_none_or(|wanted| service.metadata.namespace_or_default() == wanted));
+    Ok(all)
+}
+
+/// The service that `[NAMESPACE/]NAME` means: of the namespace given beside it, or of `default`, if it names none.
+pub(crate) fn service(client: &Client, reference: &str, beside: Option<&str>) -> Result<ServiceObject> {
+    let (namespace, name) = namespaced_name(reference, beside);
+    let found = services(client, Some(namespace))?.into_iter().find(|service| service.metadata.name == name);
+    found.with_context(|| format!("there is no Service {:?}: see `weft service list`", format!("{namespace}/{name}")))
+}
+
+/// Every slice of a namespace, or of all.
+pub(crate) fn slices(client: &Client, namespace: Option<&str>) -> Result<Vec<EndpointSliceObject>> {
+    let mut all = client.get::<List<EndpointSliceObject>>("/v1/endpointslices")?.items;
+    all.retain(|slice| namespace.is_none_or(|wanted| slice.metadata.namespace_or_default() == wanted));
+    Ok(all)
+}
+
+/// The slice that `[NAMESPACE/]NAME` means.
+pub(crate) fn slice(client: &Client, reference: &str, beside: Option<&str>) -> Result<EndpointSliceObject> {
+    let (namespace, name) = namespaced_name(reference, beside);
+    let found = slices(client, Some(namespace))?.into_iter().find(|slice| slice.metadata.name == name);
+    let title = format!("{namespace}/{name}");
+    found.with_context(|| format!("there is no EndpointSlice {title:?}: see `weft get endpointslices`"))
 }
 
 /// Every policy of all namespaces.
@@ -168,12 +198,24 @@ pub(crate) fn object_path(object: &Object) -> String {
         }
         Object::ClusterNetworkPolicy(policy) => cluster_policy_path(&policy.metadata.name),
         Object::Namespace(namespace) => namespace_path(&namespace.metadata.name),
+        Object::Service(service) => service_path(service.metadata.namespace_or_default(), &service.metadata.name),
+        Object::EndpointSlice(slice) => slice_path(slice.metadata.namespace_or_default(), &slice.metadata.name),
     }
 }
 
 /// Where a policy of a namespace is.
 pub(crate) fn network_policy_path(namespace: &str, name: &str) -> String {
     format!("/v1/networkpolicies/{}/{}", escaped(namespace), escaped(name))
+}
+
+/// Where a service is.
+pub(crate) fn service_path(namespace: &str, name: &str) -> String {
+    format!("/v1/services/{}/{}", escaped(namespace), escaped(name))
+}
+
+/// Where a slice is.
+pub(crate) fn slice_path(namespace: &str, name: &str) -> String {
+    format!("/v1/endpointslices/{}/{}", escaped(namespace), escaped(name))
 }
 
 /// Where a policy of all namespaces is.

@@ -131,6 +131,8 @@ impl Document<'_> {
                 "NetworkPolicy" => Object::NetworkPolicy(self.read()?),
                 "ClusterNetworkPolicy" => Object::ClusterNetworkPolicy(self.read()?),
                 "Namespace" => Object::Namespace(self.read()?),
+                "Service" => Object::Service(self.read()?),
+                "EndpointSlice" => Object::EndpointSlice(self.read()?),
                 _ => Object::Network(self.read()?),
             };
             return Ok(vec![object]);
@@ -228,9 +230,10 @@ mod tests {
     #[test]
     fn kinds_are_named_when_they_are_not_known() {
         let known = "write Network of weft.dev/v1alpha1, NetworkPolicy of networking.k8s.io/v1, \
-                     ClusterNetworkPolicy of policy.networking.k8s.io/v1alpha2, Namespace of v1";
-        let service = "apiVersion: v1\nkind: Service\n";
-        let unknown = format!("unknown kind \"Service\" of apiVersion \"v1\": {known}");
+                     ClusterNetworkPolicy of policy.networking.k8s.io/v1alpha2, Namespace of v1, Service of v1, \
+                     EndpointSlice of discovery.k8s.io/v1";
+        let service = "apiVersion: v1\nkind: Server\n";
+        let unknown = format!("unknown kind \"Server\" of apiVersion \"v1\": {known}");
         assert_eq!(faults(service), [format!("document 1, line 2: {unknown}")]);
         let list = format!("items:\n- {WEB}\n- {}", service.replace('\n', "\n  "));
         assert_eq!(faults(&list), [format!("document 1, line 4: {unknown}")]);

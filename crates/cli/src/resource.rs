@@ -12,6 +12,12 @@ pub(crate) enum Resource {
     /// Hosts; also node
     #[value(alias = "node")]
     Nodes,
+    /// Services: addresses that lead to any of those who serve them; also service, svc
+    #[value(aliases = ["service", "svc"])]
+    Services,
+    /// Slices of those who serve services; also endpointslice
+    #[value(name = "endpointslices", alias = "endpointslice")]
+    EndpointSlices,
     /// Policies of namespaces; also networkpolicy, netpol
     #[value(name = "networkpolicies", aliases = ["networkpolicy", "netpol"])]
     NetworkPolicies,

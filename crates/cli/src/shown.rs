@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use weft_api::{
-    Applied, ClusterPolicyObject, Connection, Counter, EndpointObject, Flow, Lease, NamespaceObject, NetworkObject,
-    NetworkPolicyObject, NodeObject, Object, PolicyRule, PolicySummary, Row,
+    Applied, ClusterPolicyObject, Connection, Counter, EndpointObject, EndpointSliceObject, Flow, Lease,
+    NamespaceObject, NetworkObject, NetworkPolicyObject, NodeObject, Object, PolicyRule, PolicySummary, Row,
+    ServiceBackend, ServiceObject,
 };
 
 /// Something that is shown in lists.
@@ -92,7 +93,31 @@ impl Shown for NetworkPolicyObject {
     const PLURAL: &'static str = "networkpolicies";
 
     fn name(&self) -> String {
-        format!("{}/{}", self.metadata.namespace_or_default(), self.metadata.name)
+        self.metadata.title()
+    }
+}
+
+impl Shown for ServiceObject {
+    const PLURAL: &'static str = "services";
+
+    fn name(&self) -> String {
+        self.metadata.title()
+    }
+}
+
+impl Shown for ServiceBackend {
+    const PLURAL: &'static str = "backends";
+
+    fn name(&self) -> String {
+        self.address.clone()
+    }
+}
+
+impl Shown for EndpointSliceObject {
+    const PLURAL: &'static str = "endpointslices";
+
+    fn name(&self) -> String {
+        self.metadata.title()
     }
 }
 

@@ -16,6 +16,7 @@ mod observe;
 mod pcap;
 mod policy;
 mod run;
+mod service;
 mod status;
 mod sysdump;
 mod uninstall;
@@ -38,7 +39,7 @@ pub enum Verb {
     Get(get::Args),
     /// Show all there is to know about an object
     Describe(describe::Args),
-    /// Delete objects: networks that have no endpoints, policies, labels of namespaces
+    /// Delete objects: networks that have no endpoints, services, policies, labels of namespaces
     Delete(delete::Args),
     /// Create, list and delete networks
     Network(network::Args),
@@ -62,6 +63,8 @@ pub enum Verb {
     Why(why::Args),
     /// Show policies, and what they say about an endpoint
     Policy(policy::Args),
+    /// Show services, and who serves them
+    Service(service::Args),
     /// Show and check held addresses
     Ipam(ipam::Args),
     /// Show what weftd can serve, what it changed on the host, and what is wrong
@@ -98,6 +101,7 @@ impl Verb {
             Verb::Pcap(args) => args.run(session),
             Verb::Why(args) => return args.run(session),
             Verb::Policy(args) => args.run(session),
+            Verb::Service(args) => args.run(session),
             Verb::Ipam(args) => return args.run(session),
             Verb::Status(args) => args.run(session),
             Verb::Sysdump(args) => args.run(session),

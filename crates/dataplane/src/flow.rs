@@ -25,6 +25,8 @@ pub struct Flow {
     pub target_link: Option<u32>,
     /// It goes from door to door, past the host's stack.
     pub is_short: bool,
+    /// Number of the service's port by which it was led to who gets it.
+    pub service: Option<u32>,
 }
 
 /// What a sweep found and did.
@@ -53,6 +55,7 @@ impl Flow {
             opener_link: link(opener),
             target_link: link(1 - opener),
             is_short: u32::from(flow.flags) & abi::FLOW_IS_SHORT != 0,
+            service: Some(flow.service).filter(|service| *service != 0),
         }
     }
 }

@@ -3,8 +3,9 @@
 //! ```text
 //!   BPF_DIR/weft_stub_*      ◄── filters on every link: they jump to
 //!   BPF_DIR/weft_programs    ──► endpoint_{out,check,in}, parent_{out,check,in}, uplink_{in,out}, which read
-//!   BPF_DIR/v6/weft_*        ◄── the maps that the agent writes, of this layout
+//!   BPF_DIR/v7/weft_*        ◄── the maps that the agent writes, of this layout
 //!   BPF_DIR/weft_{parent,uplink}_N_{in,out}   what holds the programs of the link numbered N
+//!   BPF_DIR/weft_socket_*    what holds the programs at sockets, which read maps, too
 //! ```
 //!
 //! All of it outlives the agent. The next one finds the pins, loads its own programs over the same maps, and puts them
@@ -32,6 +33,7 @@ mod memory;
 mod migrate;
 mod policy;
 mod segment;
+mod service;
 mod set;
 mod settings;
 mod table;
@@ -60,6 +62,7 @@ pub use self::hold::Hold;
 pub use self::load::{Loaded, Telling};
 pub use self::policy::Policies;
 pub use self::segment::{Parent, Uplink, uplinks_held};
+pub use self::service::Services;
 pub use self::set::{Allowance, HostAddress, Member, Peering, Set};
 pub use self::table::Table;
 pub use self::trial::{Door, Opening, Trial, Verdict};
@@ -84,6 +87,7 @@ pub struct Dataplane {
     hosts: Set<HostAddress>,
     counters: Table<abi::counter_key, abi::counter>,
     policies: Policies,
+    services: Services,
     flows: Table<abi::flow_key, abi::flow>,
     openings: Table<abi::flow_key, abi::flow>,
     settings: Settings,

@@ -9,6 +9,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, Progra
 use crate::allowed::Allowed;
 use crate::policy::Policies;
 use crate::segment::Segments;
+use crate::service::Services;
 use crate::set::Set;
 use crate::settings::Settings;
 use crate::table::Table;
@@ -127,6 +128,8 @@ impl Loaded {
             pin_stubs(root)?;
         }
         let objects = open_all(&Which::OF_ENDPOINTS, root, &directory, telling)?;
+        // They make the maps of services, which are written before anybody needs the programs.
+        drop(open_sockets(root, &directory)?);
         migrate::copy(root, &directory)?;
         Ok(Self { objects, telling, root: root.to_owned(), directory })
     }
@@ -191,6 +194,7 @@ impl Loaded {
             flows: Table::open(&self.directory, "weft_flows")?,
             openings: Table::open(&self.directory, "weft_openings")?,
             policies: Policies::open(&self.directory, &settings)?,
+            services: Services::open(&self.root, &self.directory, &settings)?,
             settings,
             telling: Table::open(&self.directory, "weft_telling")?,
             captures: Table::open(&self.directory, "weft_captures")?.into(),
@@ -215,6 +219,11 @@ fn open_all(
     telling: Telling,
 ) -> Result<Vec<(u32, Object)>, DataplaneError> {
     all.iter().map(|which| Ok((which.hook(), open(*which, root, directory, telling.knobs())?))).collect()
+}
+
+/// The programs at sockets, over the maps that are pinned in `directory`.
+pub(crate) fn open_sockets(root: &Path, directory: &Path) -> Result<Object, DataplaneError> {
+    load(object!("socket"), root, directory, None)
 }
 
 /// Where the maps of this layout are.

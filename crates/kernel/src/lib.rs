@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod bucket;
+pub mod cookie;
 pub mod device;
 pub mod endpoint;
 pub mod filter;

@@ -121,6 +121,9 @@ pub struct NetnsRecord {
     pub device: u64,
     /// Inode of its nsfs file.
     pub inode: u64,
+    /// The kernel's number of it, which is never given twice (SO_NETNS_COOKIE); 0 if it was not asked.
+    #[serde(default)]
+    pub cookie: u64,
 }
 
 /// The place of an endpoint's link on a link of the host's.

@@ -18,6 +18,8 @@ mod pool;
 mod prefix;
 mod protocol;
 mod selector;
+mod service;
+mod service_spec;
 mod spec;
 
 pub use device::{
@@ -37,9 +39,14 @@ pub use policy::{
     Action, CLUSTER_RULES_MAX, NamedPort, NamedPortError, Namespaces, PRIORITY_MAX, Peer, Policy, PolicyKey,
     PolicyKind, PolicyMode, Port, PortNumber, Rule, Scope, Tier, Way,
 };
-pub use policy_spec::{ClusterPolicySpec, NetworkPolicySpec};
+pub use policy_spec::{ClusterPolicySpec, NetworkPolicySpec, PortValue};
 pub use pool::{AddressRange, Family, Pool};
 pub use prefix::{ALLOWED_PER_ENDPOINT_MAX, resolve_allowed};
 pub use protocol::{Protocol, ProtocolError};
 pub use selector::{Requirement, RequirementSpec, Selector, SelectorSpec, check_labels};
+pub use service::{PortTarget, Service, ServiceKey, ServicePort, Slice, SliceEndpoint, SlicePort, TrafficPolicy};
+pub use service_spec::{
+    AffinitySpec, ClientAffinitySpec, NO_ADDRESS, ServicePortSpec, ServiceSpec, SliceConditions, SliceEndpointSpec,
+    SlicePortSpec, resolve_slice,
+};
 pub use spec::{MasqueradeSpec, MtuSpec, NetworkSpec, RouteSpec};

@@ -207,7 +207,7 @@ impl Attacher {
         if let Err(error) = asker.and_then(|asker| dhcp::announce(netns, &asker, &gained)) {
             tracing::debug!(endpoint = %key, %error, "an address is not announced");
         }
-        Ok(())
+        self.publish(&after)
     }
 
     /// Why the endpoint must not have an address: an address has one holder on this host, also where it is on several

@@ -129,7 +129,7 @@ pub(super) async fn delete_namespace(State(node): Shared, Path(name): Path<Strin
 }
 
 /// Keys tell kinds apart.
-fn other_kind() -> Refusal {
+pub(super) fn other_kind() -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the object is of another kind than its key says")
 }
 
@@ -156,9 +156,10 @@ pub(super) async fn rules(
 /// What other policies would say about the connections that live, and those that were seen.
 pub(super) async fn test(State(node): Shared, Body(body): Body) -> Answer<Rehearsal> {
     let list: List<Object> = decode(&body)?;
-    if let Some(network) = list.items.iter().find(|object| matches!(object, Object::Network(_))) {
-        let reason =
-            format!("Network {:?}: it is policies and labels of namespaces that can be tested", network.name());
+    let is_testable = |object: &Object| object.is_policy() || matches!(object, Object::Namespace(_));
+    if let Some(other) = list.items.iter().find(|object| !is_testable(object)) {
+        let (kind, name) = (other.kind(), other.name());
+        let reason = format!("{kind} {name:?}: it is policies and labels of namespaces that can be tested");
         return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
     }
     let dataplane = node.attacher.dataplane();

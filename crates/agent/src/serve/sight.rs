@@ -10,7 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use weft_api::{Connection, Flow, Judgement, List};
-use weft_dataplane::Telling;
+use weft_dataplane::{HostAddress, Telling};
 use weft_kernel::nft::Nft;
 use weft_model::Protocol;
 
@@ -18,6 +18,7 @@ use super::{Answer, Refusal, SILENT, Shared};
 use crate::describe::Reference;
 use crate::flows::{self, HISTORY_MAX, Party, Verdict, Wanted};
 use crate::node::Node;
+use crate::services::Found;
 use crate::shell::listener::uptime;
 use crate::why::{Question, Side, Witnesses};
 
@@ -110,8 +111,16 @@ pub(super) async fn why(State(node): Shared, asked: Result<Query<Between>, Query
     let judged = node.workers.call(|netlink| {
         let (trial, mut nft) = (node.attacher.dataplane().trial()?, Nft::open()?);
         let policies = node.attacher.policies();
-        let mut witnesses = Witnesses { trial: &trial, netlink, nft: &mut nft, foreign, policies };
-        questions.iter().map(|question| witnesses.judge(question)).collect::<anyhow::Result<Vec<_>>>()
+        let mut witnesses =
+            Witnesses { trial: &trial, netlink, nft: &mut nft, foreign, policies, attacher: &node.attacher };
+        let mut judged = Vec::new();
+        for question in &questions {
+            judged.extend(match led(&node, question) {
+                Some(led) => witnesses.judge_led(question, &led)?,
+                None => vec![witnesses.judge(question)?],
+            });
+        }
+        anyhow::Ok(judged)
     });
     let judged = judged.await?;
     let items = judged.map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")))?;
@@ -147,6 +156,20 @@ impl Between {
     }
 }
 
+/// What a question's opener finds at the address, if that is a service's, and the opener's sockets are led to services:
+/// those of endpoints are, and of the host.
+fn led(node: &Node, question: &Question) -> Option<Found> {
+    let cookie = match &question.from.endpoint {
+        Some(endpoint) => Some(endpoint.netns.cookie),
+        None => {
+            let hosts = node.attacher.dataplane().hosts();
+            hosts.has(&HostAddress(question.from.address)).ok().filter(|is_host| *is_host)?;
+            None
+        }
+    };
+    node.attacher.services().find(cookie, (question.to.address, question.protocol, question.port))
+}
+
 /// The addresses that `text` means: one, or the first of each family that an endpoint has.
 fn sides(node: &Node, field: &str, text: &str) -> Result<Vec<Side>, Refusal> {
     let ledger = node.attacher.ledger();
@@ -167,5 +190,6 @@ fn sides(node: &Node, field: &str, text: &str) -> Result<Vec<Side>, Refusal> {
 fn tracked(node: &Arc<Node>, found: &[weft_dataplane::Flow], wanted: &Wanted) -> Vec<Connection> {
     let ledger = node.attacher.ledger();
     let is_wanted = |flow: &&weft_dataplane::Flow| wanted.has_ends(flow, |ip| ledger.at(ip).cloned());
-    found.iter().filter(is_wanted).map(|flow| flows::connection(flow, &ledger)).collect()
+    let service = |flow: &weft_dataplane::Flow| node.attacher.services().name_of(flow.service.unwrap_or(0));
+    found.iter().filter(is_wanted).map(|flow| flows::connection(flow, &ledger, service(flow))).collect()
 }

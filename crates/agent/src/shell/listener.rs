@@ -111,8 +111,9 @@ impl Listening {
         let time = started + Duration::from_nanos(event.time);
         let time_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let rule = self.attacher.policies().decider(event.reason.into(), event.rule);
+        let service = self.attacher.services().name_of(event.service);
         let ledger = self.attacher.ledger();
-        self.listener.history().note(event, time_ms, door, rule, |ip| ledger.at(ip).cloned());
+        self.listener.history().note(event, time_ms, door, (rule, service), |ip| ledger.at(ip).cloned());
     }
 }
 

@@ -196,7 +196,8 @@ impl Round {
     /// Everything but endpoints, referenced things first.
     fn make_node(&mut self, snapshot: &Snapshot, facts: &HostFacts, findings: &mut Findings) {
         let networks = self.networks.all();
-        let plan = graph::plan(&networks, facts, &self.seats());
+        let mut plan = graph::plan(&networks, facts, &self.seats());
+        plan.pools.extend(self.attacher.services().pools_in_use());
         self.attacher.ledger().set_pools(&self.pools());
         self.attacher.set_uplink(facts.uplink.as_ref().and_then(|uplink| uplink.name.parse().ok()));
 

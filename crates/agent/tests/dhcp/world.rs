@@ -159,7 +159,7 @@ impl Container {
 
     pub(crate) fn record(&self) -> NetnsRecord {
         let id = self.netns.id();
-        NetnsRecord { path: self.path.display().to_string(), device: id.device, inode: id.inode }
+        NetnsRecord { path: self.path.display().to_string(), device: id.device, inode: id.inode, cookie: 0 }
     }
 
     /// Takes the path away, as a runtime does at a container's death.

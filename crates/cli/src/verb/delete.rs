@@ -14,13 +14,13 @@ use crate::{fetch, manifest};
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "weft delete [OPTIONS] <KIND> <NAME>...\n       weft delete [OPTIONS] --file <FILE>")]
 pub struct Args {
-    /// What to delete: network, networkpolicy, clusternetworkpolicy, namespace (its labels)
+    /// What to delete: network, service, endpointslice, networkpolicy, clusternetworkpolicy, namespace (its labels)
     #[arg(value_name = "KIND", required_unless_present = "files", requires = "names", hide_possible_values = true)]
     resource: Option<Resource>,
     /// Which ones
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Of policies: their namespace; default if absent
+    /// Of policies, services and slices: their namespace; default if absent
     #[arg(short, long, value_name = "NAMESPACE")]
     namespace: Option<String>,
     /// Delete the objects of this file; - is standard input
@@ -33,15 +33,18 @@ impl Args {
         let each = |kind: &'static str, path: &dyn Fn(&str) -> String| {
             self.names.iter().map(|name| Doomed { kind, name: name.clone(), path: path(name) }).collect()
         };
+        let beside = self.namespace.as_deref();
+        let namespaced = |path: fn(&str, &str) -> String| {
+            move |name: &str| {
+                let (namespace, name) = fetch::namespaced_name(name, beside);
+                path(namespace, name)
+            }
+        };
         let doomed: Vec<Doomed> = match self.resource {
             Some(Resource::Networks) => each("network", &fetch::network_path),
-            Some(Resource::NetworkPolicies) => {
-                let beside = self.namespace.as_deref();
-                each("networkpolicy", &|name| {
-                    let (namespace, name) = fetch::policy_name(name, beside);
-                    fetch::network_policy_path(namespace, name)
-                })
-            }
+            Some(Resource::NetworkPolicies) => each("networkpolicy", &namespaced(fetch::network_policy_path)),
+            Some(Resource::Services) => each("service", &namespaced(fetch::service_path)),
+            Some(Resource::EndpointSlices) => each("endpointslice", &namespaced(fetch::slice_path)),
             Some(Resource::ClusterNetworkPolicies) => each("clusternetworkpolicy", &fetch::cluster_policy_path),
             Some(Resource::Namespaces) => each("namespace", &fetch::namespace_path),
             Some(Resource::Endpoints) => bail!(UsageError("endpoints go when their containers do".to_owned())),
@@ -66,6 +69,8 @@ impl Doomed {
             Object::NetworkPolicy(_) => "networkpolicy",
             Object::ClusterNetworkPolicy(_) => "clusternetworkpolicy",
             Object::Namespace(_) => "namespace",
+            Object::Service(_) => "service",
+            Object::EndpointSlice(_) => "endpointslice",
         };
         Self { kind, name: object.name(), path: fetch::object_path(object) }
     }

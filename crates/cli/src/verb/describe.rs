@@ -3,9 +3,12 @@
 use anyhow::Result;
 use weft_api::{
     EndpointObject, EndpointSpec, EndpointStatus, LeaseStatus, Metadata, NetworkObject, NetworkStatus, NodeObject,
-    NodeStatus,
+    NodeStatus, ServiceObject,
 };
-use weft_model::{DeviceSpec, Dns, Limits, MasqueradeSpec, MtuSpec, NetworkSpec, PolicyMode, RouteSpec, VfSpec};
+use weft_model::{
+    DeviceSpec, Dns, Limits, MasqueradeSpec, MtuSpec, NetworkSpec, PolicyMode, PortValue, RouteSpec, ServicePortSpec,
+    VfSpec,
+};
 
 use crate::resource::Resource;
 use crate::session::Session;
@@ -30,6 +33,8 @@ impl Args {
             Resource::Networks => session.show_text(&fetch::network(&client, &self.name)?, network),
             Resource::Endpoints => session.show_text(&fetch::endpoint(&client, &self.name, None)?, endpoint),
             Resource::NetworkPolicies => session.show_text(&fetch::network_policy(&client, &self.name, None)?, as_yaml),
+            Resource::Services => session.show_text(&fetch::service(&client, &self.name, None)?, service),
+            Resource::EndpointSlices => session.show_text(&fetch::slice(&client, &self.name, None)?, as_yaml),
             Resource::ClusterNetworkPolicies => {
                 session.show_text(&fetch::cluster_policy(&client, &self.name)?, as_yaml)
             }
@@ -42,6 +47,33 @@ impl Args {
 /// What Kubernetes has no other words for.
 fn as_yaml<T: serde::Serialize>(object: &T) -> String {
     serde_saphyr::to_string(object).unwrap_or_else(|error| format!("cannot be shown: {error}\n"))
+}
+
+/// Of a service: where it is, what it is by, and who serves it.
+pub(super) fn service(object: &ServiceObject) -> String {
+    let ServiceObject { metadata, spec, status, .. } = object;
+    let selector: Vec<_> = spec.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let port = |port: &ServicePortSpec| {
+        let target = match &port.target_port {
+            Some(PortValue::Number(number)) => number.to_string(),
+            Some(PortValue::Name(name)) => name.clone(),
+            None => port.port.to_string(),
+        };
+        let name = port.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        format!("{}/{} -> {target}{name}", port.port, port.protocol.as_deref().unwrap_or("TCP"))
+    };
+    let status = status.clone().unwrap_or_default();
+    Sheet::default()
+        .field("Service", metadata.title())
+        .list("Addresses", &spec.cluster_ips)
+        .list("Ports", &spec.ports.iter().map(port).collect::<Vec<_>>())
+        .list("Selector", &selector)
+        .optional("Session affinity", spec.session_affinity.as_ref())
+        .optional("Internal traffic", spec.internal_traffic_policy.as_ref())
+        .field("Connections", status.connections)
+        .field("Refused", status.refused)
+        .section("Backends", &status.backends)
+        .into_text()
 }
 
 // Patterns are exhaustive where they can be: a field that is added to an object must find its place here.

@@ -18,7 +18,7 @@ pub struct Args {
     /// Only the endpoints of this network
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
-    /// Only the policies of this namespace; of a policy that is named, default if absent
+    /// Only the policies, services and slices of this namespace; of one that is named, default if absent
     #[arg(short, long, value_name = "NAMESPACE")]
     namespace: Option<String>,
 }
@@ -30,8 +30,9 @@ impl Args {
             bail!(UsageError("--network goes with endpoints alone".to_owned()));
         }
         let namespace = self.namespace.as_deref();
-        if namespace.is_some() && self.resource != Resource::NetworkPolicies {
-            bail!(UsageError("--namespace goes with networkpolicies alone".to_owned()));
+        let has_namespace = [Resource::NetworkPolicies, Resource::Services, Resource::EndpointSlices];
+        if namespace.is_some() && !has_namespace.contains(&self.resource) {
+            bail!(UsageError("--namespace goes with networkpolicies, services and endpointslices alone".to_owned()));
         }
         let client = session.client.clone();
         match (self.resource, name) {
@@ -43,6 +44,10 @@ impl Args {
             (Resource::NetworkPolicies, Some(name)) => {
                 session.show_one(fetch::network_policy(&client, name, namespace)?)
             }
+            (Resource::Services, None) => session.show_list(fetch::services(&client, namespace)?),
+            (Resource::Services, Some(name)) => session.show_one(fetch::service(&client, name, namespace)?),
+            (Resource::EndpointSlices, None) => session.show_list(fetch::slices(&client, namespace)?),
+            (Resource::EndpointSlices, Some(name)) => session.show_one(fetch::slice(&client, name, namespace)?),
             (Resource::ClusterNetworkPolicies, None) => session.show_list(fetch::cluster_policies(&client)?),
             (Resource::ClusterNetworkPolicies, Some(name)) => session.show_one(fetch::cluster_policy(&client, name)?),
             (Resource::Namespaces, None) => session.show_list(fetch::namespaces(&client)?),

@@ -67,7 +67,8 @@ fn what_makes_no_sense_is_refused() {
         ("apply", "--file <FILE>"),
         (
             "get pods",
-            "[possible values: networks, endpoints, nodes, networkpolicies, clusternetworkpolicies, namespaces]",
+            "[possible values: networks, endpoints, nodes, services, endpointslices, networkpolicies, \
+             clusternetworkpolicies, namespaces]",
         ),
         ("delete", "<KIND>"),
         ("delete network", "<NAME>..."),

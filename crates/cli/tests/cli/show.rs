@@ -204,3 +204,38 @@ fn policies_are_shown_with_what_they_decided_and_what_others_would() {
         golden(&format!("show/policy-{name}.txt"), &weft(&agent.socket, &line).out());
     }
 }
+
+#[test]
+fn services_are_shown_with_who_serves_them() {
+    let backend = |endpoint: Option<&str>, address: &str, state: &str| {
+        json!({"namespace": "shop", "service": "web", "port": "http", "protocol": "TCP", "address": address,
+               "endpoint": endpoint, "network": endpoint.map(|_| "app"), "state": state})
+    };
+    let backends = [
+        backend(Some("shop/one"), "10.1.0.2:8080", "ready"),
+        backend(Some("shop/one"), "[fd61::2]:8080", "ready"),
+        backend(None, "192.0.2.7:8080", "terminating"),
+    ];
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "web"},
+        "spec": {"clusterIP": "10.247.0.7", "clusterIPs": ["10.247.0.7", "fd77:6566:7400::7"],
+                 "selector": {"app": "web"}, "ports": [{"name": "http", "port": 80, "targetPort": "web"}],
+                 "sessionAffinity": "ClientIP"},
+        "status": {"backends": backends, "connections": 12, "refused": 1}});
+    let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"namespace": "shop", "name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+        "endpoints": [{"addresses": ["192.0.2.7"], "conditions": {}}], "ports": [{"name": "http", "port": 8080}]});
+    let agent = Agent::new()
+        .ok("GET /v1/services", &json!({"items": [service]}))
+        .ok("GET /v1/endpointslices", &json!({"items": [slice]}))
+        .start();
+    for (name, line) in [
+        ("list", "service list"),
+        ("describe", "service describe shop/web"),
+        ("backends", "service backends shop/web"),
+        ("slices", "get endpointslices"),
+        ("names", "get svc --namespace shop -o name"),
+    ] {
+        golden(&format!("show/service-{name}.txt"), &weft(&agent.socket, line).out());
+    }
+    assert!(weft(&agent.socket, "service describe web").error().contains("there is no Service \"default/web\""));
+}

@@ -35,9 +35,9 @@ fn an_agent_of_another_layout_knows_what_the_one_before_it_knew() {
     assert_eq!([world.sends(&out), world.gets(&back)], ["passed"; 2]);
     let (counted, flows) = (world.dataplane.counted(LINK).unwrap(), world.dataplane.flows(Duration::ZERO).unwrap());
     // As if another version had made them: its values have less at their ends, one map is unknown to us.
-    std::fs::rename(world.directory.join(format!("v{}", abi::ABI_VERSION)), world.directory.join("v7")).unwrap();
-    shorten(&world.directory.join("v7/weft_endpoints"), 4);
-    std::fs::rename(world.directory.join("v7/weft_peers"), world.directory.join("v7/weft_else")).unwrap();
+    std::fs::rename(world.directory.join(format!("v{}", abi::ABI_VERSION)), world.directory.join("v8")).unwrap();
+    shorten(&world.directory.join("v8/weft_endpoints"), 4);
+    std::fs::rename(world.directory.join("v8/weft_peers"), world.directory.join("v8/weft_else")).unwrap();
 
     let next = Loaded::load(&world.directory, Telling::Flows).unwrap().enforce().unwrap();
     assert_eq!(next.admitted(), [LINK]);
@@ -46,7 +46,7 @@ fn an_agent_of_another_layout_knows_what_the_one_before_it_knew() {
     assert!(next.has_short_way().unwrap());
     let kept = next.flows(Duration::ZERO).unwrap();
     assert_eq!((kept.len(), kept[0].state, kept[0].opener), (1, flows[0].state, flows[0].opener));
-    assert!(!world.directory.join("v7").exists(), "nothing is left of the old ones");
+    assert!(!world.directory.join("v8").exists(), "nothing is left of the old ones");
 }
 
 /// Puts a map whose values are shorter by so many bytes in the place of this one.

@@ -13,6 +13,7 @@ mod load;
 mod policy;
 mod segment;
 mod short;
+mod socket;
 mod source;
 mod telling;
 mod trial;

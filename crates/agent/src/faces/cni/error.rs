@@ -83,7 +83,7 @@ fn code_of(error: &AttachError) -> Code {
         AttachError::NoDevice { .. } => Code::Exhausted,
         AttachError::Gone(_) => Code::UnknownContainer,
         AttachError::Endpoint { source: EndpointError::Birth(birth), .. } => code_of_birth(birth),
-        AttachError::Endpoint { .. } => Code::Io,
+        AttachError::Endpoint { .. } | AttachError::Services { .. } => Code::Io,
         AttachError::Lease { .. } | AttachError::Busy(_) => Code::TryAgain,
         AttachError::Lessor { .. } => Code::Delegate,
     }

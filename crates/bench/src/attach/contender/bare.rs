@@ -148,7 +148,7 @@ fn record(network: &Network, slot: &Slot) -> Result<Endpoint> {
         cni_call: None,
         delegation: None,
         cgroup_path: None,
-        netns: NetnsRecord { path: slot.container.netns.display().to_string(), device: 0, inode: 0 },
+        netns: NetnsRecord { path: slot.container.netns.display().to_string(), device: 0, inode: 0, cookie: 0 },
         attachment: network.attachment,
         link: None,
         seat: None,
