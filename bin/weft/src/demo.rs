@@ -1,17 +1,21 @@
 //! `weft demo`: the main job, shown on a private host of its own. Every line it prints is checked; it fails with the
 //! first that is not true.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use weft_api::{Counter, EndpointObject, IpamCheck, List};
+use weft_api::{Counter, EndpointObject, IpamCheck, List, ServiceObject};
 use weft_lab::{Container, Containerd, Host, Podman, Runtime as _, Weftd, stdout_of, uplink};
 
 /// Agents that are killed under traffic, and how many packets there are, with so many seconds between two of them.
 const KILLED: u32 = 10;
 const PINGS: &str = "1000";
 const PACE_S: &str = "0.005";
+
+/// Where the HTTP servers of containers listen.
+const SERVED: u16 = 8080;
 
 /// What the containers run.
 const IDLE: [&str; 2] = ["sleep", "1000"];
@@ -67,6 +71,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
     say("A policy, as Kubernetes has them, takes hold between containers of containerd and podman, and lets go again.");
     forbid(&host, &containers, &endpoints)?;
+
+    say("A service: an address that leads containers of any runtime, and the host, to whoever serves it.");
+    serve(&host, &containers)?;
 
     say("The agent is killed and started anew under traffic, ten times. Not one packet is lost.");
     kill_under_traffic(&mut weftd, &containers, &endpoints)?;
@@ -227,6 +234,60 @@ fn forbid(host: &Host, containers: &Containers<'_>, endpoints: &[EndpointObject]
     }
     println!("    db is reached again");
     Ok(())
+}
+
+/// Two HTTP servers behind one address, and who is led to which.
+fn serve(host: &Host, containers: &Containers<'_>) -> anyhow::Result<()> {
+    for place in [Place::PodmanApp, Place::PodmanBack] {
+        // They share a root file system.
+        let name = place.id();
+        let page = format!("mkdir /{name} && echo {name} > /{name}/index.html && httpd -p {SERVED} -h /{name}");
+        containers.exec(place, &["sh", "-c", &page])?;
+        shell(host, &["weft", "endpoint", "label", place.endpoint(), "tier=shop"])?;
+    }
+    let manifest = [
+        "apiVersion: v1",
+        "kind: Service",
+        "metadata: { name: shop }",
+        "spec:",
+        "  selector: { tier: shop }",
+        &format!("  ports: [{{ port: 80, targetPort: {SERVED} }}]"),
+    ]
+    .join("\n");
+    println!("{}", indent(&manifest));
+    let path = "/run/shop.yaml";
+    std::fs::write(host.path(path), manifest)?;
+    shell(host, &["weft", "apply", "-f", path])?;
+    shell(host, &["weft", "service", "describe", "shop"])?;
+    let service: ServiceObject = json(host, &["weft", "get", "service", "shop", "-o", "json"])?;
+    // Who answers whom, asked so often that both do but once in a million times.
+    let answers = |client: Option<Place>, address: &str| -> anyhow::Result<BTreeSet<String>> {
+        let ask =
+            format!("for n in $(seq 20); do printf 'GET / HTTP/1.0\r\n\r\n' | $0 nc {address} 80 | tail -n1; done");
+        let text = match client {
+            Some(place) => containers.exec(place, &["sh", "-c", &ask, ""])?,
+            None => host.run(&["sh", "-c", &ask, "busybox"])?,
+        };
+        Ok(text.lines().map(str::to_owned).collect())
+    };
+    let both = BTreeSet::from([Place::PodmanApp.id().to_owned(), Place::PodmanBack.id().to_owned()]);
+    let clients = [Some(Place::Containerd), Some(Place::PodmanApp), None];
+    let name = |client: Option<Place>| client.map_or_else(|| "the host".to_owned(), Place::title);
+    for client in clients {
+        for address in &service.spec.cluster_ips {
+            let answered = answers(client, address)?;
+            ensure!(answered == both, "{} was answered by {answered:?} at {address}", name(client));
+            println!("    {} asks {address}: answered by api and db", name(client));
+        }
+    }
+    shell(host, &["weft", "observe", "--from", Place::Containerd.endpoint(), "--last", "2"])?;
+    shell(host, &["weft", "endpoint", "label", Place::PodmanBack.endpoint(), "tier-"])?;
+    for client in clients {
+        let answered = answers(client, &service.spec.cluster_ips[0])?;
+        ensure!(!answered.contains(Place::PodmanBack.id()), "{} is still led to db", name(client));
+    }
+    println!("    without the label, nobody is led to db any more");
+    shell(host, &["weft", "delete", "service", "shop"])
 }
 
 /// A container asks another a thousand times, while one agent after the other is killed.
