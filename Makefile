@@ -49,6 +49,7 @@ bench: need-root need-cargo ## measure what attaching a container and its packet
 	$(RELEASE)/weft bench limit --out bench/results/limit.txt
 	$(RELEASE)/weft bench sight --out bench/results/sight.txt
 	$(RELEASE)/weft bench policy --out bench/results/policy.txt
+	$(RELEASE)/weft bench service --out bench/results/service.txt
 	$(RELEASE)/weft bench run --out bench/results/run.txt
 	$(CARGO) test --quiet --package weft-dataplane --test story programs_load -- --nocapture | \
 		grep -o 'hook .*instructions' > bench/results/programs.txt

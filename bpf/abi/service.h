@@ -10,19 +10,19 @@
 #pragma once
 
 /* Ports of services' addresses, all views together. */
-#define FRONTENDS_MAX 262144
+#define FRONTENDS_MAX 131072
 /* Backends, all sets together. */
-#define BACKENDS_MAX 1048576
+#define BACKENDS_MAX 262144
 /* Those of sets that some client sticks to. */
-#define MEMBERS_MAX 524288
+#define MEMBERS_MAX 131072
 /* Network namespaces: of endpoints, and the host's. */
-#define NAMESPACES_MAX 32768
+#define NAMESPACES_MAX 16384
 /* Clients that stick to a backend: the one unused for longest goes first. */
-#define AFFINITIES_MAX 131072
+#define AFFINITIES_MAX 32768
 /* Sockets that were led to a backend, likewise. */
-#define TRANSLATIONS_MAX 131072
+#define TRANSLATIONS_MAX 65536
 /* Ports of services that something is counted of. */
-#define SERVICE_COUNTS_MAX 131072
+#define SERVICE_COUNTS_MAX 65536
 
 /* How long a socket that sends datagrams, each to an address of its own, stays with one backend after the last of them,
  * in ticks of flow.h: what netfilter has for a stream of them. */

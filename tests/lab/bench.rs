@@ -93,3 +93,18 @@ fn policies_are_held_against_others_with_the_same_rules() {
     }
     assert_eq!(report["answers"].as_array().unwrap().len(), 3 * 3 + 2 + 2 + 1, "{report:#}");
 }
+
+#[test]
+fn services_are_held_against_others_with_the_same_backends() {
+    let mut weft = Command::new(programs::find("weft").unwrap());
+    weft.args(["bench", "service", "--rounds", "1", "--services", "20", "-o", "json"]);
+    let report: Value = serde_json::from_str(&stdout_of(&mut weft).unwrap()).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    // Two cases, three who lead and weft's direct way, one service and many; programs; one change, and all.
+    assert_eq!(figures.len(), 2 * 4 * 2 + 2 + 2, "{report:#}");
+    for figure in figures {
+        assert_eq!((&figure["turns"], &figure["failed"]), (&1.into(), &0.into()), "{figure:#}");
+        assert!(figure["median"].as_f64().unwrap() > 0.0, "{figure:#}");
+    }
+    assert_eq!(report["answers"].as_array().unwrap().len(), 2 * 4 + 1 + 2, "{report:#}");
+}

@@ -7,13 +7,14 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 
 use anyhow::{Result, ensure};
 use libbpf_rs::query::ProgInfoIter;
-use libbpf_rs::{ProgramHandle, libbpf_sys};
+use libbpf_rs::{Link, ProgramHandle, libbpf_sys};
 use weft_lab::Host;
 
 use crate::network::BPF_DIR;
 
 /// As weftd pins them.
 const STUBS: [&str; 2] = ["weft_stub_out", "weft_stub_in"];
+const CONNECT: &str = "weft_socket_connect4";
 
 /// Has the kernel count, which it does not otherwise, until the descriptor is closed. It costs each run the reading of
 /// two clocks, part of which is counted, in every host alike.
@@ -25,9 +26,9 @@ pub(super) fn statistics() -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// The stubs of one host, by the kernel's numbers.
+/// Programs of one host, by the kernel's numbers.
 #[derive(Debug)]
-pub(super) struct Gauge([u32; 2]);
+pub(super) struct Gauge(Vec<u32>);
 
 /// What they have done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,10 +38,16 @@ pub(super) struct Spent {
 }
 
 impl Gauge {
-    /// Of a host that weft serves.
+    /// The one at sockets of IPv4 that are to be connected, of a host with services.
+    pub(super) fn of_connect(host: &Host) -> Result<Self> {
+        let link = Link::open(host.path(BPF_DIR).join(CONNECT))?;
+        Ok(Self(vec![link.info()?.prog_id]))
+    }
+
+    /// The stubs of a host that weft serves.
     pub(super) fn of(host: &Host) -> Result<Self> {
         let [out, into] = STUBS.map(|name| ProgramHandle::from_pinned_path(host.path(BPF_DIR).join(name)));
-        Ok(Self([out?.id(), into?.id()]))
+        Ok(Self(vec![out?.id(), into?.id()]))
     }
 
     /// What they have done since the kernel counts.

@@ -6,6 +6,7 @@
 //!   limit    what a limited endpoint really gets and gives
 //!   sight    what it costs to tell of connections and drops
 //!   policy   what policies cost, and how soon they are in force
+//!   service  what it costs to go by a service, and how soon a change of one is in force
 //!   run      what a command on a network costs, without a runtime
 //!      │
 //!      ├── prompter   speaks with the performers inside the hosts of the lab
@@ -30,6 +31,7 @@ mod prompter;
 mod report;
 mod rounds;
 mod run;
+mod service;
 mod sight;
 
 use std::io::Write;
@@ -46,6 +48,7 @@ use path::Path;
 use policy::Policy;
 use report::{Answer, Circumstances, Figure, Report};
 use run::Run;
+use service::Service;
 use sight::Sight;
 
 /// How weft attaches containers by pairs of links, one end of which is on the host.
@@ -72,6 +75,9 @@ pub enum Bench {
     /// What policies cost, beside nftables and iptables with the same rules, and how soon they are in force (as root,
     /// on an idle machine)
     Policy(Policy),
+    /// What it costs to go by a service, beside nftables and iptables with the same services, and how soon a change of
+    /// one is in force (as root, on an idle machine)
+    Service(Service),
     /// What a command by `weft run` costs, beside one in an empty network namespace (as root, on an idle machine)
     Run(Run),
     /// Do as a bench says, inside a host of the lab
@@ -156,6 +162,7 @@ impl Bench {
             Bench::Limit(limit) => limit.run(session),
             Bench::Sight(sight) => sight.run(session),
             Bench::Policy(policy) => policy.run(session),
+            Bench::Service(service) => service.run(session),
             Bench::Run(run) => run.run(session),
             Bench::Perform { bench: Stage::Attach } => attach::perform(),
             Bench::Perform { bench: Stage::Path } => path::perform(),

@@ -113,6 +113,9 @@ struct Items {
     items: Vec<Object>,
 }
 
+/// Keys, values and lists of one document: what a cluster of 10,000 services has, ten times.
+const NODES_MAX: usize = 10_000_000;
+
 /// Line of the file, and reason.
 type Reason = (usize, String);
 
@@ -165,7 +168,8 @@ impl Document<'_> {
     }
 
     fn read<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Reason> {
-        let options = serde_saphyr::options! { with_snippet: false };
+        let budget = serde_saphyr::budget! { max_nodes: NODES_MAX, max_events: 2 * NODES_MAX };
+        let options = serde_saphyr::options! { with_snippet: false, budget: budget };
         serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
             let line = error.location().map_or(self.line, |location| self.line_of(location));
             (line, printable(&UserMessageFormatter.format_message(&error)))

@@ -32,7 +32,7 @@ impl Stage {
         let joined = contender.join(&host)?;
         let mut stage = Self { contender, joined, host };
         for case in [&EXCHANGE, &EXCHANGE_IPV6] {
-            let first = stage.play(case, machine, TURN_FIRST)?;
+            let first = stage.play(case, machine, TURN_FIRST, |_, to| Ok(to))?;
             first.map_err(|complaint| anyhow!("its ends do not reach each other by {:?}: {complaint}", case.family))?;
         }
         Ok(stage)
@@ -51,16 +51,33 @@ impl Stage {
     /// One turn: the rate that it came to, or what was wrong with it. An error means that nothing can be measured here
     /// any more.
     pub(crate) fn take_turn(&mut self, case: &Case, machine: Machine, duration: Duration) -> Result<Answer<f64>> {
-        self.play(case, machine, duration).with_context(|| format!("{} of {:?}", case.name, self.contender))
+        self.take_turn_by(case, machine, duration, |_, to| Ok(to))
     }
 
-    fn play(&mut self, case: &Case, machine: Machine, duration: Duration) -> Result<Answer<f64>> {
+    /// The same, where the client goes to the address that `front` gives in place of the server's own.
+    pub(crate) fn take_turn_by(
+        &mut self,
+        case: &Case,
+        machine: Machine,
+        duration: Duration,
+        front: impl FnOnce(&Host, SocketAddr) -> Result<SocketAddr>,
+    ) -> Result<Answer<f64>> {
+        self.play(case, machine, duration, front).with_context(|| format!("{} of {:?}", case.name, self.contender))
+    }
+
+    fn play(
+        &mut self,
+        case: &Case,
+        machine: Machine,
+        duration: Duration,
+        front: impl FnOnce(&Host, SocketAddr) -> Result<SocketAddr>,
+    ) -> Result<Answer<f64>> {
         let [client_cpu, server_cpu] = machine.places(case.cpus)?;
         let Joined { client, server, .. } = &mut self.joined;
         let order = |side, cpu| Order { work: case.work, side, cpu, duration };
         let serve = Side::Serve { at: server.address(case.family)?, from: client.address(case.family)? };
         let to = match server.performer.ask::<Answer<SocketAddr>>(&order(serve, server_cpu))? {
-            Ok(to) => to,
+            Ok(to) => front(&self.host, to)?,
             Err(complaint) => return Ok(Err(format!("server: {complaint}"))),
         };
         let driven: Answer<Tally> = client.performer.ask(&order(Side::Drive { to }, client_cpu))?;
