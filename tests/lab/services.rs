@@ -143,6 +143,8 @@ fn sockets_of_containers_and_of_the_host_are_led_to_who_serves() {
     weftd.restart().unwrap();
     assert_eq!(addresses(&api, "web"), vips);
     assert_eq!(answers(&host, Some("front"), &vips[1], 24).unwrap().len(), 2);
+    let tracked = host.run(&["weft", "connections", "--from", "shop/front"]).unwrap();
+    assert!(tracked.contains(" shop/web") && !tracked.contains("not there any more"), "{tracked}");
 
     // Whose container dies, is out at once.
     drop(two);
@@ -197,6 +199,12 @@ fn clients_are_led_to_those_whom_they_reach() {
         assert_eq!(answers(&host, Some("far"), &vip, 12).unwrap(), [("two".to_owned(), 12)].into());
         assert_eq!(answers(&host, None, &vip, 24).unwrap().len(), 2, "the host reaches all");
     }
+    // Who shares the host's namespace is the host, which goes on when he ends.
+    api.network("hosts", json!({"mode": "host"}));
+    host.run(&["weft", "attach", "--netns", "/proc/1/ns/net", "--network", "hosts", "--name", "guest"]).unwrap();
+    assert_eq!(answers(&host, None, &addresses(&api, "web")[0], 24).unwrap().len(), 2);
+    host.run(&["weft", "detach", "guest"]).unwrap();
+    assert_eq!(answers(&host, None, &addresses(&api, "web")[0], 24).unwrap().len(), 2);
     // A container on both reaches both, and one that it is not on is nothing to it any more.
     join(&host, "near", "other", "x", "eth1");
     let vip = addresses(&api, "web").remove(0);
@@ -230,4 +238,84 @@ fn clients_are_led_to_those_whom_they_reach() {
         assert!([400, 409].contains(&status) && error.contains(expected), "{status}: {error}");
     }
     assert_eq!(api.items("/v1/services").len(), 2);
+}
+
+#[test]
+fn no_connection_fails_while_agents_are_killed_and_backends_come_and_go() {
+    const CONNECTIONS: usize = 1500;
+    const KILLED: usize = 3;
+    let host = Host::start("service-storm").unwrap();
+    let mut weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    api.network("app", json!({"mode": "bridge", "pools": ["10.1.0.0/24", "fd61::/64"]}));
+    for (id, app) in [("one", "web"), ("two", "web"), ("front", "front")] {
+        born(&host, id, "app", app);
+    }
+    let _servers = [Server::start(&host, "one"), Server::start(&host, "two")];
+    apply(&api, json!([web()]));
+    let load = |vip: &str| {
+        let script = format!(
+            "set -e; for n in $(seq {CONNECTIONS}); do exec 3<>/dev/tcp/{vip}/{WEB}; read -u 3 name; \
+             exec 3>&-; done; echo all of them"
+        );
+        let log = format!("load-{vip}").replace(':', "-");
+        host.spawn(&log, &["ip", "netns", "exec", "front", "bash", "-c", &script]).unwrap()
+    };
+    let loads: Vec<_> = addresses(&api, "web").iter().map(|vip| load(vip)).collect();
+    let mut turns = 0;
+    for n in 0.. {
+        let is_over = loads.iter().all(weft_lab::Daemon::has_ended);
+        if is_over && turns >= KILLED {
+            break;
+        }
+        // Who does not serve any more answers those who were led to him all the same.
+        for app in ["x", "web"] {
+            host.run(&["weft", "endpoint", "label", "shop/two", &format!("app={app}")]).unwrap();
+        }
+        if n % 10 == 0 && turns < KILLED {
+            weftd.kill9().unwrap();
+            weftd.restart().unwrap();
+            turns += 1;
+        }
+    }
+    for load in &loads {
+        assert_eq!(load.log().trim(), "all of them");
+    }
+}
+
+#[test]
+fn what_there_is_no_room_for_is_refused_and_what_was_there_before_stays() {
+    const SERVICES: usize = 263;
+    const BACKENDS: usize = 1000;
+    let host = Host::start("service-room").unwrap();
+    let _weftd = host.weftd::<&str>(&[]).unwrap();
+    let api = Api::of(&host);
+    let objects = |n: usize| {
+        let address = |backend: usize| format!("198.{}.{}.{}", 18 + n / 250, n % 250, backend % 250 + 1);
+        // Ports tell apart those whose addresses are the same.
+        let slice = |part: usize| {
+            let endpoints: Vec<_> = (0..250).map(|backend| json!({"addresses": [address(backend)]})).collect();
+            json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                   "metadata": {"namespace": "shop", "name": format!("s{n}-{part}"),
+                                "labels": {"kubernetes.io/service-name": format!("s{n}")}},
+                   "endpoints": endpoints, "ports": [{"name": "", "port": 1000 + part}]})
+        };
+        let spec = json!({"ports": [{"port": WEB}]});
+        [service(&format!("s{n}"), spec)].into_iter().chain((0..BACKENDS / 250).map(slice)).collect::<Vec<_>>()
+    };
+    let mut refusal = None;
+    for n in 0..SERVICES {
+        let (status, answer) = api.post("/v1/apply", &json!({"items": objects(n)}));
+        if status != 200 {
+            refusal = Some((n, status, answer["errors"][0].as_str().unwrap().to_owned()));
+            break;
+        }
+    }
+    let (n, status, error) = refusal.expect("there is no room for so many");
+    assert_eq!((n, status), (SERVICES - 1, 409), "{error}");
+    assert!(error.contains("263000 entries of backends, and there is room for 262144"), "{error}");
+    assert_eq!(api.items("/v1/services").len(), SERVICES - 1);
+    host.run(&["weft", "delete", "service", "shop/s0"]).unwrap();
+    let (status, answer) = api.post("/v1/apply", &json!({"items": objects(n)}));
+    assert_eq!(status, 200, "{answer}");
 }

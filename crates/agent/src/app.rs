@@ -69,9 +69,9 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     lessee::start(Arc::clone(&attacher), beginning)?;
     let changed = Changed::open(&config.run_dir);
     let mut round = Round::new(Arc::clone(&networks), Arc::clone(&attacher), config.uplink(), changed)?;
+    attacher.adopt_services(&host)?;
     attacher.adopt_policies(&mut Netlink::open()?)?;
     round.adopt();
-    attacher.adopt_services(&host)?;
     let reconciler = round.start()?;
     attacher.keep_all(&mut Netlink::open()?);
     let listener = Listener::start(&attacher)?;

@@ -321,7 +321,8 @@ impl Attacher {
             cookie => cookie,
         };
         let seated: Vec<_> = endpoints.iter().map(|endpoint| (&**endpoint, cookie(endpoint))).collect();
-        Ok(self.services.adopt(&self.dataplane, cookie::of(host)?, seated.into_iter())?)
+        let (host, networks) = (cookie::of(host)?, self.networks.all());
+        Ok(self.services.adopt(&self.dataplane, host, networks.values(), seated.into_iter())?)
     }
 
     /// The endpoint serves who is led to it, and is led to services itself.

@@ -121,7 +121,9 @@ pub struct Services {
 struct State {
     objects: BTreeMap<String, Stored>,
     catalog: Catalog,
-    /// Network namespaces by their cookies.
+    /// Cookie of the host's network namespace, whose view is [`HOST`]; 0 until it is known.
+    host: u64,
+    /// Other network namespaces by their cookies.
     namespaces: BTreeMap<u64, Inhabited>,
     /// Pools of networks.
     taken: BTreeMap<NetworkName, Vec<IpNet>>,
@@ -170,6 +172,7 @@ impl Services {
         let mut state = State {
             objects: BTreeMap::new(),
             catalog: Catalog::new(node),
+            host: 0,
             namespaces: BTreeMap::new(),
             taken: BTreeMap::new(),
             maps: maps::Maps::default(),
@@ -191,19 +194,23 @@ impl Services {
         Ok(Self { store, cgroup: cgroup2(cgroup), pools, state: Mutex::new(state) })
     }
 
-    /// Takes over what an earlier agent wrote: `host` is the cookie of the host's namespace, `endpoints` are those that
-    /// live, with the cookies of theirs.
+    /// Takes over what an earlier agent wrote, before anything else is told: `host` is the cookie of the host's
+    /// namespace, `endpoints` are those that live, with the cookies of theirs.
     pub fn adopt<'a>(
         &self,
         dataplane: &Dataplane,
         host: u64,
+        networks: impl Iterator<Item = &'a Network> + Clone,
         endpoints: impl Iterator<Item = (&'a Endpoint, u64)>,
     ) -> Result<(), ServicesError> {
         let mut state = self.lock();
+        state.host = host;
         let State { catalog, maps, .. } = &mut *state;
         maps.reserve(dataplane, catalog)?;
+        state.set_networks(networks);
         for (endpoint, cookie) in endpoints {
-            state.seat(endpoint, cookie);
+            let former = state.seat(endpoint, cookie);
+            former.into_iter().for_each(|former| state.catalog.release_view(former));
         }
         let State { catalog, namespaces, maps, .. } = &mut *state;
         catalog.take_changes();
@@ -328,8 +335,8 @@ impl Services {
         let service = state.catalog.holder(address)?;
         let own = service.ports.iter().find(|own| (own.protocol, own.number) == (protocol, port))?;
         let view = match cookie {
-            Some(cookie) => state.namespaces.get(&cookie)?.view,
-            None => HOST,
+            Some(cookie) if cookie != state.host => state.namespaces.get(&cookie)?.view,
+            _ => HOST,
         };
         let found = state.catalog.find(&Frontend { view, address, protocol, port });
         Some(Found {
@@ -351,25 +358,20 @@ impl Services {
         })
     }
 
-    /// An endpoint is there, in the namespace with this cookie, or has changed: it is led to services, and serves those
-    /// that select it.
+    /// An endpoint is there, or has changed: it is led to services, and serves those that select it.
     pub fn join(&self, dataplane: &Dataplane, endpoint: &Endpoint) -> Result<(), ServicesError> {
         let mut state = self.lock();
         let cookie = endpoint.netns.cookie;
-        state.seat(endpoint, cookie);
-        state.flush(dataplane)?;
-        let view = state.namespaces.get(&cookie).map(|inhabited| inhabited.view);
-        Ok(state.maps.set_namespace(dataplane, cookie, view)?)
+        let former = state.seat(endpoint, cookie);
+        state.follow(dataplane, cookie, former)
     }
 
     /// An endpoint is not there any more.
     pub fn leave(&self, dataplane: &Dataplane, endpoint: &Endpoint) -> Result<(), ServicesError> {
         let mut state = self.lock();
         let cookie = endpoint.netns.cookie;
-        state.unseat(&endpoint.key, cookie);
-        let view = state.namespaces.get(&cookie).map(|inhabited| inhabited.view);
-        state.maps.set_namespace(dataplane, cookie, view)?;
-        state.flush(dataplane)
+        let former = state.unseat(&endpoint.key, cookie);
+        state.follow(dataplane, cookie, former)
     }
 
     /// These are the networks now.
@@ -379,18 +381,7 @@ impl Services {
         networks: impl Iterator<Item = &'a Network> + Clone,
     ) -> Result<(), ServicesError> {
         let mut state = self.lock();
-        let pools = |network: &Network| network.pools.iter().map(|pool| pool.subnet).collect();
-        state.taken = networks.clone().map(|network| (network.name.clone(), pools(network))).collect();
-        let all: BTreeMap<&NetworkName, &Network> = networks.map(|network| (&network.name, network)).collect();
-        let is_peer = |of: &Network, other: &NetworkName| {
-            of.peers.contains(other) && all.get(other).is_some_and(|other| other.peers.contains(&of.name))
-        };
-        let reach = |network: &&Network| Reach {
-            peers: all.keys().filter(|other| is_peer(network, other)).map(|other| (*other).clone()).collect(),
-            is_internal: network.internal,
-        };
-        let reaches = all.iter().map(|(name, network)| ((*name).clone(), reach(network))).collect();
-        state.catalog.set_networks(reaches);
+        state.set_networks(networks);
         state.flush(dataplane)
     }
 
@@ -512,15 +503,32 @@ impl State {
         }
     }
 
-    fn seat(&mut self, endpoint: &Endpoint, cookie: u64) {
+    fn set_networks<'a>(&mut self, networks: impl Iterator<Item = &'a Network> + Clone) {
+        let pools = |network: &Network| network.pools.iter().map(|pool| pool.subnet).collect();
+        self.taken = networks.clone().map(|network| (network.name.clone(), pools(network))).collect();
+        let all: BTreeMap<&NetworkName, &Network> = networks.map(|network| (&network.name, network)).collect();
+        let is_peer = |of: &Network, other: &NetworkName| {
+            of.peers.contains(other) && all.get(other).is_some_and(|other| other.peers.contains(&of.name))
+        };
+        let reach = |network: &&Network| Reach {
+            peers: all.keys().filter(|other| is_peer(network, other)).map(|other| (*other).clone()).collect(),
+            is_internal: network.internal,
+        };
+        self.catalog.set_networks(all.iter().map(|(name, network)| ((*name).clone(), reach(network))).collect());
+    }
+
+    /// An endpoint is in the namespace with this cookie, and serves whom it should. Gives back the view that who is in
+    /// there had before, if it is another one now: it is to be let go of when nobody is led by it.
+    fn seat(&mut self, endpoint: &Endpoint, cookie: u64) -> Option<ViewNumber> {
         let inhabited = self.namespaces.get(&cookie);
         let is_seated =
             inhabited.is_some_and(|inhabited| inhabited.endpoints.get(&endpoint.key) == Some(&endpoint.network));
-        // Without a cookie, nobody knows whose a socket is.
-        if !is_seated && cookie != 0 {
+        // Without a cookie, nobody knows whose a socket is; and who shares the host's namespace is the host.
+        let mut former = None;
+        if !is_seated && cookie != 0 && cookie != self.host {
             let mut endpoints = inhabited.map(|inhabited| inhabited.endpoints.clone()).unwrap_or_default();
             endpoints.insert(endpoint.key.clone(), endpoint.network.clone());
-            self.inhabit(cookie, endpoints);
+            former = self.inhabit(cookie, endpoints);
         }
         self.catalog.set_candidate(Candidate {
             key: endpoint.key.clone(),
@@ -530,25 +538,38 @@ impl State {
             network: endpoint.network.clone(),
             addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
         });
+        former
     }
 
-    fn unseat(&mut self, key: &EndpointKey, cookie: u64) {
-        if let Some(inhabited) = self.namespaces.get(&cookie) {
-            let mut endpoints = inhabited.endpoints.clone();
-            endpoints.remove(key);
-            self.inhabit(cookie, endpoints);
-        }
+    /// The contrary of [`State::seat`].
+    fn unseat(&mut self, key: &EndpointKey, cookie: u64) -> Option<ViewNumber> {
         self.catalog.remove_candidate(key);
+        let mut endpoints = self.namespaces.get(&cookie)?.endpoints.clone();
+        endpoints.remove(key);
+        self.inhabit(cookie, endpoints)
     }
 
-    /// These are the endpoints in a namespace now.
-    fn inhabit(&mut self, cookie: u64, endpoints: BTreeMap<EndpointKey, NetworkName>) {
+    /// These are the endpoints in a namespace now; gives back its former view, which is held still.
+    fn inhabit(&mut self, cookie: u64, endpoints: BTreeMap<EndpointKey, NetworkName>) -> Option<ViewNumber> {
         let former = self.namespaces.remove(&cookie);
         if !endpoints.is_empty() {
             let view = self.catalog.hold_view(endpoints.values().cloned().collect());
             self.namespaces.insert(cookie, Inhabited { view, endpoints });
         }
-        former.into_iter().for_each(|former| self.catalog.release_view(former.view));
+        former.map(|former| former.view)
+    }
+
+    /// Writes what has changed with who is in a namespace: a view is there before anybody has it, and goes after nobody
+    /// has.
+    fn follow(&mut self, dataplane: &Dataplane, cookie: u64, former: Option<ViewNumber>) -> Result<(), ServicesError> {
+        self.flush(dataplane)?;
+        if cookie != self.host {
+            let view = self.namespaces.get(&cookie).map(|inhabited| inhabited.view);
+            self.maps.set_namespace(dataplane, cookie, view)?;
+        }
+        let Some(former) = former else { return Ok(()) };
+        self.catalog.release_view(former);
+        self.flush(dataplane)
     }
 
     /// Whether there is room for what the catalogue comes to with an object.

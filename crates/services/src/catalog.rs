@@ -5,11 +5,12 @@ use std::net::IpAddr;
 
 use weft_model::{
     EndpointKey, Family, Labels, NamedPort, NetworkName, PortTarget, Protocol, Service, ServiceKey, ServicePort, Slice,
+    fnv32,
 };
 
 use crate::serve::{Answer, Nearness, Server, answer};
 
-/// Number of a service's port.
+/// Number of a service's port: no two have the same, and one that is taken away and comes again often has it again.
 pub type PortNumber = u32;
 /// Number of a set of backends; 0 is that of none.
 pub type SetNumber = u32;
@@ -146,7 +147,6 @@ pub struct Catalog {
     dirty: BTreeSet<ServiceKey>,
     written: BTreeMap<ServiceKey, BTreeMap<Frontend, Target>>,
     sets: Sets,
-    next_port: PortNumber,
     next_view: ViewNumber,
     changes: Changes,
 }
@@ -201,9 +201,8 @@ impl Catalog {
         Self { node: node.to_owned(), views: [(HOST, host)].into(), next_view: HOST, ..Self::default() }
     }
 
-    /// Numbers up to these are somebody's who does not know of this catalogue.
-    pub fn reserve(&mut self, port: PortNumber, set: SetNumber, view: ViewNumber) {
-        self.next_port = self.next_port.max(port);
+    /// Numbers up to these are of sets and views that an earlier catalogue had.
+    pub fn reserve(&mut self, set: SetNumber, view: ViewNumber) {
         self.sets.next = self.sets.next.max(set);
         self.next_view = self.next_view.max(view);
     }
@@ -576,10 +575,14 @@ impl Catalog {
         if let Some(number) = self.numbers.get(&place) {
             return *number;
         }
-        self.next_port += 1;
-        self.origins.insert(self.next_port, place.clone());
-        self.numbers.insert(place, self.next_port);
-        self.next_port
+        // It follows from the names, so that the next agent gives the same one, but where two have it.
+        let mut number = fnv32(&[&key.namespace, &key.name, port]);
+        while number == 0 || self.origins.contains_key(&number) {
+            number = number.wrapping_add(1);
+        }
+        self.origins.insert(number, place.clone());
+        self.numbers.insert(place, number);
+        number
     }
 
     /// All who serve a port.

@@ -336,3 +336,18 @@ fn one_backend_costs_as_much_as_its_service_has_however_many_services_there_are(
     assert_eq!(asked(10), (4, 4, 1));
     assert_eq!(asked(1000), asked(10));
 }
+
+#[test]
+fn a_port_keeps_its_number_whoever_counts() {
+    let numbers = |names: [usize; 2]| {
+        let mut catalog = Catalog::new(NODE);
+        for name in names {
+            let step = Step::Service { name, app: 0, target: 80, is_local: false };
+            World::default().take(&step, &mut catalog);
+        }
+        catalog.take_changes();
+        [0, 1].map(|name| catalog.number(&key(name), "web").unwrap())
+    };
+    let [one, other] = numbers([0, 1]);
+    assert!(one != other && [one, other] == numbers([1, 0]));
+}

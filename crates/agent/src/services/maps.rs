@@ -28,16 +28,14 @@ impl Maps {
     /// the new.
     pub(super) fn reserve(&self, dataplane: &Dataplane, catalog: &mut Catalog) -> Result<(), DataplaneError> {
         let services = dataplane.services();
-        let (mut port, mut set, mut view) = (0, 0, 0);
+        let (mut set, mut view) = (0, 0);
         services.frontends.each(|key, frontend| {
-            port = port.max(frontend.service);
             set = set.max(frontend.set);
             view = view.max(key.view);
         })?;
         services.backends.each(|key, _| set = set.max(key.set))?;
         services.namespaces.each(|_, known| view = view.max(known.view))?;
-        port = services.counts.keys().into_iter().fold(port, u32::max);
-        catalog.reserve(port, set, view);
+        catalog.reserve(set, view);
         Ok(())
     }
 
