@@ -143,6 +143,14 @@ fn sockets_of_containers_and_of_the_host_are_led_to_who_serves() {
     weftd.restart().unwrap();
     assert_eq!(addresses(&api, "web"), vips);
     assert_eq!(answers(&host, Some("front"), &vips[1], 24).unwrap().len(), 2);
+    // One that cannot reach the cgroup serves networks all the same, says so, and leaves the former one's programs.
+    weftd.terminate().unwrap();
+    let lost = host.weftd(&["--cgroup-root", "/nowhere"]).unwrap();
+    let status = host.run(&["weft", "status"]).unwrap();
+    assert!(status.contains("ServicesLed") && status.contains("--cgroup-root"), "{status}");
+    assert_eq!(answers(&host, Some("front"), &vips[0], 24).unwrap().len(), 2);
+    drop(lost);
+    weftd.restart().unwrap();
     let tracked = host.run(&["weft", "connections", "--from", "shop/front"]).unwrap();
     assert!(tracked.contains(" shop/web") && !tracked.contains("not there any more"), "{tracked}");
 

@@ -261,7 +261,13 @@ async fn status(State(node): Shared) -> Answer<Status> {
     let is_there = |device: &IfName| report.facts.parents.contains_key(device);
     let losses = node.attacher.losses().condition(is_there);
     let of_devices = losses.into_iter().chain(devices::unenforced(&node.attacher.ledger()));
+    let unserved = node.attacher.services().unserved().map(|message| Condition {
+        kind: "ServicesLed".to_owned(),
+        status: "False".to_owned(),
+        message,
+    });
     let conditions = report.conditions.into_iter().chain(tracking(node.listener.swept().living)).chain(of_devices);
+    let conditions = conditions.chain(unserved);
     Ok(Json(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         node: node.name.clone(),

@@ -128,6 +128,8 @@ struct State {
     /// Pools of networks.
     taken: BTreeMap<NetworkName, Vec<IpNet>>,
     maps: maps::Maps,
+    /// Why this agent's programs are not at sockets, if they should be.
+    unserved: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -176,6 +178,7 @@ impl Services {
             namespaces: BTreeMap::new(),
             taken: BTreeMap::new(),
             maps: maps::Maps::default(),
+            unserved: None,
         };
         for (key, kept) in store.snapshot()?.objects {
             if ![SERVICES, SLICES].iter().any(|prefix| key.starts_with(prefix)) {
@@ -216,10 +219,19 @@ impl Services {
         catalog.take_changes();
         let views = namespaces.iter().map(|(cookie, inhabited)| (*cookie, inhabited.view)).chain([(host, HOST)]);
         maps.adopt(dataplane, catalog, views.collect())?;
-        if !state.objects.is_empty() || dataplane.services().was_served() {
-            dataplane.services().serve(&self.cgroup)?;
+        if (!state.objects.is_empty() || dataplane.services().was_served())
+            && let Err(error) = dataplane.services().serve(&self.cgroup)
+        {
+            // Networks do without.
+            tracing::error!(%error, "sockets are not led to services by this agent");
+            state.unserved = Some(error.to_string());
         }
         Ok(())
+    }
+
+    /// Why sockets are not led to the services that are there, if they are not.
+    pub fn unserved(&self) -> Option<String> {
+        self.lock().unserved.clone()
     }
 
     /// Whether objects are sound: all faults of all of them.
@@ -241,6 +253,7 @@ impl Services {
             return Ok(Vec::new());
         }
         dataplane.services().serve(&self.cgroup)?;
+        state.unserved = None;
         let (mut txn, mut actions, mut former) = (Txn::new(), Vec::new(), Vec::new());
         let outcome: Result<(), ServicesError> = objects.into_iter().map(without_status).try_for_each(|object| {
             let key = store_key(&object);
