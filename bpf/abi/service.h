@@ -18,9 +18,9 @@
 /* Network namespaces: of endpoints, and the host's. */
 #define NAMESPACES_MAX 16384
 /* Clients that stick to a backend: the one unused for longest goes first. */
-#define AFFINITIES_MAX 32768
+#define AFFINITIES_MAX 16384
 /* Sockets that were led to a backend, likewise. */
-#define TRANSLATIONS_MAX 65536
+#define TRANSLATIONS_MAX 32768
 /* Ports of services that something is counted of. */
 #define SERVICE_COUNTS_MAX 65536
 
