@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
-use weft_api::{ApplyAction, EndpointSliceObject, Object, ServiceObject};
+use weft_api::{ApplyAction, EndpointSliceObject, Object, SERVICE_LABEL, ServiceObject};
 use weft_dataplane::{Dataplane, DataplaneError, abi};
 use weft_model::{
     Endpoint, EndpointKey, Family, Invalid, InvalidFields, NO_ADDRESS, Name, Network, NetworkName, Service, ServiceKey,
@@ -29,8 +29,6 @@ mod maps;
 const CGROUP2_MAGIC: i64 = 0x6367_7270;
 /// Where cgroup2 is on a host that has both (systemd.io/CGROUP_DELEGATION, "hybrid").
 const HYBRID: &str = "unified";
-/// By this label a slice names its service.
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 const SERVICES: &str = "services/";
 const SLICES: &str = "endpointslices/";
 
@@ -219,7 +217,7 @@ impl Services {
         catalog.take_changes();
         let views = namespaces.iter().map(|(cookie, inhabited)| (*cookie, inhabited.view)).chain([(host, HOST)]);
         maps.adopt(dataplane, catalog, views.collect())?;
-        if (!state.objects.is_empty() || dataplane.services().was_served())
+        if (!state.objects.is_empty() || dataplane.services().is_served())
             && let Err(error) = dataplane.services().serve(&self.cgroup)
         {
             // Networks do without.

@@ -37,4 +37,4 @@ pub use report::{
 };
 pub use route::{Method, ROUTES, Reply, Route};
 pub use row::Row;
-pub use service::{EndpointSliceObject, ServiceBackend, ServiceObject, ServiceStatus};
+pub use service::{EndpointSliceObject, SERVICE_LABEL, ServiceBackend, ServiceObject, ServiceStatus};

@@ -14,7 +14,7 @@ use crate::policy::{
     RehearsedFlow,
 };
 use crate::report::{Applied, Availability, Counter, Finding, ForeignRule, Lease, Setting};
-use crate::service::{EndpointSliceObject, ServiceBackend, ServiceObject};
+use crate::service::{EndpointSliceObject, SERVICE_LABEL, ServiceBackend, ServiceObject};
 
 /// Something that is shown as a row.
 pub trait Row {
@@ -221,7 +221,7 @@ impl Row for EndpointSliceObject {
         vec![
             self.metadata.namespace_or_default().to_owned(),
             self.metadata.name.clone(),
-            or_dash(self.metadata.labels.get("kubernetes.io/service-name").map(String::as_str)),
+            or_dash(self.metadata.labels.get(SERVICE_LABEL).map(String::as_str)),
             joined(&addresses.collect::<Vec<_>>()),
             joined(&ports.collect::<Vec<_>>()),
         ]

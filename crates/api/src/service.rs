@@ -10,6 +10,8 @@ use crate::policy::UpstreamMetadata;
 pub(crate) const SERVICE_VERSION: &str = "v1";
 /// Group and version of `EndpointSlice`.
 pub(crate) const SLICE_VERSION: &str = "discovery.k8s.io/v1";
+/// By this label a slice names its service.
+pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// A `Service`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, ProgramHandle};
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle, Object, ObjectBuilder, OpenObject, ProgramHandle};
 
 use crate::allowed::Allowed;
 use crate::policy::Policies;
@@ -128,8 +128,7 @@ impl Loaded {
             pin_stubs(root)?;
         }
         let objects = open_all(&Which::OF_ENDPOINTS, root, &directory, telling)?;
-        // They make the maps of services, which are written before anybody needs the programs.
-        drop(open_sockets(root, &directory)?);
+        make_socket_maps(root, &directory)?;
         migrate::copy(root, &directory)?;
         Ok(Self { objects, telling, root: root.to_owned(), directory })
     }
@@ -226,6 +225,15 @@ pub(crate) fn open_sockets(root: &Path, directory: &Path) -> Result<Object, Data
     load(object!("socket"), root, directory, None)
 }
 
+/// Makes their maps alone, which are written before anybody needs the programs.
+fn make_socket_maps(root: &Path, directory: &Path) -> Result<(), DataplaneError> {
+    load_with(object!("socket"), root, directory, |object| {
+        object.progs_mut().for_each(|mut program| program.set_autoload(false));
+        Ok(())
+    })
+    .map(drop)
+}
+
 /// Where the maps of this layout are.
 fn layout(root: &Path) -> PathBuf {
     root.join(format!("v{}", abi::ABI_VERSION))
@@ -251,17 +259,26 @@ pub(crate) fn open(which: Which, root: &Path, directory: &Path, knobs: abi::knob
 }
 
 fn load(object: &[u8], root: &Path, directory: &Path, knobs: Option<abi::knobs>) -> Result<Object, DataplaneError> {
+    load_with(object, root, directory, |opened| {
+        let Some(knobs) = &knobs else { return Ok(()) };
+        let mut constants = opened.maps_mut().filter(|map| map.name().to_string_lossy().ends_with(KNOBS));
+        constants.try_for_each(|mut map| map.set_initial_value(bytemuck::bytes_of(knobs)))
+    })
+}
+
+/// The same, where `prepare` decides what is left to decide.
+fn load_with(
+    object: &[u8],
+    root: &Path,
+    directory: &Path,
+    prepare: impl FnOnce(&mut OpenObject) -> Result<(), libbpf_rs::Error>,
+) -> Result<Object, DataplaneError> {
     let load = || {
         let mut opened = ObjectBuilder::default().pin_root_path(directory)?.open_memory(object)?;
-        for mut map in opened.maps_mut() {
-            let name = map.name().to_string_lossy().into_owned();
-            if name == PROGRAMS {
-                map.set_pin_path(root.join(PROGRAMS))?;
-            }
-            if let (true, Some(knobs)) = (name.ends_with(KNOBS), &knobs) {
-                map.set_initial_value(bytemuck::bytes_of(knobs))?;
-            }
+        for mut map in opened.maps_mut().filter(|map| map.name() == PROGRAMS) {
+            map.set_pin_path(root.join(PROGRAMS))?;
         }
+        prepare(&mut opened)?;
         opened.load()
     };
     load().map_err(|e: libbpf_rs::Error| DataplaneError::new("load", "weft's programs", &e))

@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::{Dataplane, DataplaneError, Table, abi};
 
 /// What the names of pins begin with that hold a program at sockets: `weft_socket_connect4` and so on.
-pub(crate) const PIN_PREFIX: &str = "weft_socket_";
+const PIN_PREFIX: &str = "weft_socket_";
 /// Of a pin that is about to take the place of another.
 const NEXT_PREFIX: &str = "weft_next_";
 
@@ -52,7 +52,7 @@ impl Services {
     }
 
     /// Has the sockets of all processes below a cgroup2 directory be led to services, from their next connection on,
-    /// until [`Services::leave`]: also while no agent runs. Those of an earlier agent are replaced, with none of their
+    /// as long as they are pinned: also while no agent runs. Those of an earlier agent are replaced, with none of their
     /// work undone meanwhile.
     pub fn serve(&self, cgroup: &Path) -> Result<(), DataplaneError> {
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,31 +81,10 @@ impl Services {
         self.settings.set(abi::SETTING_SERVICES, true)
     }
 
-    /// Whether sockets are led to services by this agent's programs.
+    /// Whether sockets are led to services, by whichever agent's programs.
     pub fn is_served(&self) -> bool {
-        self.programs.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// Whether they are, by an earlier agent's.
-    pub fn was_served(&self) -> bool {
-        self.pins().next().is_some()
-    }
-
-    /// Leaves sockets alone.
-    pub fn leave(&self) -> Result<(), DataplaneError> {
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        for pin in self.pins() {
-            let gone = std::fs::remove_file(&pin);
-            gone.map_err(|e| DataplaneError::new("unpin", pin.display().to_string(), &e))?;
-        }
-        *programs = None;
-        self.settings.set(abi::SETTING_SERVICES, false)
-    }
-
-    fn pins(&self) -> impl Iterator<Item = PathBuf> {
         let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
-        let is_ours = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(PIN_PREFIX);
-        entries.filter(move |entry| is_ours(&entry.file_name())).map(|entry| entry.path())
+        entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(PIN_PREFIX))
     }
 }
 
